@@ -1,0 +1,1 @@
+"""Conducts the two stages: command line, settings, presets, comparison and report."""

@@ -1,0 +1,95 @@
+"""The `fusecat` command: a list of commands, each imported only when it is needed, and one place where errors end."""
+
+import errno
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+COMMANDS = {
+    "check": "Read and validate a catalogue; trains nothing.",
+    "extract": "Stage one: split, fine-tune the networks, write features/*.h5.",
+    "import": "Bring vectors of your own as a feature, joined by id.",
+    "fuse": "Stage two: train fusion heads on the cached features.",
+    "tune": "Search hyperparameters on validation, the same budget for each strategy.",
+    "report": "Compare all runs of the workspace.",
+    "predict": "Classify new products with the chosen strategy.",
+    "refit": "Fit the chosen strategy again on all labelled products.",
+    "export": "Write the chosen strategy as a self-contained model folder.",
+    "cache": "List, verify and export what is cached.",
+}
+"""Name -> one line of help. `pipeline.commands.<name>` (`import_` for import) holds the click command `command`."""
+
+INTERRUPTED = 130
+INPUT_OUTPUT = 74
+UNEXPECTED = 1
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only to run it: `fusecat --help` stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """All commands, in the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"pipeline.commands.{'import_' if cmd_name == 'import' else cmd_name}")
+        return module.command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="fusecat", prog_name="fusecat")
+@click.pass_context
+def cli(ctx: click.Context, *, debug: bool) -> None:
+    """Which way of fusing text and image classifies your catalogue best, by how much, and is the difference real?"""
+    ctx.obj = {"debug": debug}
+
+
+def main() -> NoReturn:
+    """Run the command line; every error ends here as one line and an exit code."""
+    from cache.errors import FusecatError
+
+    debug = "--debug" in sys.argv
+    try:
+        code: Any = cli.main(standalone_mode=False)
+    except click.Abort:
+        code = _fail("interrupted", INTERRUPTED)
+    except click.UsageError as error:
+        code = _fail(f"{error.format_message()} (see '{error.ctx.command_path if error.ctx else 'fusecat'} --help')", error.exit_code)
+    except click.ClickException as error:
+        code = _fail(error.format_message(), error.exit_code)
+    except KeyboardInterrupt:
+        code = _fail("interrupted; the same command goes on from here", INTERRUPTED)
+    except FusecatError as error:
+        if debug:
+            raise
+        code = _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        code = INPUT_OUTPUT
+    except OSError as error:
+        if debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        hint = " (free some space, then run the same command again)" if error.errno == errno.ENOSPC else ""
+        code = _fail(f"{place}{error.strerror or error}{hint}", INPUT_OUTPUT)
+    except Exception as error:
+        if debug:
+            raise
+        code = _fail(f"unexpected {type(error).__name__}: {error} (run again with 'fusecat --debug ...' for the traceback)", UNEXPECTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> int:
+    """Print one line on stderr."""
+    click.echo("error: " + " ".join(message.split()), err=True)
+    return code

@@ -1,0 +1,1 @@
+"""The two stages of the pipeline: catalogue and extraction (one), fusion (two)."""

@@ -1,0 +1,1 @@
+"""Everything about the input: reading, cleaning, checks, duplicates, the split."""

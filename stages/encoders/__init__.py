@@ -1,0 +1,1 @@
+"""Stage one: the networks, their fine-tuning, and what they see."""

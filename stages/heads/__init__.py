@@ -1,0 +1,1 @@
+"""Stage two: merges, architectures, late fusion and their training on cached features."""

@@ -1,0 +1,66 @@
+"""The one list of names: command-line choices, file names, docs and reports all come from here. Imports nothing heavy."""
+
+from enum import StrEnum
+
+
+class Field(StrEnum):
+    """What of a product a network looks at."""
+
+    TITLE = "title"
+    DESCRIPTION = "description"
+    TITLE_DESCRIPTION = "title_description"
+    IMAGE = "image"
+
+
+class Part(StrEnum):
+    """A part of the split; the order is the code stored in feature files."""
+
+    TRAIN = "train"
+    HEAD = "head"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Protocol(StrEnum):
+    """How the labelled products are parted (see `stages.catalogue.split`)."""
+
+    TEST_20 = "80-20"
+    NO_TEST = "90-10"
+
+
+class Architecture(StrEnum):
+    """Which features meet where."""
+
+    BASELINE = "baseline"
+    FLAT = "flat"
+    HIERARCHICAL = "hierarchical"
+    LATE = "late"
+    UNIMODAL = "unimodal"
+    PROBE = "probe"
+
+
+class Merge(StrEnum):
+    """How several vectors become one."""
+
+    CONCATENATION = "concatenation"
+    ADDITION = "addition"
+    AVERAGE = "average"
+
+
+class Metric(StrEnum):
+    """What chooses the epoch, the strategy and the ensemble of a workspace."""
+
+    MACRO_F1 = "macro-f1"
+    WEIGHTED_F1 = "weighted-f1"
+    ACCURACY = "accuracy"
+    LOG_LOSS = "log-loss"
+
+    @property
+    def key(self) -> str:
+        """The metric's key in every JSON that is written: `macro_f1`."""
+        return self.value.replace("-", "_")
+
+    @property
+    def sign(self) -> int:
+        """+1 where more is better, -1 where less is."""
+        return -1 if self is Metric.LOG_LOSS else 1

@@ -1,0 +1,46 @@
+"""Where things live in the folder of one study. Nothing here reads or writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one study (`--workspace`)."""
+
+    root: Path
+
+    @property
+    def study(self) -> Path:
+        """JSON: what was read and how it is to be judged (catalogue, counts, warnings, preset, metric)."""
+        return self.root / "study.json"
+
+    @property
+    def split(self) -> Path:
+        """JSON: protocol, seed, groups, and the part of every product."""
+        return self.root / "split.json"
+
+    @property
+    def image_memory(self) -> Path:
+        """What was learnt of each image file, remembered by path, size and mtime."""
+        return self.root / "images.sqlite"
+
+    @property
+    def encoders(self) -> Path:
+        """One folder per feature: the fine-tuned network in safetensors, its tokenizer, its training log."""
+        return self.root / "encoders"
+
+    @property
+    def features(self) -> Path:
+        """One HDF5 file per feature (see cache/FORMAT.md)."""
+        return self.root / "features"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per strategy and seed (see `stages.runs`)."""
+        return self.root / "runs"
+
+    @property
+    def report(self) -> Path:
+        """The comparison as HTML, Markdown, CSV, TeX and JSON."""
+        return self.root / "report"
