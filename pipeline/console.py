@@ -1,0 +1,53 @@
+"""What a person sees in the terminal: safe text, options that many commands share, one way of printing JSON."""
+
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+workspace_option = click.option(
+    "--workspace",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("workspace"),
+    show_default=True,
+    help="The folder in which this study lives.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
+
+
+def safe(text: str) -> str:
+    """The text without control characters: nothing in a catalogue may drive the terminal."""
+    return "".join(" " if character in "\n\r\t" else character for character in text if not _drives(character))
+
+
+def print_json(result: Any) -> None:
+    """Print one JSON document on stdout."""
+    click.echo(json.dumps(result, ensure_ascii=False, indent=1))
+
+
+def console() -> "Console":
+    """The terminal: colours and live progress where it is one, plain lines where it is not; respects NO_COLOR and COLUMNS."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def default_catalogue() -> Path:
+    """The shipped sample: what every command reads when no catalogue is named."""
+    return Path(__file__).parent / "sample"
+
+
+def catalogue_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The optional CATALOG argument; the shipped sample where it is not given."""
+    argument = click.argument("catalogue", metavar="[CATALOG]", type=click.Path(path_type=Path), default=default_catalogue)
+    return argument(function)
+
+
+def _drives(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character not in "\n\r\t\u200d"
