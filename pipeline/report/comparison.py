@@ -1,0 +1,206 @@
+"""The comparison of all runs of a workspace: one immutable answer that every output only renders.
+
+Validation chooses (the strategy, the reference, the best of each kind); the judged part - test, or validation where there
+is no test - is only reported.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report.contrasts import Contrast, Pairs, all_pairs, tested, voted_right
+from pipeline.report.statistics import METRICS, RESAMPLES, Estimates, Models, bootstrap, score
+from pipeline.report.study import Candidate, Outcome, Study
+from stages.errors import DataError
+from stages.vocabulary import Metric, Part
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one strategy on one part, over its seeds.
+
+    `sd`: sample standard deviation, None for a single value; `low` and `high`: 95 % interval that accounts for products and
+    seeds, None where it was not asked for.
+    """
+
+    mean: float
+    sd: float | None
+    values: tuple[float, ...]
+    low: float | None = None
+    high: float | None = None
+
+
+Scores = Mapping[str, Score]
+"""Metric -> score."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy in the table. `parts`: part -> metric -> score, of `validation` and `test` where they exist.
+
+    `ensemble`: the same of the seeds' averaged probabilities, None for a single run.
+    """
+
+    candidate: Candidate
+    parts: Mapping[str, Scores]
+    ensemble: Mapping[str, Scores] | None
+    group: str
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name."""
+        return self.candidate.strategy
+
+    @property
+    def parameters(self) -> int:
+        """Trained parameters of one head."""
+        return self.candidate.runs[0].parameters
+
+    @property
+    def fit_seconds(self) -> float:
+        """Mean seconds to fit one head."""
+        return float(np.mean([run.fit_seconds for run in self.candidate.runs]))
+
+    @property
+    def predict_seconds(self) -> float:
+        """Mean seconds to predict the judged products."""
+        return float(np.mean([run.predict_seconds for run in self.candidate.runs]))
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The one planned answer: the best fusion on validation against the best single feature on validation (or `--against`)."""
+
+    chosen: str
+    reference: str
+    contrast: Contrast
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the report says. `rows` best on validation first; estimates in their order, of the workspace's metric."""
+
+    study: Study
+    rows: tuple[Row, ...]
+    reference: str | None
+    contrasts: tuple[Contrast, ...]
+    pairs: Pairs
+    headline: Headline | None
+
+    @property
+    def chosen(self) -> Row:
+        """The strategy that validation chooses."""
+        return self.rows[0]
+
+    @property
+    def metric(self) -> Metric:
+        """What chooses, and what the verdict speaks of."""
+        return self.study.metric
+
+    @property
+    def judged(self) -> str:
+        """The part whose figures are reported as the result."""
+        return self.study.judged
+
+    def row(self, strategy: str) -> Row:
+        """The row of a strategy."""
+        return next(row for row in self.rows if row.strategy == strategy)
+
+    def best(self, *architectures: str) -> Row | None:
+        """The best on validation among these architectures."""
+        return next((row for row in self.rows if row.candidate.architecture in architectures), None)
+
+
+def compare(workspace: Path, *, against: str | None = None, resamples: int = RESAMPLES) -> Comparison:
+    """Compare all finished runs of a workspace.
+
+    `against`: the strategy that every other is measured against, by default the single feature (probe or uni-modal) that
+    validation prefers. Raises: as `Study.read`; DataError where no product is in the validation part.
+    """
+    study = Study.read(workspace)
+    if Part.VALIDATION not in study.parts:
+        message = f"{study.workspace.runs}: no product is in the validation part, so nothing may choose (split again)"
+        raise DataError(message)
+    if against is not None:
+        study.candidate(against)
+    estimates, scores = {}, {}
+    for part in study.parts:
+        estimates[part], scores[part] = _estimates(study, part, resamples)
+    metric, sign = study.metric, study.metric.sign
+    chooses = estimates[Part.VALIDATION.value][metric.key].mean
+    order = sorted(range(len(study.candidates)), key=lambda at: (-sign * chooses[at], study.candidates[at].strategy))
+    ranked = [study.candidates[at] for at in order]
+    reference = against or next((candidate.strategy for candidate in ranked if candidate.single), None)
+    judged = _reorder(estimates[study.judged][metric.key], order)
+    right = voted_right(ranked, study.judged, study.labels(study.judged))
+    contrasts = tested(ranked, judged, right, reference)
+    pairs = all_pairs([candidate.strategy for candidate in ranked], judged, contrasts)
+    rows = tuple(
+        Row(study.candidates[at], {part: scores[part][at] for part in study.parts}, _ensemble(study, at), group)
+        for at, group in zip(order, pairs.groups, strict=True)
+    )
+    return Comparison(study, rows, reference, contrasts, pairs, _headline(ranked, contrasts, reference))
+
+
+def _headline(ranked: Sequence[Candidate], contrasts: Sequence[Contrast], reference: str | None) -> Headline | None:
+    chosen = ranked[0].strategy
+    if chosen == reference:  # one feature is best on validation: the question is then what the best fusion loses or wins
+        chosen = next((candidate.strategy for candidate in ranked if candidate.fused and candidate.strategy != reference), "")
+    for contrast in contrasts:
+        if (contrast.one, contrast.other) == (chosen, reference):
+            return Headline(chosen, contrast.other, contrast)
+        if (contrast.other, contrast.one) == (chosen, reference):
+            return Headline(chosen, contrast.one, contrast.turned)
+    return None
+
+
+def _estimates(study: Study, part: str, resamples: int) -> tuple[dict[str, Estimates], list[Scores]]:
+    """Per metric the estimates of all candidates, and per candidate its scores."""
+    labels = study.labels(part)
+    counts = [len(candidate.seeds) for candidate in study.candidates]
+    models = _models(labels, [outcome for candidate in study.candidates for outcome in candidate.outcomes[part]])
+    values, draws = score(models), bootstrap(models, resamples)
+    cuts = np.cumsum(counts)[:-1]
+    estimates = {
+        metric: Estimates.of(np.split(values[at], cuts), np.split(draws[at], cuts)) for at, metric in enumerate(METRICS)
+    }
+    scores: list[Scores] = []
+    for number, columns in enumerate(np.split(values, cuts, axis=1)):
+        intervals = {metric: _bounded(metric, *estimates[metric].interval(number)) for metric in METRICS}
+        scores.append({metric: _score(columns[at], *intervals[metric]) for at, metric in enumerate(METRICS)})
+    return estimates, scores
+
+
+def _ensemble(study: Study, at: int) -> Mapping[str, Scores] | None:
+    ensemble = study.candidates[at].ensemble
+    if ensemble is None:
+        return None
+    values = {part: score(_models(study.labels(part), [outcome]))[:, 0] for part, outcome in ensemble.items()}
+    return {part: {metric: _score(of[[at]]) for at, metric in enumerate(METRICS)} for part, of in values.items()}
+
+
+def _score(values: NDArray[np.float64], low: float | None = None, high: float | None = None) -> Score:
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    return Score(float(values.mean()), spread, tuple(float(value) for value in values), low, high)
+
+
+def _bounded(metric: str, low: float, high: float) -> tuple[float, float]:
+    """No score lies below 0, and only log loss above 1."""
+    return max(low, 0.0), high if metric == Metric.LOG_LOSS.key else min(high, 1.0)
+
+
+def _models(labels: NDArray[np.integer], outcomes: Sequence[Outcome]) -> Models:
+    return Models(labels, np.stack([o.predicted for o in outcomes]), np.stack([o.truth for o in outcomes]))
+
+
+def _reorder(estimates: Estimates, order: Sequence[int]) -> Estimates:
+    return Estimates(
+        estimates.mean[order],
+        estimates.covariance[np.ix_(order, order)],
+        estimates.between[order],
+        estimates.raw[order],
+        estimates.seeds[order],
+    )

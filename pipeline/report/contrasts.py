@@ -1,0 +1,138 @@
+"""Which differences are asked about, and which of them are real.
+
+Primary contrasts are planned before a test figure is seen: which strategies meet is decided by names and by validation
+alone. They are corrected together (Holm). All pairs are looked at as well, as exploration, corrected on their own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report.statistics import Difference, Estimates, holm, letters, mcnemar, vote
+from pipeline.report.study import FUSED, Candidate
+from stages.vocabulary import Architecture
+
+ALPHA = 0.05
+
+FAMILIES = {
+    "chosen": "the chosen strategy against every other",
+    "reference": "each strategy against the reference",
+    "hierarchy": "hierarchical against its flat control: the same features, the same merge",
+    "late": "the best of each fused architecture against the best late fusion",
+}
+"""The families of primary contrasts, each pair counted once, in the first family that asks for it."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One planned difference.
+
+    `p` is Holm's over all primary contrasts; `only_one` and `only_other` count the products that the seeds' vote of one side
+    alone has right, `mcnemar` is the exact p of that (accuracy, uncorrected).
+    """
+
+    family: str
+    one: str
+    other: str
+    difference: Difference
+    p: float
+    real: bool
+    only_one: int
+    only_other: int
+    mcnemar: float
+
+    @property
+    def turned(self) -> "Contrast":
+        """The same contrast seen from the other side."""
+        difference = replace(
+            self.difference, value=-self.difference.value, low=-self.difference.high, high=-self.difference.low
+        )
+        return replace(
+            self, one=self.other, other=self.one, difference=difference, only_one=self.only_other, only_other=self.only_one
+        )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All pairs, exploratory: `difference` (S, S) row less column, `p` (S, S) Holm's over all pairs, `groups` (S,) letters."""
+
+    strategies: tuple[str, ...]
+    difference: NDArray[np.float64]
+    p: NDArray[np.float64]
+    groups: tuple[str, ...]
+
+
+def planned(ranked: Sequence[Candidate], reference: str | None) -> Iterator[tuple[str, str, str]]:
+    """(family, one, other) of every primary contrast; `ranked` has the best on validation first."""
+    names = [candidate.strategy for candidate in ranked]
+    asked: set[frozenset[str]] = set()
+
+    def once(family: str, one: str, other: str) -> Iterator[tuple[str, str, str]]:
+        if one != other and frozenset((one, other)) not in asked:
+            asked.add(frozenset((one, other)))
+            yield family, one, other
+
+    for name in names[1:]:
+        yield from once("chosen", names[0], name)
+    if reference is not None:
+        for name in names:
+            yield from once("reference", name, reference)
+    for candidate in ranked:
+        control = f"{Architecture.FLAT}/{candidate.runs[0].final}"
+        if candidate.architecture == Architecture.HIERARCHICAL and control in names:
+            yield from once("hierarchy", candidate.strategy, control)
+    late = [candidate.strategy for candidate in ranked if candidate.architecture == Architecture.LATE]
+    for architecture in FUSED if late else ():
+        best = [candidate.strategy for candidate in ranked if candidate.architecture == architecture]
+        if best:
+            yield from once("late", best[0], late[0])
+
+
+def tested(
+    ranked: Sequence[Candidate],
+    estimates: Estimates,
+    right: Mapping[str, NDArray[np.bool_]],
+    reference: str | None,
+) -> tuple[Contrast, ...]:
+    """Every primary contrast with Holm's p; `estimates` in the order of `ranked`, `right` from `voted_right`."""
+    at = {candidate.strategy: number for number, candidate in enumerate(ranked)}
+    plan = list(planned(ranked, reference))
+    differences = [estimates.difference(at[one], at[other]) for _, one, other in plan]
+    adjusted = holm([difference.p for difference in differences])
+    return tuple(
+        Contrast(family, one, other, difference, p, p < ALPHA, *mcnemar(right[one], right[other]))
+        for (family, one, other), difference, p in zip(plan, differences, adjusted, strict=True)
+    )
+
+
+def voted_right(candidates: Sequence[Candidate], part: str, labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
+    """Per strategy, (n,) whether the vote of its seeds is right."""
+    result = {}
+    for candidate in candidates:
+        predicted = np.stack([outcome.predicted for outcome in candidate.outcomes[part]])
+        average = candidate.ensemble[part].predicted if candidate.ensemble else predicted[0]
+        result[candidate.strategy] = vote(predicted, average) == labels
+    return result
+
+
+def all_pairs(names: Sequence[str], estimates: Estimates, primary: Sequence[Contrast]) -> Pairs:
+    """Every pair, Holm-corrected over all of them.
+
+    Two strategies share a letter unless a primary contrast or the exploration tells them apart, so that the letters never
+    contradict the verdict.
+    """
+    count = len(names)
+    value, p = np.zeros((count, count)), np.ones((count, count))
+    upper = [(one, other) for one in range(count) for other in range(one + 1, count)]
+    differences = [estimates.difference(one, other) for one, other in upper]
+    for (one, other), difference, adjusted in zip(upper, differences, holm([d.p for d in differences]), strict=True):
+        value[one, other], value[other, one] = difference.value, -difference.value
+        p[one, other] = p[other, one] = adjusted
+    apart = p < ALPHA
+    at = {name: number for number, name in enumerate(names)}
+    for contrast in primary:
+        if contrast.real:
+            apart[at[contrast.one], at[contrast.other]] = apart[at[contrast.other], at[contrast.one]] = True
+    return Pairs(tuple(names), value, p, tuple(letters(apart)))

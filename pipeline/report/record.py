@@ -1,0 +1,95 @@
+"""The comparison as plain JSON values: report.json, `fusecat report --json`, and the source of every table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.comparison import Comparison, Row, Score, Scores
+from pipeline.report.contrasts import Contrast
+from pipeline.report.verdict import verdict
+from stages.vocabulary import Part
+
+
+def record(comparison: Comparison) -> dict[str, Any]:
+    """The documented keys of report.json; scores are fractions, times are seconds."""
+    study, info = comparison.study, comparison.study.info
+    return {
+        "catalogue": info.get("catalogue"),
+        "split": info.get("split"),
+        "preset": info.get("preset"),
+        "metric": comparison.metric.value,
+        "judged": comparison.judged,
+        "classes": len(study.products.classes),
+        "products": {part: len(study.labels(part)) for part in study.parts},
+        "verdict": verdict(comparison),
+        "chosen": comparison.chosen.strategy,
+        "reference": comparison.reference,
+        "headline": _headline(comparison),
+        "rows": [_row(row, row.parts, group=row.group) for row in comparison.rows],
+        "ensembles": [_row(row, row.ensemble, ensemble=True) for row in comparison.rows if row.ensemble],
+        "contrasts": [_contrast(contrast) for contrast in comparison.contrasts],
+        "interrupted": list(study.interrupted),
+        "failed": list(study.failed),
+    }
+
+
+def _headline(comparison: Comparison) -> dict[str, Any] | None:
+    headline = comparison.headline
+    if headline is None:
+        return None
+    difference = headline.contrast.difference
+    return {
+        "chosen": headline.chosen,
+        "reference": headline.reference,
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "real": headline.contrast.real,
+        "detectable": difference.detectable,
+    }
+
+
+def _row(row: Row, parts: Mapping[str, Scores], *, group: str | None = None, ensemble: bool = False) -> dict[str, Any]:
+    run = row.candidate.runs[0]
+    return {
+        "strategy": run.strategy,
+        "architecture": run.architecture,
+        "first": run.first,
+        "final": run.final,
+        "features": list(run.features),
+        "seeds": list(row.candidate.seeds),
+        "ensemble": ensemble,
+        "parameters": row.parameters * (len(row.candidate.seeds) if ensemble else 1),
+        "fit_seconds": row.fit_seconds * (len(row.candidate.seeds) if ensemble else 1),
+        "predict_seconds": row.predict_seconds * (len(row.candidate.seeds) if ensemble else 1),
+        "fitted_on": list(run.fitted_on),
+        "tuned": run.tuned,
+        "group": group,
+        "validation": _scores(parts.get(Part.VALIDATION)),
+        "test": _scores(parts.get(Part.TEST)),
+        "notes": list(run.notes),
+    }
+
+
+def _scores(scores: Scores | None) -> dict[str, Any] | None:
+    return None if scores is None else {metric: _score(score) for metric, score in scores.items()}
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {"mean": score.mean, "sd": score.sd, "values": list(score.values), "low": score.low, "high": score.high}
+
+
+def _contrast(contrast: Contrast) -> dict[str, Any]:
+    difference = contrast.difference
+    return {
+        "family": contrast.family,
+        "one": contrast.one,
+        "other": contrast.other,
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "p": contrast.p,
+        "real": contrast.real,
+        "only_one": contrast.only_one,
+        "only_other": contrast.only_other,
+        "mcnemar": contrast.mcnemar,
+    }

@@ -1,0 +1,235 @@
+"""How sure is a difference? Products by a stratified bootstrap, seeds by Student's t, both in one interval.
+
+Shapes: n products, C classes that occur, B resamples, M models (one strategy with one seed), S strategies.
+
+The figure of a strategy is the mean of K seeds on n products. Its variance is that of products plus that of seeds:
+
+    V = Var_boot(mean over seeds) + max(0, s^2 - interaction) / K
+
+`s^2` is the variance between seeds on the one test set; it holds the seed-by-product interaction, which the bootstrap of
+the mean holds too, and which is estimated from the bootstrap (variance of single seeds less that of their mean) so that it
+is not counted twice. The degrees of freedom are Welch and Satterthwaite's: five seeds bootstrap badly, but t knows them.
+Stratified by true class, resampled as Rao and Wu (1988) do: n_c - 1 products of each class, weighted n_c / (n_c - 1), whose
+variance is unbiased in small classes; the class sizes stay what they are, as in a stratified split. A class with one
+product adds no variance: nothing can be learnt from one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss")
+"""The order of the first axis wherever four metrics stand together."""
+
+RESAMPLES = 1000
+"""The relative error of a bootstrapped standard error is 1 / sqrt(2 B): 2.2 %."""
+
+LEVEL = 0.95
+SEED = 2020
+_BLOCK = 16_000_000  # weights held at once: 64 MB of float32
+_UNIT = 1e-12  # a variance below this is none: scores are of order 1
+
+
+@dataclass(frozen=True)
+class Models:
+    """The outcomes of M models on the same n products: `labels` (n,), `predicted` (M, n), `truth` (M, n)."""
+
+    labels: NDArray[np.integer]
+    predicted: NDArray[np.integer]
+    truth: NDArray[np.floating]
+
+
+def resampling_weights(labels: NDArray[np.integer], resamples: int, seed: int = SEED) -> Iterator[NDArray[np.float32]]:
+    """Blocks (b, n) of weights, `resamples` rows in all, each class keeping its total; the same for the same seed."""
+    random = np.random.default_rng(seed)
+    n = len(labels)
+    order = np.argsort(labels, kind="stable")
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    drawn = np.maximum(sizes - 1, 1)
+    start, size = np.repeat(starts, drawn), np.repeat(sizes, drawn)
+    scale = np.empty(n, np.float32)
+    scale[order] = np.repeat(np.where(sizes > 1, sizes / drawn, 1), sizes)
+    step = max(1, _BLOCK // n)
+    for first in range(0, resamples, step):
+        rows = min(step, resamples - first)
+        picks = start + (random.random((rows, len(start)), dtype=np.float32) * size).astype(np.intp)
+        picks = np.minimum(picks, start + size - 1)  # float32 rounding may reach the next class
+        flat = order[picks] + np.arange(rows)[:, None] * n
+        yield np.bincount(flat.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float32) * scale
+
+
+def weighted_scores(models: Models, weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The four metrics of every model under every weighting: (4, M, b) for `weights` (b, n).
+
+    F1 runs over the classes that occur in `labels`, as in `stages.scores`.
+    """
+    from scipy.sparse import csr_matrix
+
+    n = len(models.labels)
+    classes, labels = np.unique(models.labels, return_inverse=True)
+    column = np.full(int(max(models.labels.max(), models.predicted.max())) + 1, -1)
+    column[classes] = np.arange(len(classes))
+    across = np.ascontiguousarray(weights.T)
+    sizes = np.bincount(labels, minlength=len(classes)).astype(np.float64)
+    scores = np.empty((4, len(models.predicted), weights.shape[0]))
+    loss = -np.log(np.clip(models.truth.astype(np.float64), np.finfo(np.float32).eps, 1))
+    right = models.predicted == models.labels
+    scores[2] = right.astype(weights.dtype) @ across / n
+    scores[3] = loss @ across / n
+    for model, predicted in enumerate(models.predicted):
+        claimed = column[predicted]
+        seen = np.flatnonzero(claimed >= 0)
+        hit = np.flatnonzero(right[model])
+        rows = np.concatenate([claimed[seen], labels[hit] + len(classes)])
+        ones = csr_matrix((np.ones(len(rows), weights.dtype), (rows, np.concatenate([seen, hit]))), shape=(2 * len(classes), n))
+        claims, hits = np.split(np.asarray(ones @ across, np.float64), 2)
+        f1 = 2 * hits / (sizes[:, None] + claims)
+        scores[0, model] = f1.mean(axis=0)
+        scores[1, model] = sizes @ f1 / n
+    return scores
+
+
+def score(models: Models) -> NDArray[np.float64]:
+    """The four metrics of every model: (4, M)."""
+    return weighted_scores(models, np.ones((1, len(models.labels))))[:, :, 0]
+
+
+def bootstrap(models: Models, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
+    """The four metrics of every model in every resample: (4, M, B); models share the resamples, so differences are paired."""
+    blocks = [weighted_scores(models, weights) for weights in resampling_weights(models.labels, resamples, seed)]
+    return np.concatenate(blocks, axis=2)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What is known of S strategies in one metric.
+
+    `mean` (S,); `covariance` (S, S) over products of the means over seeds; `between` (S,) variance of the mean from seeds
+    alone; `raw` (S,) s^2 / K, whose uncertainty the degrees of freedom carry; `seeds` (S,) K.
+    """
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    between: NDArray[np.float64]
+    raw: NDArray[np.float64]
+    seeds: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, values: Sequence[NDArray[np.float64]], resampled: Sequence[NDArray[np.float64]]) -> "Estimates":
+        """`values`: per strategy (K,) scores of its seeds; `resampled`: per strategy (K, B) scores in the same resamples."""
+        means = np.stack([draws.mean(axis=0) for draws in resampled])
+        covariance = np.atleast_2d(np.cov(means)) if means.shape[1] > 1 else np.zeros((len(means), len(means)))
+        between, raw = np.zeros(len(values)), np.zeros(len(values))
+        for at, (scores, draws) in enumerate(zip(values, resampled, strict=True)):
+            count = len(scores)
+            if count > 1:
+                interaction = (draws.var(axis=1, ddof=1).mean() - covariance[at, at]) * count / (count - 1)
+                spread = scores.var(ddof=1)
+                between[at] = max(0.0, spread - max(0.0, interaction)) / count
+                raw[at] = spread / count
+        return cls(np.array([scores.mean() for scores in values]), covariance, between, raw, np.array([len(v) for v in values]))
+
+    def interval(self, at: int) -> tuple[float, float]:
+        """95 % interval of one strategy's expected score."""
+        variance = self.covariance[at, at] + self.between[at]
+        half = _quantile(_freedom(variance, self.raw[[at]], self.seeds[[at]])) * np.sqrt(variance)
+        return float(self.mean[at] - half), float(self.mean[at] + half)
+
+    def difference(self, one: int, other: int) -> "Difference":
+        """Strategy `one` less strategy `other`, on the same products; seeds of different strategies are independent."""
+        from scipy.stats import t
+
+        at = [one, other]
+        variance = float(self.covariance[one, one] + self.covariance[other, other] - 2 * self.covariance[one, other])
+        variance = max(variance, 0.0) + float(self.between[at].sum())
+        gap = float(self.mean[one] - self.mean[other])
+        error = float(np.sqrt(variance))
+        freedom = _freedom(variance, self.raw[at], self.seeds[at])
+        if variance < _UNIT:
+            return Difference(gap, gap, gap, error, freedom, 1.0 if abs(gap) < _UNIT else 0.0)
+        half = _quantile(freedom) * error
+        return Difference(gap, gap - half, gap + half, error, freedom, float(2 * t.sf(abs(gap) / error, freedom)))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference, its 95 % interval, standard error, degrees of freedom and two-sided p (uncorrected)."""
+
+    value: float
+    low: float
+    high: float
+    error: float
+    freedom: float
+    p: float
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that would be found four times in five at the 5 % level."""
+        from scipy.stats import t
+
+        return float((_quantile(self.freedom) + t.ppf(0.8, self.freedom)) * self.error)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values (statsmodels), in the order given."""
+    if not len(p_values):
+        return []
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(np.asarray(p_values, float), method="holm")[1]]
+
+
+def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int, float]:
+    """Products that only `one` has right, that only `other` has right, and the exact p of McNemar's test."""
+    from statsmodels.stats.contingency_tables import mcnemar as test
+
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    if only_one + only_other == 0:
+        return 0, 0, 1.0
+    table = [[int((one & other).sum()), only_one], [only_other, int((~one & ~other).sum())]]
+    return only_one, only_other, float(test(table, exact=only_one + only_other < 1000).pvalue)
+
+
+def vote(predicted: NDArray[np.integer], ensemble: NDArray[np.integer]) -> NDArray[np.integer]:
+    """(n,) majority of `predicted` (K, n) over seeds; a tie goes to the class that the averaged probabilities name."""
+    votes = sum((predicted == other).astype(np.float32) for other in predicted)
+    votes = votes + 0.5 * (predicted == ensemble)
+    winner: NDArray[np.integer] = np.take_along_axis(predicted, votes.argmax(axis=0)[None], axis=0)[0]
+    return winner
+
+
+def letters(apart: NDArray[np.bool_]) -> list[str]:
+    """Groups that cannot be told apart, as letters (Piepho 2004): strategies share a letter unless `apart` (S, S) says so.
+
+    Strategies must come best first; the first group is `a`.
+    """
+    count = len(apart)
+    groups: list[set[int]] = [set(range(count))]
+    for one in range(count):
+        for other in range(one + 1, count):
+            if apart[one, other]:
+                split = [group - {gone} for group in groups for gone in (one, other) if {one, other} <= group]
+                groups = [group for group in groups if not {one, other} <= group] + split
+                groups = [
+                    g for at, g in enumerate(groups) if not any(g < h or (g == h and at > b) for b, h in enumerate(groups))
+                ]
+    ordered = sorted(groups, key=lambda group: (min(group), sorted(group)))
+    return ["".join(_letter(at) for at, group in enumerate(ordered) if strategy in group) for strategy in range(count)]
+
+
+def _letter(at: int) -> str:
+    return "abcdefghijklmnopqrstuvwxyz"[at] if at < 26 else f"({at + 1})"
+
+
+def _freedom(variance: float, raw: NDArray[np.float64], seeds: NDArray[np.intp]) -> float:
+    """Satterthwaite: only the seeds' share of the variance is known from few draws."""
+    doubt = float(sum(r**2 / (k - 1) for r, k in zip(raw, seeds, strict=True) if k > 1))
+    return float(min(variance**2 / doubt, 1e6)) if doubt > 0 and variance > 0 else 1e6
+
+
+def _quantile(freedom: float) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + LEVEL / 2, freedom))

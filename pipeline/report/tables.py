@@ -1,0 +1,125 @@
+"""The comparison as Markdown, CSV and TeX: the same rows as report.json, for people, spreadsheets and papers."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.console import safe
+from pipeline.report.verdict import figure, gain
+from stages.vocabulary import Metric
+
+METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def shown_rows(report: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """The rows in the order in which people see them: best on validation first, the chosen one's ensemble right under it."""
+    ensembles = {row["strategy"]: row for row in report["ensembles"]}
+    for row in report["rows"]:
+        yield row
+        if row["strategy"] == report["chosen"] and row["strategy"] in ensembles:
+            yield ensembles[row["strategy"]]
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """A row's name: the strategy, or the ensemble of its seeds."""
+    return f"{row['strategy']} (ensemble of {len(row['seeds'])} seeds)" if row["ensemble"] else str(row["strategy"])
+
+
+def score_text(metric: Metric, score: Mapping[str, Any] | None) -> str:
+    """`67.3 ± 0.8`, without the spread for a single value, a dash for a part that does not exist."""
+    if score is None:
+        return "–"
+    spread = "" if score["sd"] is None else f" ± {figure(metric, score['sd'])}"
+    return figure(metric, score["mean"]) + spread
+
+
+def interval_text(metric: Metric, score: Mapping[str, Any] | None) -> str:
+    """`65.1 to 69.5`, or nothing."""
+    if score is None or score["low"] is None:
+        return ""
+    return f"{figure(metric, score['low'])} to {figure(metric, score['high'])}"
+
+
+def of(row: Mapping[str, Any], part: str, metric: str) -> Mapping[str, Any] | None:
+    """A score of a row, None where the part does not exist."""
+    return None if row[part] is None else row[part][metric]
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """report.md: verdict, ranked table, primary contrasts."""
+    metric = Metric(report["metric"])
+    lines = ["# Comparison of fusion strategies", "", _cell(report["verdict"]), ""]
+    lines += [
+        f"Ranked by {metric} on validation; mean ± standard deviation over seeds; 95 % intervals over products and seeds.",
+        "",
+    ]
+    lines += ["| strategy | validation | test | test interval | group | test accuracy | parameters | fit s | fitted on |"]
+    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    for row in shown_rows(report):
+        name = _cell(label(row))
+        cells = [
+            f"**{name}** (chosen)" if row["strategy"] == report["chosen"] and not row["ensemble"] else name,
+            score_text(metric, of(row, "validation", metric.key)),
+            score_text(metric, of(row, "test", metric.key)),
+            interval_text(metric, of(row, "test", metric.key)),
+            row["group"] or "",
+            score_text(Metric.ACCURACY, of(row, "test", "accuracy")),
+            f"{row['parameters']:,}",
+            f"{row['fit_seconds']:.1f}",
+            ", ".join(row["fitted_on"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"## Primary contrasts ({report['judged']}, Holm-corrected)", ""]
+    lines += ["| one | other | difference | 95 % interval | p | real |", "|---|---|---|---|---|---|"]
+    for contrast in report["contrasts"]:
+        span = f"{gain(metric, contrast['low'])} to {gain(metric, contrast['high'])}"
+        cells = [_cell(contrast["one"]), _cell(contrast["other"]), gain(metric, contrast["difference"]), span]
+        cells += [format(contrast["p"], ".3g"), "yes" if contrast["real"] else "no"]
+        lines.append(f"| {' | '.join(cells)} |")
+    for title in ("interrupted", "failed"):
+        if report[title]:
+            lines += ["", f"## Runs that are {title} (not in any figure)", "", *(f"- {_cell(name)}" for name in report[title])]
+    return "\n".join(lines) + "\n"
+
+
+def comma_separated(report: Mapping[str, Any]) -> str:
+    """report.csv: one line per row of the table and per ensemble, full precision; harmless in spreadsheets."""
+    head = ["strategy", "ensemble", "chosen", "architecture", "first", "final", "features", "seeds", "group"]
+    head += ["parameters", "fit_seconds", "predict_seconds", "fitted_on"]
+    parts = [part for part in ("validation", "test") if report["rows"][0][part] is not None]
+    head += [f"{part}_{metric}_{kind}" for part in parts for metric in METRICS for kind in ("mean", "sd", "low", "high")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    for row in [*report["rows"], *report["ensembles"]]:
+        chosen = "yes" if row["strategy"] == report["chosen"] else "no"
+        cells: list[Any] = [row["strategy"], "yes" if row["ensemble"] else "no", chosen, row["architecture"]]
+        cells += [row["first"], row["final"], " ".join(row["features"]), len(row["seeds"]), row["group"]]
+        cells += [row["parameters"], row["fit_seconds"], row["predict_seconds"], " ".join(row["fitted_on"])]
+        cells += [row[part][metric][kind] for part in parts for metric in METRICS for kind in ("mean", "sd", "low", "high")]
+        writer.writerow([_spreadsheet(cell) for cell in cells])
+    return out.getvalue()
+
+
+def tex_text(text: str) -> str:
+    """Text that TeX prints and does not obey."""
+    return "".join(_TEX.get(character, character) for character in safe(text))
+
+
+def _spreadsheet(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not isinstance(cell, str):
+        return "" if cell is None else cell
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _cell(text: str) -> str:
+    """Text that cannot leave its Markdown cell, nor become HTML."""
+    plain = safe(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")

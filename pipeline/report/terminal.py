@@ -1,0 +1,70 @@
+"""The comparison in the terminal: the verdict, the ranked table, and where the page is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.console import console, safe
+from pipeline.report.comparison import Comparison, compare
+from pipeline.report.record import record
+from pipeline.report.tables import interval_text, label, of, score_text, shown_rows
+from pipeline.report.writing import write_report
+from stages.vocabulary import Metric
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_WIDE, _MIDDLE = 130, 95  # columns that the whole table and the table without cost need
+
+
+def print_report(workspace: Path, *, against: str | None = None) -> Comparison:
+    """Compare the runs of a workspace, write the report, print verdict and ranked table. Returns the comparison."""
+    comparison = compare(workspace, against=against)
+    page = write_report(comparison)
+    report = record(comparison)
+    terminal = console()
+    terminal.print(ranked_table(report, terminal.width), soft_wrap=False)
+    terminal.print(safe(report["verdict"]), markup=False, soft_wrap=False)
+    for title in ("interrupted", "failed"):
+        for name in report[title]:
+            terminal.print(f"{title}, not counted: {safe(name)}", markup=False)
+    _where(terminal, page)
+    return comparison
+
+
+def ranked_table(report: dict[str, Any], width: int) -> "Table":
+    """The rows, best on validation first, with as many columns as the terminal is wide."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    metric = Metric(report["metric"])
+    tested = report["judged"] == "test"
+    table = Table(box=box.SIMPLE_HEAD, title=f"{metric}, ranked on validation (* chosen)", title_justify="left", pad_edge=False)
+    table.add_column("strategy", overflow="fold", min_width=18)
+    table.add_column("validation", justify="right", no_wrap=True)
+    columns = ["test"] if tested else []
+    columns += ["95 % interval"] if width >= _MIDDLE else []
+    columns += ["group"]
+    columns += ["accuracy", "parameters", "fit s", "fitted on"] if width >= _WIDE else []
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("group", "fitted on") else "right", no_wrap=True)
+    for row in shown_rows(report):
+        chosen = row["strategy"] == report["chosen"] and not row["ensemble"]
+        cells = {
+            "test": score_text(metric, of(row, "test", metric.key)),
+            "95 % interval": interval_text(metric, of(row, report["judged"], metric.key)),
+            "group": row["group"] or "",
+            "accuracy": score_text(Metric.ACCURACY, of(row, report["judged"], "accuracy")),
+            "parameters": f"{row['parameters']:,}",
+            "fit s": f"{row['fit_seconds']:.1f}",
+            "fitted on": ", ".join(row["fitted_on"]) or "-",
+        }
+        name = f"* {label(row)}" if chosen else f"  {label(row)}"
+        texts = [name, score_text(metric, of(row, "validation", metric.key)), *(cells[column] for column in columns)]
+        table.add_row(*(Text(safe(text)) for text in texts), style="bold" if chosen else None)
+    return table
+
+
+def _where(terminal: "Console", page: Path) -> None:
+    terminal.print(f"report: {safe(str(page))}", markup=False)

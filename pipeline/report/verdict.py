@@ -1,0 +1,77 @@
+"""The answer in sentences that a reviewer accepts and a product manager understands."""
+
+from pipeline.report.comparison import Comparison, Headline, Score
+from stages.vocabulary import Metric, Part
+
+
+def verdict(comparison: Comparison) -> str:
+    """Which strategy, by how much, is it real, and how far the answer carries."""
+    return " ".join(sentences(comparison))
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """The verdict, one thought per sentence."""
+    metric, chosen = comparison.metric, comparison.chosen
+    said = [f"{chosen.strategy} is chosen on validation ({_figures(comparison, chosen.parts[comparison.judged][metric.key])})."]
+    alike = [row.strategy for row in comparison.rows[1:] if not _apart(comparison, row.strategy)]
+    if alike:
+        said.append(f"{_list(alike)} cannot be told from it.")
+    elif len(comparison.rows) > 1:
+        said.append("Every other strategy can be told from it.")
+    if comparison.headline is not None:
+        said += _headline(comparison, comparison.headline)
+    if comparison.judged == Part.VALIDATION:
+        said.append("There is no test part: these are selection scores, better than what new products will show.")
+    if any(len(row.candidate.seeds) == 1 and row.candidate.runs[0].seed for row in comparison.rows):
+        said.append("Heads with one seed only: their spread over seeds is not known and not counted.")
+    said.append("This holds for these networks and this split.")
+    return said
+
+
+def figure(metric: Metric, value: float) -> str:
+    """A score as people read it: per cent with one decimal, log loss with three."""
+    return f"{value:.3f}" if metric is Metric.LOG_LOSS else f"{100 * value:.1f}"
+
+
+def gain(metric: Metric, value: float) -> str:
+    """A difference with its sign: points with one decimal, log loss with three."""
+    return f"{value:+.3f}" if metric is Metric.LOG_LOSS else f"{100 * value:+.1f}"
+
+
+def _figures(comparison: Comparison, score: Score) -> str:
+    interval = ""
+    if score.low is not None and score.high is not None:
+        interval = f", 95 % interval {figure(comparison.metric, score.low)} to {figure(comparison.metric, score.high)}"
+    return f"{comparison.judged} {comparison.metric} {figure(comparison.metric, score.mean)}{interval}"
+
+
+def _headline(comparison: Comparison, headline: Headline) -> list[str]:
+    metric, difference = comparison.metric, headline.contrast.difference
+    better = metric.sign * difference.value > 0
+    span = f"{gain(metric, difference.value)} ({gain(metric, difference.low)} to {gain(metric, difference.high)})"
+    unit = "" if metric is Metric.LOG_LOSS else " points"
+    who = "It" if headline.chosen == comparison.chosen.strategy else f"The best fusion, {headline.chosen},"
+    alone = f"{headline.reference}, the best single feature on validation"
+    if not comparison.row(headline.reference).candidate.single:
+        alone = headline.reference
+    if headline.contrast.real:
+        said = f"{who} {'beats' if better else 'falls behind'} {alone}, by {span}{unit}."
+    else:
+        said = f"{who} shows no real difference from {alone}: {span}{unit}."
+    smallest = figure(metric, difference.detectable)
+    return [
+        said,
+        f"The smallest difference that this {comparison.judged} set could have shown between them is {smallest}{unit}.",
+    ]
+
+
+def _apart(comparison: Comparison, strategy: str) -> bool:
+    """Whether a primary contrast tells the strategy from the chosen one."""
+    pair = {strategy, comparison.chosen.strategy}
+    return any(contrast.real for contrast in comparison.contrasts if {contrast.one, contrast.other} == pair)
+
+
+def _list(names: list[str]) -> str:
+    if len(names) > 6:
+        return f"{', '.join(names[:5])} and {len(names) - 5} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,120 @@
+"""Studies made of numbers: workspaces with runs that look like real ones, for tests and benchmarks of the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.table import FeatureTable
+from stages.runs import Run, Runs
+from stages.scores import scores
+
+THESIS = (
+    *(f"baseline/{merge}" for merge in ("concatenation", "addition", "average")),
+    *(f"flat/{merge}" for merge in ("concatenation", "addition", "average")),
+    *(
+        f"hierarchical/{a}/{b}"
+        for a in ("concatenation", "addition", "average")
+        for b in ("concatenation", "addition", "average")
+    ),
+    "late/mean",
+    *(
+        f"{kind}/{feature}"
+        for kind in ("unimodal", "probe")
+        for feature in ("camembert.title", "camembert.description", "camembert.title_description", "se_resnext50.image")
+    ),
+)
+"""The strategies of one full study of the thesis's merges."""
+
+SKILL = {"se_resnext50.image": 1.0, "camembert.description": 1.6, "camembert.title": 2.2, "camembert.title_description": 2.9}
+
+
+def make_study(
+    root: Path,
+    *,
+    strategies: Sequence[str] = THESIS,
+    classes: int = 6,
+    products: Mapping[str, int] | None = None,
+    seeds: int = 3,
+    skill: Mapping[str, float] | None = None,
+    seed: int = 7,
+    codes: Sequence[str] | None = None,
+    info: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a workspace whose runs have known skill: unit noise, most of it shared, and `skill` at the true class."""
+    random = np.random.default_rng(seed)
+    sizes = dict(products or {"train": 240, "validation": 90, "test": 120})
+    total = sum(sizes.values())
+    names = tuple(codes or [str(10 * (at + 1)) for at in range(classes)])
+    labels = np.concatenate([np.arange(count) % classes for count in sizes.values()]).astype(np.int32)
+    split = np.repeat(np.arange(len(sizes)), list(sizes.values())).astype(np.uint8)
+    ids = np.array([f"p{at}" for at in range(total)])
+    table = FeatureTable(ids, labels, split, names, tuple(sizes), {}, fingerprint=f"study-{seed}")
+    runs = Runs(root / "runs")
+    runs.write_products(table)
+    hardness = random.normal(size=(total, classes)).astype(np.float32)
+    for strategy in strategies:
+        level = dict(SKILL, **(skill or {})).get(strategy, SKILL.get(strategy.partition("/")[2], 3.2))
+        own = hardness + 0.5 * random.normal(size=(total, classes)).astype(np.float32)
+        fixed = strategy.startswith(("unimodal", "late/mean"))
+        for number in [0] if fixed else range(1, seeds + 1):
+            runs.write(make_run(strategy, number, level, own, table, random))
+    study = {
+        "class_names": {name: f"class {name}" for name in names},
+        "catalogue": "nowhere",
+        "preset": "tiny",
+        "split": {"protocol": "80-20", "seed": 2020, "head_share": 0, "counts": sizes},
+        "metric": "macro-f1",
+        **(info or {}),
+    }
+    (root / "study.json").write_text(json.dumps(study), encoding="utf-8")
+    return root
+
+
+def make_run(
+    strategy: str, number: int, level: float, own: np.ndarray, table: FeatureTable, random: np.random.Generator
+) -> Run:
+    """One run of that skill on the table's products."""
+    architecture, _, rest = strategy.partition("/")
+    first, _, final = rest.rpartition("/")
+    single = architecture in ("unimodal", "probe")
+    probabilities, figures = {}, {}
+    for part in ("train", "validation", "test"):
+        if part not in table.parts:
+            continue
+        rows = table.rows(part)
+        lift = level + (1.0 if part == "train" else 0.0)
+        logits = own[rows] + 0.3 * random.normal(size=own[rows].shape).astype(np.float32)
+        logits[np.arange(len(rows)), table.labels[rows]] += lift
+        chances = np.exp(1.5 * logits - (1.5 * logits).max(axis=1, keepdims=True))
+        chances /= chances.sum(axis=1, keepdims=True)
+        figures["fit" if part == "train" else part] = scores(table.labels[rows], chances)
+        if part != "train":
+            probabilities[part] = chances.astype(np.float32)
+    features = (rest,) if single else tuple(SKILL)
+    controls = (
+        {}
+        if single
+        else {
+            name: {part: {k: v * 0.8 for k, v in figures[part].items()} for part in probabilities}
+            for name in ("without image", "shuffled image", "without title")
+        }
+    )
+    return Run(
+        strategy,
+        architecture,
+        first or None,
+        None if single else final,
+        features,
+        number,
+        () if architecture in ("unimodal", "late") else ("train",),
+        0 if architecture == "unimodal" else 12345,
+        1.5,
+        0.01,
+        probabilities,
+        figures,
+        controls=controls,
+        curve=tuple({"epoch": at + 1, "fit_loss": 2 / (at + 1), "macro_f1": 0.5 + 0.05 * at} for at in range(5)),
+    )

@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import f1_score
+
+from pipeline.report.comparison import compare
+from pipeline.report.record import record
+from stages.errors import ModelError, UsageError
+from stages.runs import Runs
+from tests.pipeline.report.studies import make_study
+
+FEW = ("baseline/average", "flat/average", "hierarchical/average/average", "late/mean",
+       "unimodal/camembert.title_description", "probe/camembert.title_description", "probe/se_resnext50.image")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("study"), strategies=FEW)
+
+
+@pytest.fixture(scope="module")
+def comparison(workspace):
+    return compare(workspace, resamples=200)
+
+
+def test_rows_are_ranked_by_validation_whatever_test_says(comparison):
+    validation = [row.parts["validation"]["macro_f1"].mean for row in comparison.rows]
+    assert validation == sorted(validation, reverse=True)
+    assert comparison.chosen is comparison.rows[0]
+
+
+def test_turning_the_test_figures_over_changes_no_rank(workspace, tmp_path):
+    other = make_study(tmp_path, strategies=FEW)
+    runs = Runs(other / "runs")
+    for run in list(runs):
+        run.probabilities["test"][:] = run.probabilities["test"][:, ::-1]
+        runs.write(run)
+    ranks = [[row.strategy for row in compare(path, resamples=20).rows] for path in (workspace, other)]
+    assert ranks[0] == ranks[1]
+
+
+def test_means_and_values_equal_those_of_scikit_learn(comparison, workspace):
+    runs = Runs(workspace / "runs")
+    labels = runs.products().labels[runs.products().rows("test")]
+    for row in comparison.rows:
+        expected = [
+            f1_score(labels, runs.read(row.strategy, seed).probabilities["test"].argmax(axis=1), average="macro")
+            for seed in row.candidate.seeds
+        ]
+        assert row.parts["test"]["macro_f1"].values == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_spread_of_a_single_value_is_null(comparison):
+    report = record(comparison)
+    spreads = {row["strategy"]: row["test"]["macro_f1"]["sd"] for row in report["rows"]}
+    assert spreads["late/mean"] is None
+    assert spreads["baseline/average"] > 0
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_the_reference_is_the_single_feature_that_validation_prefers(comparison):
+    assert comparison.reference == next(row.strategy for row in comparison.rows if row.candidate.single)
+    headline = record(comparison)["headline"]
+    assert headline["chosen"] == comparison.chosen.strategy
+    means = [comparison.row(headline[side]).parts["test"]["macro_f1"].mean for side in ("chosen", "reference")]
+    assert headline["difference"] == pytest.approx(means[0] - means[1])
+    assert headline["low"] < headline["difference"] < headline["high"]
+
+
+def test_against_changes_the_reference_and_refuses_what_is_not_there(workspace):
+    comparison = compare(workspace, against="late/mean", resamples=20)
+    assert comparison.reference == "late/mean"
+    with pytest.raises(UsageError, match=r"--against late/man: .*late/mean"):
+        compare(workspace, against="late/man", resamples=20)
+
+
+def test_a_single_feature_that_wins_is_chosen_and_the_best_fusion_is_held_against_it(tmp_path):
+    best = "probe/camembert.title_description"
+    comparison = compare(make_study(tmp_path, strategies=FEW, skill={best: 9.0}), resamples=50)
+    assert comparison.chosen.strategy == comparison.reference == best
+    assert comparison.headline.chosen == "baseline/average" or comparison.row(comparison.headline.chosen).candidate.fused
+    assert comparison.headline.contrast.difference.value < 0
+
+
+def test_without_a_test_part_the_verdict_says_that_these_are_selection_scores(tmp_path):
+    comparison = compare(make_study(tmp_path, strategies=FEW, products={"train": 60, "validation": 90}), resamples=50)
+    report = record(comparison)
+    assert report["judged"] == "validation"
+    assert all(row["test"] is None for row in report["rows"])
+    assert "selection scores" in report["verdict"]
+
+
+def test_interrupted_and_unreadable_runs_are_listed_and_never_averaged(tmp_path):
+    root = make_study(tmp_path, strategies=FEW)
+    before = compare(root, resamples=20)
+    (root / "runs" / "flat" / "average" / "seed-2" / "run.json").unlink()
+    (root / "runs" / "baseline" / "average" / "seed-3" / "predictions.npz").write_bytes(b"PK torn")
+    after = compare(root, resamples=20)
+    assert after.study.interrupted == ("flat/average, seed 2",)
+    assert [name.partition(":")[0] for name in after.study.failed] == ["baseline/average, seed 3"]
+    assert after.row("flat/average").candidate.seeds == (1, 3)
+    kept = before.row("baseline/average").parts["test"]["macro_f1"].values[:2]
+    assert after.row("baseline/average").parts["test"]["macro_f1"].values == kept
+
+
+def test_a_workspace_without_runs_says_what_to_do(tmp_path):
+    with pytest.raises(UsageError, match="no such folder"):
+        compare(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="fusecat fuse"):
+        compare(tmp_path)
+
+
+def test_the_ensemble_of_seeds_is_a_row(comparison):
+    ensembles = {row["strategy"]: row for row in record(comparison)["ensembles"]}
+    assert "late/mean" not in ensembles  # it draws nothing at random
+    row = comparison.row("baseline/average")
+    assert ensembles[row.strategy]["ensemble"] is True
+    runs = Runs(Path(comparison.study.workspace.runs))
+    mean = sum(runs.read(row.strategy, seed).probabilities["test"] for seed in row.candidate.seeds)
+    expected = f1_score(comparison.study.labels("test"), mean.argmax(axis=1), average="macro")
+    assert ensembles[row.strategy]["test"]["macro_f1"]["mean"] == pytest.approx(expected)

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from scipy.stats import t
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+from pipeline.report.statistics import (
+    Estimates,
+    Models,
+    bootstrap,
+    holm,
+    letters,
+    mcnemar,
+    resampling_weights,
+    score,
+    vote,
+    weighted_scores,
+)
+
+
+def models(n: int = 300, classes: int = 5, count: int = 3, accuracy: float = 0.7, seed: int = 0) -> Models:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, n)
+    predicted = np.where(random.random((count, n)) < accuracy, labels, random.integers(0, classes, (count, n)))
+    return Models(labels, predicted, random.random((count, n)).astype(np.float32))
+
+
+def test_scores_equal_those_of_scikit_learn():
+    given = models()
+    values = score(given)
+    for at, predicted in enumerate(given.predicted):
+        assert values[0, at] == pytest.approx(f1_score(given.labels, predicted, average="macro"), abs=1e-12)
+        assert values[1, at] == pytest.approx(f1_score(given.labels, predicted, average="weighted"), abs=1e-12)
+        assert values[2, at] == pytest.approx(accuracy_score(given.labels, predicted), abs=1e-12)
+
+
+def test_log_loss_equals_that_of_scikit_learn():
+    random = np.random.default_rng(1)
+    chances = random.dirichlet(np.ones(4), 50)
+    labels = np.arange(50) % 4
+    given = Models(labels, chances.argmax(axis=1)[None], chances[np.arange(50), labels][None])
+    assert score(given)[3, 0] == pytest.approx(log_loss(labels, chances), rel=1e-12)
+
+
+def test_a_class_that_is_predicted_and_never_true_costs_no_row_of_the_mean():
+    given = Models(np.array([0, 0, 1, 1]), np.array([[0, 2, 1, 1]]), np.ones((1, 4)))
+    assert score(given)[0, 0] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_a_weight_of_two_is_the_product_twice():
+    given = models(n=60)
+    random = np.random.default_rng(2)
+    drawn = np.concatenate([random.choice(np.flatnonzero(given.labels == c), (given.labels == c).sum()) for c in range(5)])
+    repeated = Models(given.labels[drawn], given.predicted[:, drawn], given.truth[:, drawn])
+    weights = np.bincount(drawn, minlength=60)[None].astype(np.float64)
+    assert weighted_scores(given, weights)[:, :, 0] == pytest.approx(score(repeated))
+
+
+def test_resampling_keeps_the_size_of_every_class_and_repeats_itself():
+    labels = np.array([0] * 7 + [1] * 2 + [2])
+    random_order = np.random.default_rng(0).permutation(10)
+    labels = labels[random_order]
+    first = np.concatenate(list(resampling_weights(labels, 50)))
+    again = np.concatenate(list(resampling_weights(labels, 50)))
+    assert (first == again).all() and first.shape == (50, 10)
+    for label in range(3):
+        assert first[:, labels == label].sum(axis=1) == pytest.approx(np.full(50, (labels == label).sum()))
+    assert (first[:, labels == 2] == 1).all()
+
+
+def test_the_bootstrapped_error_of_accuracy_is_the_textbook_one_even_in_small_classes():
+    labels = np.repeat(np.arange(50), 4)
+    random = np.random.default_rng(3)
+    right = random.random(200) < 0.6
+    given = Models(labels, np.where(right, labels, labels + 1)[None], np.ones((1, 200)))
+    expected = np.sqrt(sum(np.var(right[labels == c], ddof=1) * 4 for c in range(50))) / 200
+    assert bootstrap(given, 4000)[2, 0].std() == pytest.approx(expected, rel=0.06)
+
+
+def test_identical_strategies_do_not_differ_and_a_pure_seed_spread_gives_students_interval():
+    flat = np.zeros((5, 100))
+    values = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    estimates = Estimates.of([values, values], [flat + values[:, None], flat + values[:, None]])
+    low, high = estimates.interval(0)
+    half = t.ppf(0.975, 4) * values.std(ddof=1) / np.sqrt(5)
+    assert (low, high) == pytest.approx((0.3 - half, 0.3 + half))
+    assert estimates.difference(0, 1).p == pytest.approx(1)
+
+
+def test_differences_are_paired_by_product():
+    given = models(count=1)
+    draws = bootstrap(given, 200)[0]
+    estimates = Estimates.of([score(given)[0], score(given)[0] + 0.01], [draws, draws + 0.01])
+    difference = estimates.difference(1, 0)
+    assert difference.value == pytest.approx(0.01)
+    assert difference.error == pytest.approx(0, abs=1e-6)
+    assert difference.p == 0
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def test_mcnemar_by_hand():
+    one, other = np.array([1, 1, 1, 1, 1, 0, 0], bool), np.array([0, 0, 0, 0, 0, 1, 0], bool)
+    assert mcnemar(one, other) == (5, 1, pytest.approx(2 * (1 + 6) / 64))
+    assert mcnemar(one, one) == (0, 0, 1.0)
+
+
+def test_a_vote_is_the_majority_and_a_tie_goes_to_the_average():
+    predicted = np.array([[0, 1, 2], [0, 2, 1], [1, 1, 0]])
+    assert vote(predicted, np.array([1, 1, 1])).tolist() == [0, 1, 1]
+
+
+def test_groups_share_a_letter_unless_told_apart():
+    apart = np.zeros((4, 4), bool)
+    for one, other in ((0, 2), (0, 3), (1, 3)):
+        apart[one, other] = apart[other, one] = True
+    groups = letters(apart)
+    for one in range(4):
+        for other in range(4):
+            assert bool(set(groups[one]) & set(groups[other])) != apart[one, other]
+    assert groups == ["a", "ab", "bc", "c"]
