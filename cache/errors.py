@@ -41,3 +41,7 @@ class MismatchedFeatures(CacheError):
 
 class BusyFeature(CacheError):
     """Another process is writing this feature and the caller asked not to wait."""
+
+
+class UnusableVectors(CacheError):
+    """Vectors or logits hold NaN or infinity, or something where a product has nothing."""

@@ -1,0 +1,81 @@
+"""Feature files side by side, as one aligned table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import MismatchedFeatures
+from cache.layout import Header
+from cache.reading import SealedFile
+from cache.table import Feature, FeatureTable
+
+
+def load(paths: Mapping[str, Path]) -> FeatureTable:
+    """Read and check feature files (name -> path). Raises MismatchedFeatures, DamagedFeature, ForeignFile, OSError."""
+    features: dict[str, Feature] = {}
+    first: tuple[Header, dict[str, NDArray[Any]]] | None = None
+    for name, path in paths.items():
+        with SealedFile(path, name) as file:
+            columns = file.columns()
+            if first is None:
+                first = file.header, columns
+            refuse_mismatch(first, (file.header, columns))
+            features[name] = Feature(
+                name,
+                file.vectors("embedding", columns),
+                columns["present"],
+                file.vectors("logits", columns) if "logits" in file else None,
+                file.vectors("logits_oof", columns) if "logits_oof" in file else None,
+                file.header.fitted_on,
+            )
+    if first is None:
+        message = "a table needs at least one feature"
+        raise ValueError(message)
+    header, columns = first
+    ids = np.char.decode(columns["product_id"], "utf-8")
+    return FeatureTable(ids, columns["label"], columns["split"], header.classes, header.parts, features, header.fingerprint)
+
+
+def refuse_mismatch(one: tuple[Header, Mapping[str, NDArray[Any]]], two: tuple[Header, Mapping[str, NDArray[Any]]]) -> None:
+    """Raise MismatchedFeatures, naming both and what differs, unless both describe the same products in the same order."""
+    if one[0].fingerprint == two[0].fingerprint:
+        return
+    difference = _difference(one, two)
+    message = (
+        f"{one[0].feature} and {two[0].feature} cannot be fused: {difference}. "
+        "Run 'fusecat extract' again for all of them, or use another workspace"
+    )
+    raise MismatchedFeatures(message)
+
+
+def _difference(one: tuple[Header, Mapping[str, NDArray[Any]]], two: tuple[Header, Mapping[str, NDArray[Any]]]) -> str:
+    (header, columns), (other, others) = one, two
+    if header.rows != other.rows:
+        return f"they hold {header.rows} and {other.rows} products"
+    words = {"product_id": "product id", "label": "label", "split": "part of the split"}
+    for name, word in words.items():
+        rows = np.flatnonzero(columns[name] != others[name])
+        if len(rows):
+            values = [_word(name, columns_of[name][rows[0]], head) for columns_of, head in ((columns, header), (others, other))]
+            return f"the {word} of row {rows[0]} is {values[0]} in one and {values[1]} in the other ({len(rows)} rows differ)"
+    lists = [(header.classes, other.classes, "classes"), (header.parts, other.parts, "parts")]
+    for left, right, word in lists:
+        if left != right:
+            only = sorted(set(left) ^ set(right))
+            return f"their {word} differ ({len(left)} and {len(right)}" + (
+                f"; not in both: {', '.join(only[:5])})" if only else ")"
+            )
+    return "their rows differ"
+
+
+def _word(name: str, value: Any, header: Header) -> str:
+    match name:
+        case "product_id":
+            return repr(value.decode("utf-8", "replace"))
+        case "label":
+            return repr(header.classes[value]) if value >= 0 else "none"
+        case _:
+            return header.parts[value] if value < len(header.parts) else "none"
