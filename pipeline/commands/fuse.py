@@ -1,0 +1,165 @@
+"""`fusecat fuse`: stage two on the features of a workspace, then the report."""
+
+import json
+import statistics
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.console import console, json_option, print_json, workspace_option
+from stages.strategy import ALL, FUSED
+from stages.vocabulary import Architecture, Merge, Metric
+from stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from stages.runs import Run
+
+FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
+
+
+@click.command()
+@click.option(
+    "--fusion", type=click.Choice([*Merge, ALL]), default="average", show_default=True, help="The final merge, or all."
+)
+@click.option("--architecture", type=click.Choice([kind.value for kind in FUSED]), help="Only this architecture.")
+@click.option(
+    "--first-merge", "first", type=click.Choice(list(Merge)), help="Only this first merge of hierarchical strategies."
+)
+@click.option(
+    "--seeds", type=click.IntRange(1), default=5, show_default=True, help="Heads per strategy, each with its own seed."
+)
+@click.option("--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Parts to fit heads on.")
+@click.option(
+    "--settings",
+    "named",
+    type=click.Choice(["default", "thesis"]),
+    default="default",
+    show_default=True,
+    help="How heads are fitted.",
+)
+@workspace_option
+@json_option
+def command(
+    *,
+    fusion: str,
+    architecture: str | None,
+    first: str | None,
+    seeds: int,
+    fit_on: str,
+    named: str,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Fit a head for every strategy with that merge, and compare them.
+
+    One merge M runs baseline/M, flat/M and hierarchical/F/M for each first merge F of concatenation, addition and average;
+    uni-modal rows and probes stand beside them. Runs that are there already are not repeated.
+    """
+    from cache.store import FeatureCache
+    from stages.fusion import fuse, schedule
+    from stages.heads.settings import NAMED
+    from stages.runs import Runs
+    from stages.strategy import plan
+
+    place = Workspace(workspace)
+    table = FeatureCache(place.features).table()
+    chosen = plan(fusion, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
+    judged, settings, rows = metric_of(place), NAMED[named], FITS[fit_on]
+    jobs = len(schedule(table, chosen.strategies, settings, seeds=seeds, metric=judged, fit_on=rows))
+    say = None if as_json else console()
+    if say:
+        say.print(
+            f"{len(chosen.strategies)} strategies, {jobs} runs; heads fitted on {fit_on}, chosen by {judged} on validation"
+        )
+        for name, reason in chosen.left_out.items():
+            say.print(f"left out: {name} ({reason})", style="yellow")
+    with Ticker(say, judged) as ticker:
+        found = fuse(
+            table, chosen.strategies, Runs(place.runs), settings, seeds=seeds, metric=judged, fit_on=rows, progress=ticker
+        )
+    if as_json:
+        print_json({"runs": [summary(run) for run in found], "left_out": dict(chosen.left_out)})
+        return
+    from pipeline.report.terminal import print_report
+
+    print_report(workspace)
+
+
+def metric_of(place: Workspace) -> Metric:
+    """The metric that governs every choice in this workspace."""
+    if not place.study.is_file():
+        return Metric.MACRO_F1
+    return Metric(json.loads(place.study.read_text(encoding="utf-8")).get("metric", Metric.MACRO_F1))
+
+
+def summary(run: "Run") -> dict[str, Any]:
+    """One run as a line of JSON."""
+    names = (
+        "strategy",
+        "architecture",
+        "first",
+        "final",
+        "features",
+        "seed",
+        "fitted_on",
+        "parameters",
+        "fit_seconds",
+        "scores",
+        "tuned",
+    )
+    return {name: getattr(run, name) for name in names}
+
+
+class Ticker(AbstractContextManager["Ticker"]):
+    """Progress of many runs: a live table where there is a terminal, a plain line per finished strategy where there is none."""
+
+    def __init__(self, say: "Console | None", metric: Metric) -> None:
+        self.say, self.metric = say, metric
+        self.values: dict[str, list[float]] = {}
+        self.start = time.monotonic()
+        self.live: Any = None
+        self.state = ""
+
+    def __enter__(self) -> "Ticker":
+        if self.say is not None and self.say.is_terminal:
+            from rich.live import Live
+
+            self.live = Live(console=self.say, auto_refresh=False, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.live is not None:
+            self.live.stop()
+        if self.say is not None and self.state:
+            self.say.print(self.state)
+
+    def __call__(self, run: "Run", done: int, total: int) -> None:
+        """Take note of one finished run."""
+        fresh = run.strategy not in self.values
+        self.values.setdefault(run.strategy, []).append(run.scores["validation"][self.metric.key])
+        self.state = f"{done} of {total} runs done after {time.monotonic() - self.start:.0f} s"
+        if self.live is not None:
+            self.live.update(self.table(), refresh=True)
+        elif self.say is not None and fresh:
+            value = f"{self.metric} {self.values[run.strategy][0]:.4f} on validation"
+            self.say.print(f"{done}/{total} {run.strategy}, seed {run.seed}: {value}")
+
+    def table(self) -> "Table":
+        """The strategies seen so far, the best validation first, as many as fit the terminal."""
+        from rich.table import Table
+
+        table = Table("strategy", "runs", f"{self.metric} on validation", caption=self.state)
+        ranked = sorted(self.values.items(), key=lambda item: -self.metric.sign * statistics.fmean(item[1]))
+        rows = max(5, (self.say.height if self.say else 25) - 6)
+        for name, values in ranked[:rows]:
+            spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+            table.add_row(name, str(len(values)), f"{statistics.fmean(values):.4f}{spread}")
+        return table

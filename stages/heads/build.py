@@ -1,0 +1,35 @@
+"""From a strategy to its head."""
+
+from collections.abc import Mapping
+
+from stages.errors import UsageError
+from stages.heads.head import Head
+from stages.heads.merges import MergeModule, merge_class
+from stages.heads.settings import FitSettings
+from stages.strategy import Strategy, Wiring, wire
+from stages.vocabulary import Architecture, Merge
+
+
+def wiring_of(strategy: Strategy, features: Mapping[str, object]) -> Wiring:
+    """Which of these features the strategy takes, and where they meet."""
+    if strategy.architecture is Architecture.PROBE and strategy.feature:
+        return Wiring(singles=(strategy.feature,))
+    return wire(strategy.architecture, features)
+
+
+def build_head(strategy: Strategy, widths: Mapping[str, int], classes: int, settings: FitSettings) -> Head:
+    """An untrained head; its weights come from torch's random numbers as they stand.
+
+    `widths`: feature name -> length of its vectors; may hold more features than the strategy takes.
+    """
+    wiring = wiring_of(strategy, widths)
+    first, final = (find_merge(name) if name else None for name in (strategy.first, strategy.final))
+    return Head(wiring, widths, classes, first=first, final=final, settings=settings)
+
+
+def find_merge(name: str) -> type[MergeModule]:
+    """The module of that name. Raises UsageError where there is none."""
+    if name not in list(Merge):
+        message = f"no merge is called '{name}'; choose from {', '.join(Merge)}"
+        raise UsageError(message)
+    return merge_class(Merge(name))

@@ -1,0 +1,174 @@
+"""One fit of one head on vectors in memory: no product, no text, no pixel, no loader.
+
+Shapes: B products of a batch, C classes.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.heads.data import Vectors
+from stages.heads.head import Head, Masks
+from stages.heads.settings import FitSettings, Schedule
+from stages.vocabulary import Metric
+
+EVALUATION_BATCH = 4096
+"""Products per forward pass where nothing is learned."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head with the weights of its best epoch, one mapping per epoch, and the seconds that it took."""
+
+    head: Head
+    curve: tuple[Mapping[str, float], ...]
+    best_epoch: int
+    seconds: float
+
+
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """One thread and a seed of its own: the same bytes whatever else runs, and however many processes share the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def fit(
+    build: Callable[[], Head],
+    data: Vectors,
+    labels: NDArray[np.integer],
+    rows: NDArray[np.intp],
+    chooser: NDArray[np.intp],
+    settings: FitSettings,
+    *,
+    metric: Metric = Metric.MACRO_F1,
+    seed: int = 1,
+) -> Fitted:
+    """Fit a head on `rows` and keep the epoch with the best `metric` on the rows of `chooser` (the last, where there are none).
+
+    `build` makes the head; it is called once the random numbers are seeded. Ties go to the lower log loss. No row of any
+    other part is looked at.
+    """
+    start = time.perf_counter()
+    with reproducible(seed):
+        head = build()
+        targets = torch.from_numpy(np.asarray(labels).astype(np.int64))
+        places = torch.from_numpy(rows.astype(np.int64))
+        size = settings.batch(len(rows))
+        steps = -(-len(rows) // size)
+        optimiser = torch.optim.AdamW(
+            head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.epsilon, fused=True
+        )
+        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, steps * settings.epochs))
+        best, best_state, best_epoch, curve = (-np.inf, -np.inf), head.state_dict(), 0, []
+        for epoch in range(1, settings.epochs + 1):
+            loss = _epoch(head, data, targets, places, size, settings, optimiser, rate)
+            seen = {"epoch": float(epoch), "loss": loss}
+            if len(chooser):
+                seen |= quick_scores(labels[chooser], predict(head, data, chooser))
+            curve.append(seen)
+            value = (metric.sign * seen[metric.key], -seen["log_loss"]) if len(chooser) else (float(epoch), 0.0)
+            if value > best:
+                best, best_epoch = value, epoch
+                best_state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+            elif settings.patience and epoch - best_epoch >= settings.patience:
+                break
+        head.load_state_dict(best_state)
+        head.eval()
+    return Fitted(head, tuple(curve), best_epoch, time.perf_counter() - start)
+
+
+def predict(head: Head, data: Vectors, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Class probabilities (n, C) of these rows, in evaluation mode."""
+    head.eval()
+    found = np.empty((len(rows), head.classes), np.float32)
+    with torch.inference_mode():
+        place = 0
+        for views, present in data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH):
+            block = head(views, present).softmax(1).numpy()
+            found[place : place + len(block)] = block
+            place += len(block)
+    return found
+
+
+def quick_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> dict[str, float]:
+    """What `stages.scores.scores` gives, by one confusion count: cheap enough for every epoch."""
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(1)
+    counts = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    support = counts.sum(1)
+    total = support + counts.sum(0)
+    f1 = np.divide(2 * counts.diagonal(), total, out=np.zeros(classes), where=total > 0)
+    truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "accuracy": float(counts.trace() / len(labels)),
+        "macro_f1": float(f1[support > 0].mean()),
+        "weighted_f1": float((f1 * support).sum() / len(labels)),
+        "log_loss": float(-np.log(np.clip(truth, np.finfo(np.float32).eps, 1)).mean()),
+    }
+
+
+def _epoch(
+    head: Head,
+    data: Vectors,
+    targets: Tensor,
+    places: Tensor,
+    size: int,
+    settings: FitSettings,
+    optimiser: torch.optim.Optimizer,
+    rate: torch.optim.lr_scheduler.LRScheduler,
+) -> float:
+    """One pass over the fit rows in random order; returns the mean loss of its products."""
+    head.train()
+    parameters = list(head.parameters())
+    total = 0.0
+    for block in torch.split(places[torch.randperm(len(places))], size):
+        views, present = data.batch(block)
+        if settings.modality_dropout:
+            present = drop_fields(present, settings.modality_dropout)
+        loss = F.cross_entropy(head(views, present), targets[block], label_smoothing=settings.label_smoothing)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.clip_norm:
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+        optimiser.step()
+        rate.step()
+        total += float(loss.detach()) * len(block)
+    return total / len(places)
+
+
+def drop_fields(present: Masks, chance: float) -> dict[str, Tensor]:
+    """Treat each field of each product as absent with this chance, in all networks at once; a product keeps at least one."""
+    fields = sorted({name.rpartition(".")[2] for name in present})
+    having = torch.stack(
+        [torch.stack([mask for name, mask in present.items() if name.rpartition(".")[2] == each]).any(0) for each in fields],
+        dim=1,
+    )
+    kept = having & (torch.rand(having.shape) >= chance)
+    kept = torch.where(kept.any(1, keepdim=True), kept, having)
+    return {name: mask & kept[:, fields.index(name.rpartition(".")[2])] for name, mask in present.items()}
+
+
+def _schedule(settings: FitSettings, steps: int) -> Callable[[int], float]:
+    """Step -> factor of the learning rate."""
+    warmup = round(settings.warmup * steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return max(0.0, (steps - step) / max(1, steps - warmup)) if settings.schedule is Schedule.LINEAR else 1.0
+
+    return factor

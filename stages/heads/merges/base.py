@@ -1,0 +1,45 @@
+"""The contract of a merge.
+
+Shapes: B products, M vectors to merge, D width of each, C classes.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class MergeModule(nn.Module, ABC):
+    """Several vectors of one product become one.
+
+    A merge is built as `Class(count, width)` and called with `vectors` (B, M, D) and `present` (B, M) bool; it returns
+    (B, `self.width`). Where `present` is false the vector is zero and must have no influence.
+    """
+
+    width: int
+    """Length of the result: D unless the merge says otherwise."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.count = count
+        self.width = width
+
+    @abstractmethod
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        """(B, M, D) and (B, M) -> (B, `self.width`)."""
+
+
+class LinearMerge(MergeModule):
+    """A merge that is linear in its vectors, so that a linear layer after it can be pulled in front of it.
+
+    Its result is `sum over m of scales[:, m] * vectors[:, m] @ E_m` with fixed E_m; a chain of linear layers around it is then
+    one matrix per vector. Computing that matrix first (C x D) and the product with the data second is the same function with
+    the same gradients, at a fraction of the cost.
+    """
+
+    @abstractmethod
+    def scales(self, present: Tensor) -> Tensor:
+        """(B, M) bool -> (B, M) float: the factor of each vector, 0 where it is absent."""
+
+    @abstractmethod
+    def pull(self, weight: Tensor) -> list[Tensor]:
+        """A following layer's weight (C, `self.width`) -> one (C, D) per vector."""

@@ -1,0 +1,67 @@
+"""How a head is fitted: one frozen object, every field with its unit, each default in one place."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Schedule(StrEnum):
+    """What the learning rate does after the warm-up."""
+
+    LINEAR = "linear"
+    CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Hyperparameters of one fit; `THESIS` is what the study used, the defaults are what benchmarks/stage_two.py chose."""
+
+    learning_rate: float = 3e-3
+    """Peak step size of AdamW."""
+    weight_decay: float = 1e-2
+    """Decoupled, per step, multiplied by the learning rate."""
+    epsilon: float = 1e-8
+    """AdamW's denominator term."""
+    batch_size: int = 1024
+    """Products per step, at most."""
+    least_steps: int = 32
+    """Steps per epoch, at least: small catalogues get smaller batches (16 products or more). 0: always `batch_size`."""
+    epochs: int = 30
+    """Passes over the fit rows, at most."""
+    patience: int = 6
+    """Epochs without a better validation metric before the fit stops. 0: never stops early."""
+    warmup: float = 0.1
+    """Share of all steps in which the learning rate climbs from 0."""
+    schedule: Schedule = Schedule.LINEAR
+    clip_norm: float = 1.0
+    """Largest norm of the gradient over all parameters; 0 does not clip."""
+    label_smoothing: float = 0.1
+    """Probability mass that the loss spreads over all classes."""
+    dropout: float = 0.0
+    """Share of the merged vector that is zeroed before the last layer while fitting."""
+    hidden_layer: bool = False
+    """Dropout 0.3, a layer of the merged width and LeakyReLU(0.01) before the last layer."""
+    modality_dropout: float = 0.0
+    """Chance that a present field of a product is treated as absent in one step; at least one stays."""
+    standardise: bool = True
+    """Centre and scale each column of each feature by the fit rows."""
+
+    def batch(self, rows: int) -> int:
+        """Products per step for so many fit rows."""
+        if not self.least_steps:
+            return min(self.batch_size, rows)
+        return max(1, min(self.batch_size, max(16, rows // self.least_steps), rows))
+
+
+DEFAULT = FitSettings()
+THESIS = FitSettings(
+    learning_rate=2e-4,
+    weight_decay=1e-3,
+    batch_size=128,
+    least_steps=0,
+    epochs=7,
+    patience=0,
+    warmup=0.0,
+    label_smoothing=0.0,
+    standardise=False,
+)
+NAMED = {"default": DEFAULT, "thesis": THESIS}

@@ -1,0 +1,110 @@
+"""One run: a strategy, fitted with one seed, scored over products, with its controls."""
+
+import time
+from dataclasses import asdict
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.heads.build import build_head, wiring_of
+from stages.heads.controls import controls
+from stages.heads.fit import fit, predict
+from stages.heads.material import Material
+from stages.heads.saved import TrainedHead
+from stages.heads.settings import FitSettings
+from stages.heads.unimodal import probabilities
+from stages.runs import DETERMINISTIC, Run
+from stages.scores import scores
+from stages.strategy import FUSED, Strategy
+from stages.vocabulary import Architecture, Metric
+
+
+def run_strategy(
+    strategy: Strategy, seed: int, material: Material, settings: FitSettings, metric: Metric, *, key: str = ""
+) -> tuple[Run, TrainedHead | None]:
+    """Do the work of one run. Returns it with its trained head, or None where there is nothing to load."""
+    match strategy.architecture:
+        case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.PROBE:
+            return _learn(strategy, seed, material, settings, metric, key)
+        case Architecture.UNIMODAL:
+            return _unimodal(strategy, material, key), None
+        case Architecture.LATE:
+            message = "late fusion"
+            raise ValueError(message)
+        case _:
+            assert_never(strategy.architecture)
+
+
+def _learn(
+    strategy: Strategy, seed: int, material: Material, settings: FitSettings, metric: Metric, key: str
+) -> tuple[Run, TrainedHead]:
+    widths = {name: len(mean) for name, (mean, _) in material.scaling.items()}
+    fitted = fit(
+        lambda: build_head(strategy, widths, len(material.classes), settings),
+        material.vectors.select(wiring_of(strategy, widths).features),
+        material.labels,
+        material.rows["fit"],
+        material.rows["validation"],
+        settings,
+        metric=metric,
+        seed=seed,
+    )
+    head = fitted.head
+    data = material.vectors.select(head.features)
+    start = time.perf_counter()
+    found = {part: predict(head, data, rows) for part, rows in material.parts.items()}
+    seconds = time.perf_counter() - start
+    marks = {part: scores(material.labels[rows], found[part]) for part, rows in material.parts.items()}
+    marks["fit"] = scores(material.labels[material.rows["fit"]], predict(head, data, material.rows["fit"]))
+    fused = strategy.architecture in FUSED
+    run = Run(
+        strategy=strategy.name,
+        architecture=strategy.architecture,
+        first=strategy.first,
+        final=strategy.final,
+        features=head.features,
+        seed=seed,
+        fitted_on=material.fitted_on,
+        parameters=sum(parameter.numel() for parameter in head.parameters()),
+        fit_seconds=fitted.seconds,
+        predict_seconds=seconds,
+        probabilities=found,
+        scores=marks,
+        settings=asdict(settings) | {"best_epoch": fitted.best_epoch},
+        curve=fitted.curve,
+        controls=controls(head, data, material.labels, material.parts) if fused else {},
+        key=key,
+    )
+    return run, TrainedHead(
+        strategy, head, {name: material.scaling[name] for name in head.features}, material.classes, settings
+    )
+
+
+def _unimodal(strategy: Strategy, material: Material, key: str) -> Run:
+    feature = material.features[str(strategy.feature)]
+    start = time.perf_counter()
+    found = {part: probabilities(feature, rows, material.prior) for part, rows in material.parts.items()}
+    seconds = time.perf_counter() - start
+    marks = {}
+    for part, rows in material.parts.items():
+        marks[part] = scores(material.labels[rows], found[part])
+        present: NDArray[np.bool_] = feature.present[rows]
+        if present.any():
+            marks[f"{part}_present"] = scores(material.labels[rows][present], found[part][present])
+    return Run(
+        strategy=strategy.name,
+        architecture=strategy.architecture,
+        first=None,
+        final=None,
+        features=(feature.name,),
+        seed=DETERMINISTIC,
+        fitted_on=(),
+        parameters=0,
+        fit_seconds=0.0,
+        predict_seconds=seconds,
+        probabilities=found,
+        scores=marks,
+        notes=("products without the field get the class shares of the fit rows",) if not feature.present.all() else (),
+        key=key,
+    )

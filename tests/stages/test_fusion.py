@@ -1,0 +1,150 @@
+"""Stage two as a whole: runs that are learned, scored, stored, resumed; and what it must not import or look at."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from stages.fusion import fuse
+from stages.heads import load_head
+from stages.heads.settings import FitSettings
+from stages.runs import DETERMINISTIC, Runs
+from stages.scores import scores
+from stages.strategy import Strategy, plan
+from tests.stages.heads.synthetic import SEVEN, table
+
+QUICK = FitSettings(epochs=8)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return table()
+
+
+@pytest.fixture(scope="module")
+def done(planted, tmp_path_factory):
+    runs = Runs(tmp_path_factory.mktemp("study") / "runs")
+    fuse(planted, plan("average", SEVEN).strategies, runs, QUICK, seeds=2)
+    return runs
+
+
+def test_every_strategy_is_there_with_every_seed(done):
+    found = {(run.strategy, run.seed) for run in done}
+    for strategy in plan("average", SEVEN).strategies:
+        seeds = (1, 2) if strategy.learned else (DETERMINISTIC,)
+        assert {(strategy.name, seed) for seed in seeds} <= found
+    assert not done.interrupted()
+
+
+def test_learned_strategies_find_the_planted_signal(done):
+    for run in done:
+        if run.architecture in ("baseline", "flat", "hierarchical"):
+            assert run.scores["test"]["accuracy"] > 0.45, run.strategy
+
+
+def test_scores_are_those_of_the_stored_probabilities(done, planted):
+    for run in done:
+        for part in ("validation", "test"):
+            found = run.probabilities[part]
+            np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+            assert run.scores[part] == scores(planted.labels[planted.rows(part)], found)
+
+
+def test_a_unimodal_row_says_the_prior_of_the_absent_and_counts_the_present(done, planted):
+    run = done.read("unimodal/camembert.description", DETERMINISTIC)
+    rows = planted.rows("test")
+    present = planted.features["camembert.description"].present[rows]
+    shares = np.bincount(planted.labels[planted.rows("train", "head")], minlength=4) / len(planted.rows("train", "head"))
+    np.testing.assert_allclose(run.probabilities["test"][~present], np.tile(shares, (int((~present).sum()), 1)), atol=1e-6)
+    assert run.scores["test_present"] == scores(planted.labels[rows][present], run.probabilities["test"][present])
+    assert run.scores["test_present"]["accuracy"] > run.scores["test"]["accuracy"]
+
+
+def test_fused_runs_carry_their_controls(done):
+    run = done.read("hierarchical/concatenation/average", 1)
+    wanted = {f"{kind} {field}" for kind in ("without", "shuffled") for field in ("title", "description", "image")}
+    assert set(run.controls) == wanted
+    assert run.controls["shuffled title"]["test"]["accuracy"] < run.scores["test"]["accuracy"]
+    assert set(run.scores) >= {"fit", "validation", "test"}
+    assert run.fitted_on == ("train",)
+
+
+def test_a_second_call_repeats_nothing_and_an_interrupted_run_is_done_again(planted, tmp_path):
+    runs = Runs(tmp_path / "runs")
+    strategies = plan("average", SEVEN, architecture="baseline").strategies[:1]
+    calls = []
+    fuse(planted, strategies, runs, QUICK, seeds=2, progress=lambda *call: calls.append(call))
+    assert len(calls) == 2
+    (runs.path(strategies[0].name, 2) / "run.json").unlink()
+    fuse(planted, strategies, runs, QUICK, seeds=3, progress=lambda *call: calls.append(call))
+    assert [call[0].seed for call in calls] == [1, 2, 2, 3]
+    fuse(
+        planted,
+        strategies,
+        runs,
+        dataclasses.replace(QUICK, learning_rate=1e-3),
+        seeds=1,
+        progress=lambda *call: calls.append(call),
+    )
+    assert len(calls) == 5
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_head(planted, tmp_path):
+    strategies = [Strategy.parse("hierarchical/concatenation/average")]
+    first, second = Runs(tmp_path / "a"), Runs(tmp_path / "b")
+    fuse(planted, strategies, first, QUICK, seeds=2)
+    fuse(planted, strategies, second, QUICK, seeds=2)
+    weights = [
+        [(runs.path(strategies[0].name, seed) / "head.safetensors").read_bytes() for seed in (1, 2)] for runs in (first, second)
+    ]
+    assert weights[0] == weights[1]
+    assert weights[0][0] != weights[0][1]
+
+
+def test_a_stored_head_predicts_what_its_run_stored(done, planted):
+    for name in ("hierarchical/concatenation/average", "probe/se_resnext50.image"):
+        head = load_head(done.path(name, 1))
+        rows = planted.rows("test")
+        new = {
+            feature: dataclasses.replace(
+                planted.features[feature],
+                embedding=planted.features[feature].embedding[rows],
+                present=planted.features[feature].present[rows],
+            )
+            for feature in head.features
+        }
+        np.testing.assert_allclose(head.probabilities(new), done.read(name, 1).probabilities["test"], atol=1e-6)
+
+
+def test_labels_of_the_test_part_change_nothing_but_test_scores(planted, tmp_path):
+    labels = planted.labels.copy()
+    rows = planted.rows("test")
+    labels[rows] = np.roll(labels[rows], 1)
+    strategies = [strategy for strategy in plan("average", SEVEN).strategies if strategy.name != "late"]
+    left, right = Runs(tmp_path / "a"), Runs(tmp_path / "b")
+    fuse(planted, strategies, left, QUICK, seeds=1)
+    fuse(dataclasses.replace(planted, labels=labels), strategies, right, QUICK, seeds=1)
+    for run in left:
+        other = right.read(run.strategy, run.seed)
+        for part in ("validation", "test"):
+            np.testing.assert_array_equal(run.probabilities[part], other.probabilities[part])
+        assert run.curve == other.curve
+
+
+def test_runs_of_another_split_are_set_aside_not_mixed(planted, tmp_path):
+    runs = Runs(tmp_path / "runs")
+    strategies = plan("average", SEVEN, architecture="baseline").strategies[:1]
+    fuse(planted, strategies, runs, QUICK, seeds=1)
+    fuse(table(seed=1), strategies, runs, QUICK, seeds=1)
+    assert len(list(runs)) == 1
+    assert len(list(tmp_path.glob("runs-before-*"))) == 1
+
+
+def test_stage_two_never_loads_what_only_stage_one_needs():
+    heavy = {"transformers", "torchvision", "cv2", "stages.catalogue", "stages.encoders", "pipeline"}
+    code = "import sys, stages.fusion; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "stages.fusion" in loaded
+    assert not heavy & set(loaded)
