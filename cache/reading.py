@@ -3,7 +3,6 @@
 Shapes: N products, D width, C classes, P pieces of 256 rows.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,15 +119,20 @@ class SealedFile:
             self._foreign(str(error), error)
         return array
 
+    def piece_digests(self) -> NDArray[np.uint8]:
+        """The digests of the pieces of `embedding` (P, 32), checked against that of the whole."""
+        digests = self.read("embedding_digest")
+        if digest(digests.tobytes()) != self.header.digests["embedding"]["sha256"]:
+            self._foreign("'embedding_digest' does not belong to 'embedding'")
+        return digests
+
     def check(self) -> None:
         """Read and check everything."""
         columns = self.columns()
+        self.piece_digests()
         for name in self._datasets:
             if name in {"embedding", *OPTIONAL}:
                 self.vectors(name, columns)
-        pieces = self.read("embedding_digest")
-        if hashlib.sha256(pieces.tobytes()).hexdigest() != self.header.digests["embedding"]["sha256"]:
-            self._foreign("'embedding_digest' does not belong to 'embedding'")
 
     def _header(self) -> Header:
         texts = self._attributes()

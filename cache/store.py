@@ -13,6 +13,7 @@ from cache.layout import SUFFIX, Header, check_name
 from cache.loading import load
 from cache.reading import SealedFile
 from cache.sealing import sidecar, write_sidecar
+from cache.stream import FeatureStream
 from cache.table import FeatureTable
 from cache.writing import FeatureWriter, Rows
 
@@ -121,11 +122,18 @@ class FeatureCache:
 
         Raises MissingFeature, MismatchedFeatures (naming both), DamagedFeature, ForeignFile.
         """
+        return load(self._paths(features))
+
+    def stream(self, features: Sequence[str] | None = None) -> FeatureStream:
+        """Open these features (all by default) without loading their vectors; to be closed. Raises as `table` does."""
+        return FeatureStream(self._paths(features))
+
+    def _paths(self, features: Sequence[str] | None) -> dict[str, Path]:
         names = self.names() if features is None else list(dict.fromkeys(features))
         if not names:
             message = f"{self.folder} holds no features; run 'fusecat extract' or 'fusecat import' first"
             raise MissingFeature(message)
-        return load({name: self._existing(name) for name in names})
+        return {name: self._existing(name) for name in names}
 
     def _existing(self, feature: str) -> Path:
         path = self.path(feature)

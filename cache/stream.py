@@ -1,0 +1,143 @@
+"""Features that are larger than memory, read in windows of many small shuffled pieces.
+
+Shapes: N products, n rows of one batch, D width of one feature.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import ForeignFile, UnusableVectors
+from cache.layout import PIECE, Header, check_values
+from cache.loading import refuse_mismatch
+from cache.reading import SealedFile
+
+WINDOW = 2**28
+"""Bytes of vectors held at a time by default: at seven features of thesis width (13 kB a product) some 80 pieces of 256 rows.
+In measurements windows of 64 pieces lost no accuracy on rows in class order; windows of few large pieces lost two points."""
+
+Batch: TypeAlias = tuple[NDArray[np.int32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]
+"""Labels (n,), embedding (n, D) of each feature, present (n,) of each feature."""
+
+
+class FeatureStream:
+    """Features side by side, like a `FeatureTable`, but their vectors stay on disk; `with cache.stream() as stream`.
+
+    `ids`, `labels`, `split`, `classes`, `parts`, `fingerprint` as in `FeatureTable`; `present` (N,) and `widths` by feature.
+    """
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._files: dict[str, SealedFile] = {}
+        self._digests: dict[str, NDArray[np.uint8]] = {}
+        self._unchecked: dict[str, NDArray[np.bool_]] = {}
+        self.present: dict[str, NDArray[np.bool_]] = {}
+        self.widths: dict[str, int] = {}
+        first: tuple[Header, dict[str, NDArray[Any]]] | None = None
+        try:
+            for name, path in paths.items():
+                file = self._files[name] = SealedFile(path, name)
+                columns = file.columns()
+                first = first or (file.header, columns)
+                refuse_mismatch(first, (file.header, columns))
+                self._digests[name] = file.piece_digests()
+                self._unchecked[name] = np.ones(len(self._digests[name]), bool)
+                self.present[name] = columns["present"]
+                self.widths[name] = int(file.header.digests["embedding"]["shape"][1])
+            if first is None:
+                message = "a stream needs at least one feature"
+                raise ValueError(message)
+        except BaseException:
+            self.close()
+            raise
+        header, columns = first
+        self._encoded: NDArray[np.bytes_] = columns["product_id"]
+        self.labels: NDArray[np.int32] = columns["label"]
+        self.split: NDArray[np.uint8] = columns["split"]
+        self.classes, self.parts, self.fingerprint = header.classes, header.parts, header.fingerprint
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """The ids of all products, in order (N,)."""
+        return np.char.decode(self._encoded, "utf-8")
+
+    def rows(self, *parts: str) -> NDArray[np.intp]:
+        """Row numbers of the labelled products of these parts, in catalogue order."""
+        codes = [self.parts.index(part) for part in parts]
+        return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))
+
+    def batches(self, rows: NDArray[np.intp], size: int, *, seed: int | None = None, window: int = WINDOW) -> Iterator[Batch]:
+        """Yield these rows once, `size` at a time (the last batch may be shorter).
+
+        With a `seed` in an order drawn from it: pieces of 256 rows are shuffled, as many as fit `window` bytes are held at a
+        time, and the rows of all of them are shuffled. Without one in ascending order. Memory: twice the window and a batch.
+        Raises DamagedFeature where a piece, when it is met for the first time, is not what was sealed.
+        """
+        random = None if seed is None else np.random.default_rng(seed)
+        wanted = np.sort(np.asarray(rows))
+        pieces, starts = np.unique(wanted // PIECE, return_index=True)
+        groups = np.split(wanted, starts[1:])
+        order = np.arange(len(pieces)) if random is None else random.permutation(len(pieces))
+        held = max(1, window // (PIECE * self._row_bytes()))
+        rest: tuple[NDArray[np.intp], dict[str, NDArray[Any]]] | None = None
+        for start in range(0, len(order), held):
+            # In the order of the file, because a disk reads forwards faster.
+            chosen = np.sort(order[start : start + held])
+            numbers = np.concatenate([groups[number] for number in chosen])
+            vectors = {name: self._gather(name, pieces[chosen], numbers) for name in self._files}
+            if rest is not None:
+                numbers = np.concatenate([rest[0], numbers])
+                vectors = {name: np.concatenate([rest[1][name], array]) for name, array in vectors.items()}
+            shuffled = np.arange(len(numbers)) if random is None else random.permutation(len(numbers))
+            last = start + held >= len(order)
+            stop = len(numbers) if last else len(numbers) - len(numbers) % size
+            for cut in range(0, stop, size):
+                picked = shuffled[cut : min(cut + size, stop)]
+                yield self._batch(numbers[picked], {name: array[picked] for name, array in vectors.items()})
+            kept = shuffled[stop:]
+            rest = numbers[kept], {name: array[kept] for name, array in vectors.items()}
+
+    def _batch(self, numbers: NDArray[np.intp], vectors: dict[str, NDArray[Any]]) -> Batch:
+        wide = {name: array.astype(np.float32, copy=False) for name, array in vectors.items()}
+        return self.labels[numbers], wide, {name: present[numbers] for name, present in self.present.items()}
+
+    def _gather(self, name: str, pieces: NDArray[np.intp], numbers: NDArray[np.intp]) -> NDArray[Any]:
+        """The vectors of the rows `numbers` (ascending), which all lie in `pieces` (ascending)."""
+        file, found, start = self._files[name], None, 0
+        bounds = np.searchsorted(numbers, (pieces + 1) * PIECE)
+        for piece, stop in zip(pieces.tolist(), bounds.tolist(), strict=True):
+            first = bool(self._unchecked[name][piece])
+            array = file.read_piece(piece, self._digests[name], check=first)
+            if first:
+                self._check(name, piece, array)
+            if found is None:
+                found = np.empty((len(numbers), array.shape[1]), array.dtype)
+            found[start:stop] = array[numbers[start:stop] - piece * PIECE]
+            start = stop
+        return np.empty((0, self.widths[name]), np.float32) if found is None else found
+
+    def _check(self, name: str, piece: int, array: NDArray[Any]) -> None:
+        cut = slice(piece * PIECE, piece * PIECE + len(array))
+        try:
+            check_values(name, "embedding", array, self.present[name][cut], self._encoded[cut])
+        except UnusableVectors as error:
+            raise ForeignFile(str(error)) from error
+        self._unchecked[name][piece] = False
+
+    def _row_bytes(self) -> int:
+        """Bytes of one product's vectors as they are stored."""
+        sizes = {"<f2": 2, "<f4": 4}
+        return sum(self.widths[name] * sizes[file.header.digests["embedding"]["dtype"]] for name, file in self._files.items())

@@ -1,0 +1,86 @@
+"""Laws of the stream: each row once, with its own label, whatever the window; the order a pure function of the seed."""
+
+import numpy as np
+import pytest
+
+from cache.errors import DamagedFeature, MismatchedFeatures
+from cache.stream import FeatureStream
+from tests.cache.study import study_rows, study_vectors, write_feature
+
+COUNT = 3000
+WIDTHS = {"a.title": 24, "b.image": 5}
+
+
+@pytest.fixture
+def features(cache):
+    rows = study_rows(COUNT)
+    for number, (name, width) in enumerate(WIDTHS.items()):
+        embedding, logits, present = study_vectors(COUNT, width, seed=number)
+        embedding[:, 0] = np.arange(COUNT) / 4  # the row's number, exact in float32
+        present[:] = True
+        present[number::10] = False
+        write_feature(cache, name, rows, vectors=(embedding, logits, present), dtype="float32")
+    return cache
+
+
+def numbers(batches):
+    return np.concatenate([(vectors["a.title"][:, 0] * 4).round().astype(int) for _, vectors, _ in batches])
+
+
+@pytest.mark.parametrize("window", [1, 256 * 29 * 4 * 3, 2**28])
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("size", [1000, 64, 1])
+def test_every_row_comes_once_with_what_belongs_to_it(features, window, seed, size):
+    table = features.table()
+    wanted = table.rows("train", "validation")
+    with features.stream() as stream:
+        assert np.array_equal(stream.rows("train", "validation"), wanted)
+        batches = list(stream.batches(wanted, size, seed=seed, window=window))
+    assert [len(labels) for labels, _, _ in batches[:-1]] == [size] * (len(batches) - 1)
+    found = {name: np.concatenate([vectors[name] for _, vectors, _ in batches]) for name in WIDTHS}
+    present = {name: np.concatenate([present[name] for _, _, present in batches]) for name in WIDTHS}
+    labels = np.concatenate([labels for labels, _, _ in batches])
+    # The row's number stands in column 0 of whichever feature the product has.
+    order = np.where(present["a.title"], found["a.title"][:, 0], found["b.image"][:, 0])
+    order = (order * 4).round().astype(int)
+    assert np.array_equal(np.sort(order), wanted)
+    assert (np.array_equal(order, wanted)) == (seed is None)
+    assert np.array_equal(labels, table.labels[order])
+    for name in WIDTHS:
+        assert np.array_equal(found[name], table.features[name].embedding[order])
+        assert np.array_equal(present[name], table.features[name].present[order])
+
+
+def test_the_order_is_a_function_of_the_seed(features):
+    with features.stream(["a.title"]) as stream:
+        rows = np.arange(COUNT)
+        one, again, other = (numbers(stream.batches(rows, 100, seed=seed, window=60_000)) for seed in (1, 1, 2))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+def test_a_window_mixes_pieces_from_everywhere(features):
+    """Rows in class order must not arrive in class order: the first batch holds rows of many pieces."""
+    with features.stream(["b.image"]) as stream:
+        _, vectors, _ = next(iter(stream.batches(np.arange(COUNT), 100, seed=0, window=256 * 5 * 4 * 6)))
+    assert len(set((vectors["b.image"][:, 0] * 4 // 256).astype(int))) >= 5
+
+
+def test_a_piece_that_was_changed_is_met_before_it_is_used(features):
+    path = features.path("b.image")
+    data = bytearray(path.read_bytes())
+    value = np.float32(2000 / 4).tobytes()  # row 2000 lies in piece 7
+    data[data.index(value) + 2] ^= 1
+    path.write_bytes(data)
+    with features.stream() as stream:
+        next(iter(stream.batches(np.arange(256), 256, window=1)))
+        with pytest.raises(DamagedFeature, match=r"b.image.h5 is damaged"):
+            list(stream.batches(np.arange(COUNT), 256, window=1))
+
+
+def test_a_stream_refuses_what_a_table_refuses(features):
+    write_feature(features, "c.title", study_rows(COUNT, labels=np.zeros(COUNT, int)))
+    with pytest.raises(MismatchedFeatures, match=r"a.title and c.title"):
+        features.stream()
+    with pytest.raises(ValueError, match="at least one"):
+        FeatureStream({})
