@@ -26,11 +26,18 @@ FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
 
 @click.command()
 @click.option(
-    "--fusion", type=click.Choice([*Merge, ALL]), default="average", show_default=True, help="The final merge, or all."
+    "--fusion",
+    type=click.Choice([*(merge.value for merge in Merge), ALL]),
+    default="average",
+    show_default=True,
+    help="The final merge, or all.",
 )
 @click.option("--architecture", type=click.Choice([kind.value for kind in FUSED]), help="Only this architecture.")
 @click.option(
-    "--first-merge", "first", type=click.Choice(list(Merge)), help="Only this first merge of hierarchical strategies."
+    "--first-merge",
+    "first",
+    type=click.Choice([merge.value for merge in Merge]),
+    help="Only this first merge of hierarchical strategies.",
 )
 @click.option(
     "--seeds", type=click.IntRange(1), default=5, show_default=True, help="Heads per strategy, each with its own seed."

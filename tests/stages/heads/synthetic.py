@@ -21,7 +21,7 @@ def table(
     *,
     products=240,
     classes=4,
-    signal=1.0,
+    signal=1.5,
     missing=0.3,
     seed=0,
     parts=("train", "head", "validation", "test"),
