@@ -1,0 +1,86 @@
+"""Everything that `extract` reads before it trains, gathered and counted: what the doctor looks at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.catalogue.duplicates import duplicate_groups
+from stages.catalogue.images import MAX_PIXELS, ImageIndex
+from stages.catalogue.product import Finding
+from stages.catalogue.reading import Catalogue, ReadingOptions
+from stages.catalogue.split import SEED, GroupSummary, Split, split, summarise
+from stages.vocabulary import Protocol
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A catalogue with its pictures looked at and its split drawn (`split` is None where no product has a label)."""
+
+    catalogue: Catalogue
+    images: ImageIndex
+    groups: GroupSummary
+    split: Split | None
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every counted warning, in the order of the stages that made them."""
+        return (*self.catalogue.findings, *self.images.findings, *(self.split.findings if self.split else ()))
+
+    @cached_property
+    def balance(self) -> dict[str, int]:
+        """Type code -> labelled products, in the order of the classes."""
+        labels = self.catalogue.labels
+        counts = np.bincount(labels[labels >= 0], minlength=len(self.catalogue.classes))
+        return {code: int(count) for code, count in zip(self.catalogue.classes, counts, strict=True)}
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The result as JSON values: the keys that other programs rely on, and more."""
+        products = self.catalogue.products
+        return {
+            "catalogue": str(self.catalogue.source),
+            "layout": self.catalogue.layout,
+            "products": len(products),
+            "labelled": sum(product.code is not None for product in products),
+            "classes": len(self.catalogue.classes),
+            "missing_titles": sum(product.title is None for product in products),
+            "missing_descriptions": sum(product.description is None for product in products),
+            "missing_images": sum(not product.images for product in products),
+            "unreadable_images": sum(self.images.causes.values()),
+            "unreadable_by_cause": self.images.causes,
+            "flat_images": self.images.flat,
+            "cut_texts": self.catalogue.cut,
+            "duplicates": self.groups.products,
+            "duplicate_groups": self.groups.count,
+            "largest_group": list(self.groups.largest),
+            "class_balance": self.balance,
+            "split": self.split and {"protocol": self.split.protocol, "seed": self.split.seed, "counts": self.split.counts},
+            "warnings": [
+                {"kind": finding.kind, "count": finding.count, "first": finding.first, "treatment": finding.treatment}
+                for finding in self.findings
+            ],
+        }
+
+
+def examine(
+    path: Path,
+    options: ReadingOptions,
+    memory: Path | None,
+    *,
+    protocol: Protocol = Protocol.TEST_20,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Examination:
+    """Read, look at every picture, group duplicates, draw the split. Raises what these raise."""
+    catalogue = Catalogue.read(path, options)
+    labelled = any(product.code is not None for product in catalogue.products)
+    if labelled:  # too few labels are found out before a hundred thousand pictures are decoded
+        split(catalogue, np.arange(len(catalogue.products)), protocol=protocol)
+    images = ImageIndex.scan(catalogue, memory, max_pixels=max_pixels, progress=progress)
+    groups = duplicate_groups(catalogue, images)
+    drawn = split(catalogue, groups, protocol=protocol, seed=SEED) if labelled else None
+    return Examination(catalogue, images, summarise(catalogue, groups), drawn)

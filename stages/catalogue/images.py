@@ -1,0 +1,204 @@
+"""What is known of every picture of a catalogue: its bytes, its look, and whether it can be read at all.
+
+A scan decodes every picture once. What it learns is remembered in SQLite by path (relative to the catalogue), size, mtime and
+ctime, so that a second scan only asks the file system.
+"""
+
+import errno
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.catalogue.decoding import DECODING_VERSION, MAX_PIXELS, UnreadableImage, decode, decode_bytes, read_bytes
+from stages.catalogue.product import Finding, Product
+from stages.catalogue.reading import Catalogue, ImageUse
+
+__all__ = ["DECODING_VERSION", "MAX_PIXELS", "ImageFacts", "ImageIndex", "UnreadableImage", "decode"]
+
+FLAT = 2.0
+"""Standard deviation of grey values below which a picture shows nothing: one colour, give or take JPEG noise."""
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS images (path TEXT PRIMARY KEY, stamp TEXT, "
+    "sha256 TEXT, phash TEXT, width INTEGER, height INTEGER, flat INTEGER, cause TEXT)"
+)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """One file: SHA-256 of its bytes, perceptual hash (64 bits; None if flat), size in pixels, and the cause if unreadable."""
+
+    sha256: str | None
+    phash: int | None
+    width: int
+    height: int
+    flat: bool
+    cause: str | None
+
+
+class ImageIndex:
+    """Facts by path, for the pictures of one catalogue."""
+
+    def __init__(self, facts: Mapping[Path, ImageFacts], products: Sequence[Product], use: ImageUse) -> None:
+        self.facts = facts
+        self._use = use
+        self._products = products
+
+    @classmethod
+    def scan(
+        cls,
+        catalogue: Catalogue,
+        memory: Path | None,
+        *,
+        workers: int = 0,
+        max_pixels: int = MAX_PIXELS,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "ImageIndex":
+        """Look at every picture of the catalogue.
+
+        `memory`: the SQLite file that remembers (None: nothing is remembered); `workers`: threads, 0 for one per processor (the
+        decoders let go of Python's lock); `progress`: called with (done, all) as pictures that were not known are decoded.
+        """
+        root = catalogue.root
+        paths = list(dict.fromkeys(path for product in catalogue.products for path in product.images))
+        names = {path: os.path.relpath(path, root) for path in paths}
+        stamps = {path: _stamp(path, max_pixels) for path in paths}
+        known = _recall(memory)
+        facts = {path: known[names[path]][1] for path in paths if known.get(names[path], ("",))[0] == stamps[path]}
+        todo = [path for path in paths if path not in facts]
+        with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)), "images") as pool:
+            for start in range(0, len(todo), 1024):
+                batch = todo[start : start + 1024]
+                fresh = dict(zip(batch, pool.map(lambda path: look_at(path, max_pixels), batch), strict=True))
+                _remember(memory, ((names[path], stamps[path], fact) for path, fact in fresh.items()))
+                facts |= fresh
+                if progress is not None:
+                    progress(start + len(batch), len(todo))
+        return cls({path: facts[path] for path in paths}, catalogue.products, catalogue.image_use)
+
+    def digest(self, path: Path) -> str | None:
+        """SHA-256 of the file's bytes, or None where it could not be read at all."""
+        return self.facts[path].sha256
+
+    def readable(self, path: Path) -> bool:
+        """True where `decode` gives a picture."""
+        return self.facts[path].cause is None
+
+    def usable(self, product: Product) -> tuple[Path, ...]:
+        """The pictures that stage one looks at: the readable ones, or the first of them with `--images first`."""
+        readable = tuple(path for path in product.images if self.readable(path))
+        return readable[:1] if self._use is ImageUse.FIRST else readable
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """How many pictures cannot be read, by cause, most frequent first."""
+        causes = [facts.cause for facts in self.facts.values() if facts.cause is not None]
+        return dict(sorted(((cause, causes.count(cause)) for cause in set(causes)), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def flat(self) -> int:
+        """How many pictures show one colour only."""
+        return sum(facts.flat for facts in self.facts.values())
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Unreadable pictures, as one counted warning."""
+        unreadable = {path: facts.cause for path, facts in self.facts.items() if facts.cause is not None}
+        if not unreadable:
+            return ()
+        first, cause = next(iter(unreadable.items()))
+        return (
+            Finding("unreadable_images", len(unreadable), f"{first}: {cause}", "kept with its other fields, picture masked"),
+        )
+
+
+def look_at(path: Path, max_pixels: int = MAX_PIXELS) -> ImageFacts:
+    """Decode one picture and describe it."""
+    sha256 = None
+    try:
+        data = read_bytes(path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        pixels = decode_bytes(data, max_pixels)
+    except UnreadableImage as error:
+        return ImageFacts(sha256, None, 0, 0, flat=False, cause=error.cause)
+    height, width = pixels.shape[:2]
+    small = _thumbnail(pixels)
+    flat = bool(small.std() < FLAT)
+    return ImageFacts(sha256, None if flat else _phash(small), width, height, flat=flat, cause=None)
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(32, 32) uint8 grey: what the perceptual hash looks at."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+
+
+def _phash(small: NDArray[np.uint8]) -> int:
+    """The 64-bit DCT hash of Zauner (2010), as the imagehash library computes it."""
+    import imagehash
+    from PIL import Image
+
+    bits = imagehash.phash(Image.fromarray(small)).hash
+    return int("".join("1" if bit else "0" for bit in bits.flat), 2)
+
+
+def _stamp(path: Path, max_pixels: int) -> str:
+    """What must be unchanged for a picture not to be looked at again."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"errno {error.errno}"
+    parts = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, max_pixels, DECODING_VERSION)
+    return " ".join(map(str, parts))
+
+
+def _recall(memory: Path | None) -> dict[str, tuple[str, ImageFacts]]:
+    """Name -> (stamp, facts) of everything remembered; nothing where the file is new or no database."""
+    if memory is None or not memory.exists():
+        return {}
+    try:
+        with closing(sqlite3.connect(memory, timeout=30)) as database:
+            rows = database.execute("SELECT path, stamp, sha256, phash, width, height, flat, cause FROM images").fetchall()
+    except sqlite3.DatabaseError:
+        memory.unlink()  # an aid only: what it forgot is looked at again
+        return {}
+    return {
+        path: (stamp, ImageFacts(sha256, None if phash is None else int(phash, 16), width, height, bool(flat), cause))
+        for path, stamp, sha256, phash, width, height, flat, cause in rows
+    }
+
+
+def _remember(memory: Path | None, rows: Iterable[tuple[str, str, ImageFacts]]) -> None:
+    """Add or replace rows, all or none. Raises OSError where the file cannot be written."""
+    if memory is None:
+        return
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    values = [
+        (
+            name,
+            stamp,
+            facts.sha256,
+            None if facts.phash is None else f"{facts.phash:016x}",
+            facts.width,
+            facts.height,
+            facts.flat,
+            facts.cause,
+        )
+        for name, stamp, facts in rows
+    ]
+    try:
+        with closing(sqlite3.connect(memory, timeout=30)) as database, database:
+            database.execute(_SCHEMA)
+            database.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    except sqlite3.OperationalError as error:
+        code = errno.ENOSPC if error.sqlite_errorname == "SQLITE_FULL" else errno.EIO
+        raise OSError(code, str(error), str(memory)) from error

@@ -1,0 +1,94 @@
+"""Read a catalogue: which layout it has, its products, its labels, and every finding on the way. Decodes no image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.catalogue.product import Finding, Product
+
+
+class ImageUse(StrEnum):
+    """Which pictures of a product the image network sees."""
+
+    FIRST = "first"
+    MEAN = "mean"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How a catalogue is to be read; the defaults are those of the command line."""
+
+    columns: Mapping[str, str] | None = None
+    """Field (id, title, description, label, image) -> column or template, for catalogues of one's own."""
+    images: ImageUse = ImageUse.FIRST
+    max_images: int = 8
+    """Pictures per product that are looked at; further ones are counted and left out."""
+    follow_symlinks: bool = False
+    encoding: str = "utf-8"
+    labels: bool = True
+    """False: products without any label will do (prediction)."""
+    split_column: str | None = None
+    split_file: Path | None = None
+    group_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Products in the order of the file, and what was found while they were read.
+
+    `source` is the folder or file that was asked for; `root` the folder that nothing may leave. `class_names` and `top_level`
+    name type codes where the catalogue does. `given_parts` and `group_keys` (one entry per product, None where there is none)
+    come from `--split-column`, `--split-file` and `--group-by`. `cut` counts texts that were longer than is read.
+    """
+
+    source: Path
+    layout: str
+    products: tuple[Product, ...]
+    findings: tuple[Finding, ...] = ()
+    class_names: Mapping[str, str] = field(default_factory=dict)
+    top_level: Mapping[str, str] = field(default_factory=dict)
+    root: Path = Path()
+    image_use: ImageUse = ImageUse.FIRST
+    given_parts: tuple[str | None, ...] | None = None
+    group_keys: tuple[str | None, ...] | None = None
+    cut: int = 0
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """All type codes, sorted: as numbers when all of them are integers, as text otherwise."""
+        codes = {product.code for product in self.products if product.code is not None}
+        if all(code.isascii() and code.isdecimal() for code in codes):
+            return tuple(sorted(codes, key=lambda code: (int(code), code)))
+        return tuple(sorted(codes))
+
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """(N,) int32 index into `classes`, -1 where a product has no label."""
+        index: dict[str | None, int] = {code: number for number, code in enumerate(self.classes)}
+        return np.fromiter((index.get(product.code, -1) for product in self.products), np.int32, len(self.products))
+
+    def limit(self, count: int) -> "Catalogue":
+        """The first `count` products, with the findings of the whole."""
+
+        def first(values: tuple[str | None, ...] | None) -> tuple[str | None, ...] | None:
+            return None if values is None else values[:count]
+
+        given, keys = first(self.given_parts), first(self.group_keys)
+        return replace(self, products=self.products[:count], given_parts=given, group_keys=keys)
+
+    @classmethod
+    def read(cls, path: Path, options: ReadingOptions = ReadingOptions()) -> "Catalogue":
+        """Read a folder or a file of one of the known layouts, or of one's own.
+
+        Raises: UsageError where the path does not exist; DataError naming file, line and column where the catalogue cannot be
+        read exactly.
+        """
+        from stages.catalogue.challenge import read
+
+        return read(Path(path), options)
