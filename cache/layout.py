@@ -126,14 +126,12 @@ def check_values(feature: str, name: str, array: NDArray[Any], present: NDArray[
     """Refuse NaN and infinity, and anything but zero in the rows of absent products."""
     if not finite(array):
         row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        message = f"{feature}: the {name} of product '{ids[row].decode('utf-8', 'replace')}' (row {row}) holds NaN or infinity"
+        message = f"{feature}: the {name} of product '{ids[row].decode('utf-8', 'replace')}' holds NaN or infinity"
         raise UnusableVectors(message)
     absent = np.flatnonzero(~present)
     if len(absent) and array[absent].any():
         row = int(absent[array[absent].any(axis=1)][0])
-        message = (
-            f"{feature}: product '{ids[row].decode('utf-8', 'replace')}' (row {row}) is absent, but its {name} is not zero"
-        )
+        message = f"{feature}: product '{ids[row].decode('utf-8', 'replace')}' is absent, but its {name} is not zero"
         raise UnusableVectors(message)
 
 

@@ -23,6 +23,7 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
             if first is None:
                 first = file.header, columns
             refuse_mismatch(first, (file.header, columns))
+            file.piece_digests()
             features[name] = Feature(
                 name,
                 file.vectors("embedding", columns),

@@ -114,8 +114,12 @@ class FeatureCache:
 
     def header(self, feature: str) -> Header:
         """What a sealed feature says of itself. Raises MissingFeature, DamagedFeature, ForeignFile."""
-        with SealedFile(self._existing(feature), feature) as file:
+        with self.open(feature) as file:
             return file.header
+
+    def open(self, feature: str) -> SealedFile:
+        """Open a sealed feature to read parts of it; to be closed. Raises MissingFeature, DamagedFeature, ForeignFile."""
+        return SealedFile(self._existing(feature), feature)
 
     def table(self, features: Sequence[str] | None = None) -> FeatureTable:
         """These features (all by default) side by side, every byte checked.

@@ -10,8 +10,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.errors import ForeignFile, UnusableVectors
-from cache.layout import PIECE, Header, check_values
+from cache.layout import PIECE, Header
 from cache.loading import refuse_mismatch
 from cache.reading import SealedFile
 
@@ -120,22 +119,16 @@ class FeatureStream:
         bounds = np.searchsorted(numbers, (pieces + 1) * PIECE)
         for piece, stop in zip(pieces.tolist(), bounds.tolist(), strict=True):
             first = bool(self._unchecked[name][piece])
-            array = file.read_piece(piece, self._digests[name], check=first)
+            array = file.piece(piece, self._digests[name] if first else None)
             if first:
-                self._check(name, piece, array)
+                cut = slice(piece * PIECE, piece * PIECE + len(array))
+                file.check_values("embedding", array, self.present[name][cut], self._encoded[cut])
+                self._unchecked[name][piece] = False
             if found is None:
                 found = np.empty((len(numbers), array.shape[1]), array.dtype)
             found[start:stop] = array[numbers[start:stop] - piece * PIECE]
             start = stop
         return np.empty((0, self.widths[name]), np.float32) if found is None else found
-
-    def _check(self, name: str, piece: int, array: NDArray[Any]) -> None:
-        cut = slice(piece * PIECE, piece * PIECE + len(array))
-        try:
-            check_values(name, "embedding", array, self.present[name][cut], self._encoded[cut])
-        except UnusableVectors as error:
-            raise ForeignFile(str(error)) from error
-        self._unchecked[name][piece] = False
 
     def _row_bytes(self) -> int:
         """Bytes of one product's vectors as they are stored."""

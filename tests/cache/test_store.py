@@ -95,7 +95,7 @@ def test_float32_is_kept_by_choice(cache, rows):
 def test_a_network_that_diverged_is_not_stored(cache, rows, value):
     embedding, logits, present = study_vectors(700)
     embedding[5, 0], present[5] = value, True
-    with pytest.raises(UnusableVectors, match="product 'é5' \\(row 5\\)"):
+    with pytest.raises(UnusableVectors, match="product 'é5' holds NaN or infinity"):
         write_feature(cache, "a.title", rows, vectors=(embedding, logits, present))
 
 

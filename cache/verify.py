@@ -1,0 +1,77 @@
+"""Is every byte as it was written? Finds all damage of a features folder and repairs nothing."""
+
+import time
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import CacheError
+from cache.fingerprint import digest
+from cache.layout import SUFFIX
+from cache.reading import SealedFile
+from cache.sealing import sidecar
+
+SEAL = SUFFIX + ".sha256"
+_PAUSE = 0.5
+"""Seconds: far longer than a publication takes between its two renames."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is not as it was written: the file, and in words what is wrong and what to do."""
+
+    file: Path
+    problem: str
+
+
+def verify(folder: Path, expected: Iterable[str] = ()) -> Iterator[Damage]:
+    """Check every feature file (attributes, each dataset, the whole file), every seal and every waiting block.
+
+    `expected`: features that must be there. Raises nothing for damage, OSError where a file cannot be read at all.
+    """
+    features = {path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}")}
+    sealed = {path.name.removesuffix(SEAL) for path in folder.glob(f"*{SEAL}")}
+    for name in sorted(features | sealed | set(expected)):
+        damage = _feature(folder / (name + SUFFIX))
+        if damage is not None:
+            time.sleep(_PAUSE)  # it may just have been published anew
+            damage = _feature(folder / (name + SUFFIX))
+        if damage is not None:
+            yield damage
+    for path in sorted(folder.glob("*.blocks/*/*.npz")):
+        problem = _block(path)
+        if problem:
+            yield Damage(path, f"{problem}; remove it, its rows are computed again")
+
+
+def _feature(path: Path) -> Damage | None:
+    seal = sidecar(path)
+    if not path.exists():
+        words = "is gone, its seal is still there" if seal.exists() else "is gone"
+        return Damage(path, f"{words}; run the command that made it again")
+    try:
+        with SealedFile(path, path.name.removesuffix(SUFFIX)) as file:
+            file.check()
+    except CacheError as error:
+        return Damage(path, str(error).removeprefix(f"{path} "))
+    if not seal.is_file():
+        return Damage(
+            seal, "is gone, so nobody can say whether the file is as it was written; run the command that made it again"
+        )
+    sha256 = digest(path)
+    if seal.read_bytes() != f"{sha256}  {path.name}\n".encode():
+        return Damage(path, f"its SHA-256 is {sha256}, not the one in {seal.name}; remove both and make the feature again")
+    return None
+
+
+def _block(path: Path) -> str | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in file.files:
+                file[name]
+    except (ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
+        return f"is damaged ({error})"
+    return None

@@ -1,0 +1,117 @@
+"""`fusecat cache`: what is remembered, whether every byte is as it was written, and a way out to other tools."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.console import console, json_option, print_json, safe, workspace_option
+
+if TYPE_CHECKING:
+    from cache.listing import Entry
+
+
+@click.group()
+def command() -> None:
+    """List, verify and export what is cached."""
+
+
+@command.command("ls")
+@workspace_option
+@json_option
+def ls(workspace: Path, *, as_json: bool) -> None:
+    """Show each feature's network, field, rows, width, size, fit parts and state."""
+    from cache.listing import entries
+
+    folder = _features(workspace)
+    found = entries(folder)
+    if as_json:
+        print_json([asdict(entry) for entry in found])
+        return
+    _show(found, folder)
+
+
+@command.command()
+@workspace_option
+@json_option
+def verify(workspace: Path, *, as_json: bool) -> None:
+    """Check every byte of every feature; exit code 4 where something is not as it was written."""
+    from cache.errors import DamagedFeature
+    from cache.verify import verify
+
+    folder = _features(workspace)
+    damages = list(verify(folder, _expected(workspace)))
+    if as_json:
+        files = [{"file": str(damage.file), "problem": damage.problem} for damage in damages]
+        print_json({"folder": str(folder), "damaged": files})
+    else:
+        for damage in damages:
+            console().print(safe(f"{damage.file}: {damage.problem}"), markup=False)
+    if damages:
+        message = f"{folder}: {len(damages)} of the files are not as they were written"
+        raise DamagedFeature(message)
+    if not as_json:
+        console().print(f"{folder}: every byte is as it was written", markup=False)
+
+
+@command.command()
+@click.argument("feature")
+@click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.npz or FILE.parquet")
+@workspace_option
+def export(feature: str, target: Path, workspace: Path) -> None:
+    """Write FEATURE for other tools."""
+    from cache.exporting import export
+    from cache.store import FeatureCache
+
+    with FeatureCache(_features(workspace)).open(feature) as file:
+        export(file, target)
+        console().print(f"{target}: {file.header.rows} products of {feature}", markup=False)
+
+
+def _features(workspace: Path) -> Path:
+    """The folder of the features, which must exist."""
+    from stages.errors import UsageError
+    from stages.workspace import Workspace
+
+    folder = Workspace(workspace).features
+    if not folder.is_dir():
+        message = f"--workspace {workspace}: there is no {folder}; run 'fusecat extract' or 'fusecat import' first"
+        raise UsageError(message)
+    return folder
+
+
+def _expected(workspace: Path) -> list[str]:
+    """The features that the study says it has, so that one that vanished without a trace is missed."""
+    import json
+
+    from stages.workspace import Workspace
+
+    study = Workspace(workspace).study
+    if not study.is_file():
+        return []
+    return sorted(json.loads(study.read_text(encoding="utf-8")).get("features", {}))
+
+
+def _show(found: "list[Entry]", folder: Path) -> None:
+    from rich.table import Table
+
+    columns: dict[str, Callable[[Entry], Any]] = {
+        "network": lambda entry: entry.network,
+        "field": lambda entry: entry.field,
+        "rows": lambda entry: f"{entry.rows:,}",
+        "present": lambda entry: f"{entry.present:,}",
+        "width": lambda entry: entry.width,
+        "type": lambda entry: entry.dtype,
+        "size": lambda entry: f"{entry.size / 1e6:,.1f} MB",
+        "fitted on": lambda entry: "unknown" if entry.fitted_on is None else ", ".join(entry.fitted_on) or "nothing",
+        "state": lambda entry: safe(entry.state),
+    }
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="right" if name in {"rows", "present", "width", "size"} else "left")
+    for entry in found:
+        table.add_row(*(str(show(entry)) for show in columns.values()))
+    console().print(table)
+    console().print(f"{len(found)} features in {folder}", markup=False)
