@@ -120,7 +120,11 @@ def compare(workspace: Path, *, against: str | None = None, resamples: int = RES
     `against`: the strategy that every other is measured against, by default the single feature (probe or uni-modal) that
     validation prefers. Raises: as `Study.read`; DataError where no product is in the validation part.
     """
-    study = Study.read(workspace)
+    return compare_study(Study.read(workspace), against=against, resamples=resamples)
+
+
+def compare_study(study: Study, *, against: str | None = None, resamples: int = RESAMPLES) -> Comparison:
+    """`compare` of runs that are in memory already."""
     if Part.VALIDATION not in study.parts:
         message = f"{study.workspace.runs}: no product is in the validation part, so nothing may choose (split again)"
         raise DataError(message)
@@ -134,7 +138,7 @@ def compare(workspace: Path, *, against: str | None = None, resamples: int = RES
     order = sorted(range(len(study.candidates)), key=lambda at: (-sign * chooses[at], study.candidates[at].strategy))
     ranked = [study.candidates[at] for at in order]
     reference = against or next((candidate.strategy for candidate in ranked if candidate.single), None)
-    judged = _reorder(estimates[study.judged][metric.key], order)
+    judged = estimates[study.judged][metric.key].take(order)
     right = voted_right(ranked, study.judged, study.labels(study.judged))
     contrasts = tested(ranked, judged, right, reference)
     pairs = all_pairs([candidate.strategy for candidate in ranked], judged, contrasts)
@@ -194,13 +198,3 @@ def _bounded(metric: str, low: float, high: float) -> tuple[float, float]:
 
 def _models(labels: NDArray[np.integer], outcomes: Sequence[Outcome]) -> Models:
     return Models(labels, np.stack([o.predicted for o in outcomes]), np.stack([o.truth for o in outcomes]))
-
-
-def _reorder(estimates: Estimates, order: Sequence[int]) -> Estimates:
-    return Estimates(
-        estimates.mean[order],
-        estimates.covariance[np.ix_(order, order)],
-        estimates.between[order],
-        estimates.raw[order],
-        estimates.seeds[order],
-    )

@@ -1,17 +1,21 @@
 """The comparison as plain JSON values: report.json, `fusecat report --json`, and the source of every table."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pipeline.report.comparison import Comparison, Row, Score, Scores
 from pipeline.report.contrasts import Contrast
+from pipeline.report.insights import Insights, insights
+from pipeline.report.slices import ClassLine, Slice
 from pipeline.report.verdict import verdict
 from stages.vocabulary import Part
 
 
-def record(comparison: Comparison) -> dict[str, Any]:
+def record(comparison: Comparison, seen: Insights | None = None) -> dict[str, Any]:
     """The documented keys of report.json; scores are fractions, times are seconds."""
     study, info = comparison.study, comparison.study.info
+    seen = seen or insights(comparison)
     return {
         "catalogue": info.get("catalogue"),
         "split": info.get("split"),
@@ -24,12 +28,35 @@ def record(comparison: Comparison) -> dict[str, Any]:
         "chosen": comparison.chosen.strategy,
         "reference": comparison.reference,
         "headline": _headline(comparison),
-        "rows": [_row(row, row.parts, group=row.group) for row in comparison.rows],
+        "rows": [_row(row, row.parts, group=row.group) | _seen(row.strategy, seen) for row in comparison.rows],
         "ensembles": [_row(row, row.ensemble, ensemble=True) for row in comparison.rows if row.ensemble],
         "contrasts": [_contrast(contrast) for contrast in comparison.contrasts],
+        "same_function": [asdict(kin) for kin in seen.kin],
+        "sides": {side: row.strategy for side, row in seen.sides.items()},
+        "slices": [_lines(line, seen) for line in seen.slices],
+        "by_class": [_lines(line, seen) for line in seen.classes],
+        "by_category": [_lines(line, seen) for line in seen.categories],
+        "confusions": asdict(seen.confusions) if seen.confusions else None,
+        "reliability": {side: asdict(curve) for side, curve in seen.reliability.items()},
+        "published": {strategy: asdict(figure) for strategy, figure in seen.published.items()},
         "interrupted": list(study.interrupted),
         "failed": list(study.failed),
     }
+
+
+def _seen(strategy: str, seen: Insights) -> dict[str, Any]:
+    return {
+        "calibration_error": seen.errors[strategy],
+        "fit": seen.fit[strategy] or None,
+        "controls": seen.controls[strategy],
+    }
+
+
+def _lines(line: ClassLine | Slice, seen: Insights) -> dict[str, Any]:
+    """A line of a table with its values by side instead of by position."""
+    values = line.f1 if isinstance(line, ClassLine) else line.scores
+    kept = {name: value for name, value in asdict(line).items() if name not in ("f1", "scores")}
+    return kept | dict(zip(seen.sides, values, strict=True))
 
 
 def _headline(comparison: Comparison) -> dict[str, Any] | None:

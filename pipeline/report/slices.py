@@ -1,4 +1,4 @@
-"""Where a strategy is good and where it fails: by class and by kind of product.
+"""Where a strategy is good and where it fails: by class, by category, by kind of product.
 
 Shapes: n products, K seeds, C classes.
 """
@@ -10,18 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.comparison import Comparison, Row
-from pipeline.report.study import Candidate
+from pipeline.report.statistics import METRICS, Models, score
+from pipeline.report.study import Candidate, Study
 from stages.vocabulary import Field
+
+MANY_CLASSES = 120
+"""Above this number the page shows categories and the extremes instead of every class."""
 
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One type code on the judged part: F1 (mean over seeds) of the chosen strategy, text alone and image alone."""
+    """One type code or category: `f1` (mean over seeds, and over classes) of the compared strategies, in their order."""
 
     code: str
     name: str
+    category: str
     products: int
-    f1: tuple[float | None, ...]
+    f1: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Products of one kind (`with description`): their number, and the workspace's metric of the compared strategies."""
+
+    name: str
+    products: int
+    scores: tuple[float, ...]
 
 
 def sides(comparison: Comparison) -> dict[str, Row]:
@@ -44,18 +58,86 @@ def class_lines(comparison: Comparison, rows: Sequence[Row]) -> list[ClassLine]:
     """One line per class that occurs, in the order of the type codes."""
     study = comparison.study
     labels, codes = study.labels(comparison.judged), study.products.classes
-    names = study.info.get("class_names") or {}
+    names, categories = study.info.get("class_names") or {}, study.info.get("top_level") or {}
     columns = [class_f1(row.candidate, comparison.judged, labels, len(codes)) for row in rows]
     sizes = np.bincount(labels, minlength=len(codes))
     return [
-        ClassLine(code, names.get(code, ""), int(sizes[at]), tuple(float(column[at]) for column in columns))
+        ClassLine(
+            code,
+            names.get(code, ""),
+            categories.get(code, ""),
+            int(sizes[at]),
+            tuple(float(column[at]) for column in columns),
+        )
         for at, code in enumerate(codes)
         if sizes[at]
     ]
 
 
+def category_lines(lines: Sequence[ClassLine]) -> list[ClassLine]:
+    """Classes gathered by top-level category: products are summed, F1 is averaged over classes. Empty without categories."""
+    found: dict[str, list[ClassLine]] = {}
+    for line in lines:
+        found.setdefault(line.category, []).append(line)
+    if set(found) == {""}:
+        return []
+    return [
+        ClassLine(
+            f"{len(of)} type codes" if len(of) > 1 else of[0].code,
+            name or "(no category)",
+            name,
+            sum(line.products for line in of),
+            tuple(float(np.mean(values)) for values in zip(*(line.f1 for line in of), strict=True)),
+        )
+        for name, of in sorted(found.items())
+    ]
+
+
+def product_slices(comparison: Comparison, rows: Sequence[Row]) -> list[Slice]:
+    """Products with and without a description, and with and without an image, as the features of the workspace know them.
+
+    Empty where no feature file tells (imported vectors, or features removed since).
+    """
+    study, part = comparison.study, comparison.judged
+    found = []
+    for field in (Field.DESCRIPTION, Field.IMAGE):
+        present = _present(study, field)
+        if present is None:
+            continue
+        present = present[study.products.rows(part)]
+        for name, chosen in ((f"with {field}", present), (f"without {field}", ~present)):
+            if 0 < chosen.sum() < len(chosen):
+                scores = tuple(_score(row.candidate, part, study.labels(part), chosen, comparison.metric.key) for row in rows)
+                found.append(Slice(name, int(chosen.sum()), scores))
+    return found
+
+
+def _present(study: Study, field: Field) -> NDArray[np.bool_] | None:
+    """(N,) whether each product has the field; None where no feature of these very products tells."""
+    from cache.errors import CacheError
+    from cache.store import FeatureCache
+
+    cache = FeatureCache(study.workspace.features)
+    for name in cache.names() if study.workspace.features.is_dir() else ():
+        if not name.endswith(f".{field}"):
+            continue
+        try:
+            table = cache.table([name])
+        except (CacheError, OSError):
+            continue  # the report does not need it: the slice is left out, and `cache verify` is where damage is told
+        if np.array_equal(table.ids.astype(str), study.products.ids.astype(str)):
+            return table.features[name].present
+    return None
+
+
+def _score(candidate: Candidate, part: str, labels: NDArray[np.integer], rows: NDArray[np.bool_], metric: str) -> float:
+    outcomes = candidate.outcomes[part]
+    predicted = np.stack([outcome.predicted[rows] for outcome in outcomes])
+    truth = np.stack([outcome.truth[rows] for outcome in outcomes])
+    return float(score(Models(labels[rows], predicted, truth))[METRICS.index(metric)].mean())
+
+
 def _f1(predicted: NDArray[np.integer], labels: NDArray[np.integer], classes: int) -> NDArray[np.float64]:
     hits = np.bincount(labels[predicted == labels], minlength=classes)
     sizes, claims = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
-    with np.errstate(invalid="ignore"):
-        return np.where(sizes > 0, 2 * hits / np.maximum(sizes + claims, 1), np.nan)
+    return np.where(sizes > 0, 2 * hits / np.maximum(sizes + claims, 1), np.nan)

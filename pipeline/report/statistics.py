@@ -4,11 +4,13 @@ Shapes: n products, C classes that occur, B resamples, M models (one strategy wi
 
 The figure of a strategy is the mean of K seeds on n products. Its variance is that of products plus that of seeds:
 
-    V = Var_boot(mean over seeds) + max(0, s^2 - interaction) / K
+    V = Var_boot(mean over seeds) + s^2 / K
 
-`s^2` is the variance between seeds on the one test set; it holds the seed-by-product interaction, which the bootstrap of
-the mean holds too, and which is estimated from the bootstrap (variance of single seeds less that of their mean) so that it
-is not counted twice. The degrees of freedom are Welch and Satterthwaite's: five seeds bootstrap badly, but t knows them.
+`s^2` is the variance between seeds on the one test set. It holds the seed-by-product interaction, which the bootstrap of
+the mean holds too: counted twice on purpose, which widens an interval by a few per cent and makes up for what
+Satterthwaite's degrees of freedom promise too much with five seeds (benchmarks/report.py measures the coverage). Five
+seeds bootstrap badly, but Student's t knows them.
+
 Stratified by true class, resampled as Rao and Wu (1988) do: n_c - 1 products of each class, weighted n_c / (n_c - 1), whose
 variance is unbiased in small classes; the class sizes stay what they are, as in a stratified split. A class with one
 product adds no variance: nothing can be learnt from one.
@@ -106,14 +108,13 @@ def bootstrap(models: Models, resamples: int = RESAMPLES, seed: int = SEED) -> N
 class Estimates:
     """What is known of S strategies in one metric.
 
-    `mean` (S,); `covariance` (S, S) over products of the means over seeds; `between` (S,) variance of the mean from seeds
-    alone; `raw` (S,) s^2 / K, whose uncertainty the degrees of freedom carry; `seeds` (S,) K.
+    `mean` (S,); `covariance` (S, S) over products of the means over seeds; `between` (S,) s^2 / K, the variance of the mean
+    from seeds, 0 for a single run; `seeds` (S,) K.
     """
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
     between: NDArray[np.float64]
-    raw: NDArray[np.float64]
     seeds: NDArray[np.intp]
 
     @classmethod
@@ -121,20 +122,19 @@ class Estimates:
         """`values`: per strategy (K,) scores of its seeds; `resampled`: per strategy (K, B) scores in the same resamples."""
         means = np.stack([draws.mean(axis=0) for draws in resampled])
         covariance = np.atleast_2d(np.cov(means)) if means.shape[1] > 1 else np.zeros((len(means), len(means)))
-        between, raw = np.zeros(len(values)), np.zeros(len(values))
-        for at, (scores, draws) in enumerate(zip(values, resampled, strict=True)):
-            count = len(scores)
-            if count > 1:
-                interaction = (draws.var(axis=1, ddof=1).mean() - covariance[at, at]) * count / (count - 1)
-                spread = scores.var(ddof=1)
-                between[at] = max(0.0, spread - max(0.0, interaction)) / count
-                raw[at] = spread / count
-        return cls(np.array([scores.mean() for scores in values]), covariance, between, raw, np.array([len(v) for v in values]))
+        between = [scores.var(ddof=1) / len(scores) if len(scores) > 1 else 0.0 for scores in values]
+        seeds = np.array([len(scores) for scores in values])
+        return cls(np.array([scores.mean() for scores in values]), covariance, np.array(between), seeds)
+
+    def take(self, order: Sequence[int]) -> "Estimates":
+        """The same of these strategies, in this order."""
+        at = np.asarray(order)
+        return Estimates(self.mean[at], self.covariance[np.ix_(at, at)], self.between[at], self.seeds[at])
 
     def interval(self, at: int) -> tuple[float, float]:
         """95 % interval of one strategy's expected score."""
         variance = self.covariance[at, at] + self.between[at]
-        half = _quantile(_freedom(variance, self.raw[[at]], self.seeds[[at]])) * np.sqrt(variance)
+        half = _quantile(_freedom(variance, self.between[[at]], self.seeds[[at]])) * np.sqrt(variance)
         return float(self.mean[at] - half), float(self.mean[at] + half)
 
     def difference(self, one: int, other: int) -> "Difference":
@@ -146,7 +146,7 @@ class Estimates:
         variance = max(variance, 0.0) + float(self.between[at].sum())
         gap = float(self.mean[one] - self.mean[other])
         error = float(np.sqrt(variance))
-        freedom = _freedom(variance, self.raw[at], self.seeds[at])
+        freedom = _freedom(variance, self.between[at], self.seeds[at])
         if variance < _UNIT:
             return Difference(gap, gap, gap, error, freedom, 1.0 if abs(gap) < _UNIT else 0.0)
         half = _quantile(freedom) * error
@@ -223,9 +223,9 @@ def _letter(at: int) -> str:
     return "abcdefghijklmnopqrstuvwxyz"[at] if at < 26 else f"({at + 1})"
 
 
-def _freedom(variance: float, raw: NDArray[np.float64], seeds: NDArray[np.intp]) -> float:
+def _freedom(variance: float, between: NDArray[np.float64], seeds: NDArray[np.intp]) -> float:
     """Satterthwaite: only the seeds' share of the variance is known from few draws."""
-    doubt = float(sum(r**2 / (k - 1) for r, k in zip(raw, seeds, strict=True) if k > 1))
+    doubt = float(sum(r**2 / (k - 1) for r, k in zip(between, seeds, strict=True) if k > 1))
     return float(min(variance**2 / doubt, 1e6)) if doubt > 0 and variance > 0 else 1e6
 
 

@@ -1,0 +1,159 @@
+"""Product cards: what a repair, a remaining error and a suspected wrong label look like.
+
+The catalogue is read again, and only here. Where it has gone, or cannot be read any more, the cards stay without texts and
+pictures and the page says why: a report never fails for want of them.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report.comparison import Comparison
+from pipeline.report.slices import sides
+
+SHOWN = 6
+"""Cards of each kind."""
+
+THUMBNAIL = 192
+"""Pixels of the longer side: sharp at twice the size at which a card shows it."""
+
+TOP = 3
+TEXT = 280
+
+KINDS = {
+    "repairs": "Repaired: the single feature on text is wrong, the fusion is right",
+    "errors": "Still wrong, and sure of it",
+    "labels": "Suspected wrong labels: every view agrees on another type code",
+}
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What one side says: its most probable type codes, `truth` the probability that it gives the label."""
+
+    side: str
+    top: tuple[tuple[str, float], ...]
+    truth: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """One product of the judged part."""
+
+    id: str
+    label: str
+    guesses: tuple[Guess, ...]
+    title: str | None = None
+    description: str | None = None
+    thumbnail: str | None = None
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Kind -> cards, and why texts or pictures are missing ('' where they are not)."""
+
+    kinds: Mapping[str, tuple[Card, ...]]
+    missing: str = ""
+
+
+def cards(comparison: Comparison, shown: int = SHOWN) -> Cards:
+    """Choose the products that tell most, by probabilities averaged over seeds, and fetch what the catalogue says of them."""
+    study, part = comparison.study, comparison.judged
+    compared = sides(comparison)
+    rows, labels, codes = study.products.rows(part), study.labels(part), study.products.classes
+    averages = {side: study.probabilities(row.candidate, part) for side, row in compared.items()}
+    picked = choose(averages, labels, shown)
+    wanted = sorted({int(at) for of in picked.values() for at in of})
+    ids = [str(study.products.ids[rows[at]]) for at in wanted]
+    known, missing = _catalogue(study.info, ids)
+    made = {
+        at: _card(identity, codes, int(labels[at]), {side: of[at] for side, of in averages.items()}, known.get(identity))
+        for at, identity in zip(wanted, ids, strict=True)
+    }
+    return Cards({kind: tuple(made[int(at)] for at in of) for kind, of in picked.items() if len(of)}, missing)
+
+
+def choose(
+    averages: Mapping[str, NDArray[np.floating]], labels: NDArray[np.integer], shown: int
+) -> dict[str, NDArray[np.intp]]:
+    """Kind -> places of products, the most telling first; `averages`: side -> (n, C), the first is the chosen strategy."""
+    n = np.arange(len(labels))
+    chosen = averages["chosen"]
+    right = chosen.argmax(axis=1) == labels
+    picked = {}
+    text = averages.get("text alone")
+    if text is not None:
+        repaired = right & (text.argmax(axis=1) != labels)
+        picked["repairs"] = _best(repaired, chosen[n, labels] - text[n, labels], shown)
+    agreed = np.ones(len(labels), bool)
+    for side in averages.values():
+        agreed &= side.argmax(axis=1) == chosen.argmax(axis=1)
+    suspect = ~right & agreed if len(averages) > 1 else np.zeros(len(labels), bool)
+    least = np.minimum.reduce([side.max(axis=1) for side in averages.values()])
+    picked["labels"] = _best(suspect, least, shown)
+    others = ~right
+    others[picked["labels"]] = False
+    picked["errors"] = _best(others, chosen.max(axis=1) - chosen[n, labels], shown)
+    return {kind: picked[kind] for kind in KINDS if kind in picked}
+
+
+def _best(which: NDArray[np.bool_], value: NDArray[np.floating], shown: int) -> NDArray[np.intp]:
+    places = np.flatnonzero(which)
+    return places[np.argsort(-value[places], kind="stable")[:shown]]
+
+
+def _card(
+    identity: str, codes: Sequence[str], label: int, chances: Mapping[str, NDArray[np.floating]], product: Any | None
+) -> Card:
+    guesses = []
+    for side, values in chances.items():
+        top = np.argsort(-values, kind="stable")[:TOP]
+        guesses.append(Guess(side, tuple((codes[at], float(values[at])) for at in top), float(values[label])))
+    if product is None:
+        return Card(identity, codes[label], tuple(guesses))
+    picture = next((thumb for path in product.images[:1] if (thumb := thumbnail(path))), None)
+    return Card(identity, codes[label], tuple(guesses), _short(product.title), _short(product.description), picture)
+
+
+def _catalogue(info: Mapping[str, Any], ids: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Id -> product of the catalogue that the study was made of, and why it is empty."""
+    source = info.get("catalogue")
+    if not source:
+        return {}, "The study names no catalogue, so cards show ids only."
+    from cache.errors import FusecatError
+    from stages.catalogue.reading import Catalogue
+
+    try:
+        products = Catalogue.read(Path(source)).products
+    except (FusecatError, OSError) as error:
+        return {}, f"The catalogue cannot be read any more, so cards show ids only ({error})."
+    wanted = set(ids)
+    found = {product.id: product for product in products if product.id in wanted}
+    lost = len(wanted) - len(found)
+    return found, f"{lost} of these products are no longer in the catalogue." if lost else ""
+
+
+def thumbnail(path: Path) -> str | None:
+    """A data: URL of a small JPEG, or None where the picture cannot be read."""
+    from PIL import Image
+
+    from stages.catalogue.decoding import UnreadableImage, decode
+
+    try:
+        picture = Image.fromarray(decode(path))
+    except (UnreadableImage, OSError):
+        return None
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=82, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= TEXT else text[: TEXT - 1].rstrip() + "…"

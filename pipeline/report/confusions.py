@@ -1,0 +1,59 @@
+"""Which mistakes of text alone fusion repairs, and which it makes.
+
+Shapes: n products; predictions are the votes of each strategy's seeds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report.statistics import vote
+from pipeline.report.study import Candidate
+
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Products of type code `truth` that one side calls `mistaken` while the other side is right, and how many."""
+
+    truth: str
+    mistaken: str
+    products: int
+
+
+@dataclass(frozen=True)
+class Confusions:
+    """The commonest pairs that fusion repairs (one feature is wrong, the fusion right) and breaks, and all of them counted."""
+
+    repairs: tuple[Pair, ...]
+    breaks: tuple[Pair, ...]
+    repaired: int
+    broken: int
+
+
+def voted(candidate: Candidate, part: str) -> NDArray[np.integer]:
+    """(n,) class that the seeds vote for."""
+    predicted = np.stack([outcome.predicted for outcome in candidate.outcomes[part]])
+    return vote(predicted, candidate.ensemble[part].predicted if candidate.ensemble else predicted[0])
+
+
+def confusions(
+    fused: Candidate, alone: Candidate, part: str, labels: NDArray[np.integer], classes: tuple[str, ...]
+) -> Confusions:
+    """Compare a fusion with one feature, product by product."""
+    new, old = voted(fused, part), voted(alone, part)
+    repaired, broken = (new == labels) & (old != labels), (new != labels) & (old == labels)
+    return Confusions(
+        _pairs(labels[repaired], old[repaired], classes),
+        _pairs(labels[broken], new[broken], classes),
+        int(repaired.sum()),
+        int(broken.sum()),
+    )
+
+
+def _pairs(truth: NDArray[np.integer], mistaken: NDArray[np.integer], classes: tuple[str, ...]) -> tuple[Pair, ...]:
+    pairs, counts = np.unique(np.stack([truth, mistaken], axis=1), axis=0, return_counts=True)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -counts))[:SHOWN]
+    return tuple(Pair(classes[pairs[at, 0]], classes[pairs[at, 1]], int(counts[at])) for at in order)

@@ -1,0 +1,83 @@
+"""Everything that the report says beyond the ranking, worked out once for page and JSON alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.report.calibration import Reliability, calibration_errors, reliability
+from pipeline.report.comparison import Comparison, Row
+from pipeline.report.confusions import Confusions, confusions
+from pipeline.report.kinship import Kin, kin
+from pipeline.report.published import Figure, published
+from pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, product_slices, sides
+from pipeline.report.study import Candidate
+
+FIT = "fit"
+
+
+@dataclass(frozen=True)
+class Insights:
+    """`sides`: what is compared in detail (`chosen`, `text alone`, `image alone`); other fields as their modules say.
+
+    `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
+    seeds on the rows that the head was fitted on. `errors`: strategy -> expected calibration error.
+    """
+
+    sides: Mapping[str, Row]
+    classes: tuple[ClassLine, ...]
+    categories: tuple[ClassLine, ...]
+    slices: tuple[Slice, ...]
+    errors: Mapping[str, float]
+    reliability: Mapping[str, Reliability]
+    confusions: Confusions | None
+    controls: Mapping[str, Mapping[str, Mapping[str, float]]]
+    fit: Mapping[str, Mapping[str, float]]
+    kin: tuple[Kin, ...]
+    published: Mapping[str, Figure]
+
+
+def insights(comparison: Comparison) -> Insights:
+    """Look at a comparison from every side that the report shows."""
+    study, part = comparison.study, comparison.judged
+    labels, compared = study.labels(part), sides(comparison)
+    candidates = [row.candidate for row in comparison.rows]
+    classes = class_lines(comparison, list(compared.values()))
+    curves = {side: reliability(row.candidate.outcomes[part], labels) for side, row in compared.items()}
+    if comparison.chosen.candidate.ensemble:
+        curves["ensemble of seeds"] = reliability([comparison.chosen.candidate.ensemble[part]], labels)
+    text = compared.get("text alone")
+    mistakes = None
+    if text is not None and text is not comparison.chosen:
+        mistakes = confusions(comparison.chosen.candidate, text.candidate, part, labels, study.products.classes)
+    return Insights(
+        sides=compared,
+        classes=tuple(classes),
+        categories=tuple(category_lines(classes)),
+        slices=tuple(product_slices(comparison, list(compared.values()))),
+        errors=calibration_errors(candidates, part, labels),
+        reliability=curves,
+        confusions=mistakes,
+        controls={candidate.strategy: _controls(candidate, part) for candidate in candidates},
+        fit={candidate.strategy: _mean_scores(candidate, FIT) for candidate in candidates},
+        kin=tuple(kin(candidates)),
+        published=published(study),
+    )
+
+
+def _controls(candidate: Candidate, part: str) -> dict[str, dict[str, float]]:
+    """Control -> metric -> mean over the seeds that have it."""
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for run in candidate.runs:
+        for name, parts in run.controls.items():
+            if part in parts:
+                found.setdefault(name, []).append(parts[part])
+    return {name: _mean(scores) for name, scores in found.items()}
+
+
+def _mean_scores(candidate: Candidate, key: str) -> dict[str, float]:
+    return _mean([run.scores[key] for run in candidate.runs if key in run.scores])
+
+
+def _mean(scores: list[Mapping[str, float]]) -> dict[str, float]:
+    return {metric: float(np.mean([each[metric] for each in scores])) for metric in scores[0]} if scores else {}
