@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="fusecat", prog_name="fusecat")
 @click.pass_context
 def cli(ctx: click.Context, *, debug: bool) -> None:
-    """Which way of fusing text and image classifies your catalogue best, by how much, and is the difference real?"""
+    """Find which fusion of text and image classifies a catalogue best, by how much, and whether that is real."""
     ctx.obj = {"debug": debug}
 
 
@@ -61,11 +61,12 @@ def main() -> NoReturn:
 
     debug = "--debug" in sys.argv
     try:
-        code: Any = cli.main(standalone_mode=False)
+        code: Any = cli.main(prog_name="fusecat", standalone_mode=False)
     except click.Abort:
         code = _fail("interrupted", INTERRUPTED)
     except click.UsageError as error:
-        code = _fail(f"{error.format_message()} (see '{error.ctx.command_path if error.ctx else 'fusecat'} --help')", error.exit_code)
+        path = error.ctx.command_path if error.ctx else "fusecat"
+        code = _fail(f"{error.format_message()} (see '{path} --help')", error.exit_code)
     except click.ClickException as error:
         code = _fail(error.format_message(), error.exit_code)
     except KeyboardInterrupt:
@@ -85,7 +86,8 @@ def main() -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        code = _fail(f"unexpected {type(error).__name__}: {error} (run again with 'fusecat --debug ...' for the traceback)", UNEXPECTED)
+        name = type(error).__name__
+        code = _fail(f"unexpected {name}: {error} (run again with 'fusecat --debug ...' for the traceback)", UNEXPECTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,6 +1,8 @@
 """What a person sees in the terminal: safe text, options that many commands share, one way of printing JSON."""
 
 import json
+import shlex
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -31,11 +33,16 @@ def print_json(result: Any) -> None:
     click.echo(json.dumps(result, ensure_ascii=False, indent=1))
 
 
-def console() -> "Console":
+def console(*, quiet: bool = False) -> "Console":
     """The terminal: colours and live progress where it is one, plain lines where it is not; respects NO_COLOR and COLUMNS."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, quiet=quiet)
+
+
+def command_line() -> str:
+    """The command as it was typed, to be repeated from a report."""
+    return shlex.join(["fusecat", *sys.argv[1:]])
 
 
 def default_catalogue() -> Path:

@@ -132,5 +132,5 @@ def _publish(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an .npz under a temporary name, then rename it: a reader sees the old file or the new one."""
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     os.replace(partial, path)

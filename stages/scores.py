@@ -3,13 +3,11 @@
 Shapes: n products, C classes.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = Mapping[str, float]
-"""Keys: accuracy, macro_f1, weighted_f1, log_loss."""
+SCORES = ("accuracy", "macro_f1", "weighted_f1", "log_loss")
+"""The keys of every mapping of scores."""
 
 
 def scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> dict[str, float]:

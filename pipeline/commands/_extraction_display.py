@@ -1,0 +1,104 @@
+"""What a person sees of stage one: the catalogue in two lines, one progress line per network, one line per finished feature."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from pipeline.console import safe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cache.store import Verdict
+    from stages.catalogue.examination import Examination
+    from stages.extraction import Outcome
+
+EVERY = 10.0
+"""Seconds between two plain progress lines where the output is no terminal."""
+
+
+def show_examination(screen: "Console", found: "Examination") -> None:
+    """Counts, split and every counted warning."""
+    record, split = found.record, found.split
+    assert split is not None
+    screen.print(
+        f"{safe(record['catalogue'])}: {record['products']:,} products, {record['classes']} classes, "
+        f"{record['missing_descriptions']:,} without description, {record['missing_images']:,} without image",
+        markup=False,
+    )
+    parts = ", ".join(f"{part} {count:,}" for part, count in split.counts.items())
+    largest = f", the largest: {safe(', '.join(split.groups.largest[:5]))}" if split.groups.count else ""
+    screen.print(
+        f"split {split.protocol}, seed {split.seed}: {parts}; {split.groups.count:,} groups of duplicates "
+        f"({split.groups.products:,} products{largest}) each on one side",
+        markup=False,
+    )
+    for finding in found.findings:
+        kind = finding.kind.replace("_", " ")
+        screen.print(
+            f"warning: {finding.count:,} x {kind}: {safe(finding.treatment)}; first: {safe(finding.first)}", markup=False
+        )
+
+
+def show_verdicts(screen: "Console", verdicts: Mapping[str, "Verdict"]) -> None:
+    """One line per feature: hit, or why not."""
+    for name, verdict in verdicts.items():
+        why = f" ({', '.join(verdict.changed) or verdict.reason})" if verdict.changed or verdict.reason else ""
+        screen.print(f"{name}: {verdict.state}{why}", markup=False)
+
+
+class Ticker:
+    """Progress of stage one: a live line on a terminal, a plain line every ten seconds elsewhere."""
+
+    def __init__(self, screen: "Console") -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        self.screen = screen
+        self.told = 0.0
+        self.place = ("", "")
+        self.live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=screen,
+            transient=True,
+            disable=not screen.is_terminal,
+        )
+        self.task = self.live.add_task("", total=None, note="")
+
+    def __enter__(self) -> "Ticker":
+        self.live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.live.stop()
+
+    def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:
+        """Show where a network stands (see `stages.encoders.progress`)."""
+        if (feature, phase) != self.place:
+            self.place = (feature, phase)
+            self.live.reset(self.task, total=total, description=f"{feature} {phase}", note=note)
+        self.live.update(self.task, completed=done, total=total, note=note)
+        if not self.screen.is_terminal and time.monotonic() - self.told > EVERY:
+            self.told = time.monotonic()
+            self.screen.print(f"{feature}: {phase} {done:,}/{total:,}, {note}", markup=False)
+
+    def finished(self, outcome: "Outcome") -> None:
+        """One line per feature that is done."""
+        match outcome.state:
+            case "left out":
+                line = f"left out, {outcome.reason}"
+            case "hit":
+                line = "already there, reused"
+            case _:
+                learning = outcome.learning
+                scores = learning["validation"]
+                line = (
+                    f"best epoch {learning['best_epoch']} of {learning['epochs']}, validation "
+                    f"macro-F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f}; {outcome.seconds:.0f} s"
+                )
+        self.screen.print(f"{outcome.feature}: {line}", markup=False)
+        self.told = time.monotonic()

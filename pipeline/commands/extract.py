@@ -1,0 +1,130 @@
+"""`fusecat extract`: read, split, fine-tune, store. Stage one on the command line."""
+
+import dataclasses
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands._catalogue_options import catalogue_options, reading_options
+from pipeline.commands._extraction_display import Ticker, show_examination, show_verdicts
+from pipeline.console import catalogue_argument, command_line, console, json_option, print_json, workspace_option
+from pipeline.study import examine_catalogue, open_study, write_study
+from stages.encoders.settings import Pooling, Precision
+from stages.vocabulary import Field, Metric, Protocol
+from stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.settings import Preset
+
+
+@click.command()
+@catalogue_argument
+@click.option("--preset", default="tiny", show_default=True, help="tiny, thesis, modern, or a TOML file.")
+@click.option("--networks", multiple=True, help="Only these networks of the preset (repeat, or separate by commas).")
+@click.option("--fields", multiple=True, type=click.Choice(Field), help="Only these fields.")
+@click.option(
+    "--protocol", type=click.Choice(Protocol), default=Protocol.TEST_20, show_default=True, help="How the products are parted."
+)
+@click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
+@click.option(
+    "--head-share",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    show_default=True,
+    help="Share of train kept from the networks, for heads.",
+)
+@click.option("--subset", type=click.Choice(["described"]), help="Only products with a description, as the thesis did.")
+@click.option(
+    "--metric", type=click.Choice(Metric), default=Metric.MACRO_F1, show_default=True, help="What chooses epoch and strategy."
+)
+@click.option("--seed", type=int, help="Seed of the networks (default: the preset's).")
+@click.option("--precision", type=click.Choice(Precision), help="Arithmetic of the networks (default: the preset's).")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True, help="auto: the GPU where there is one."
+)
+@click.option("--pooling", type=click.Choice(Pooling), help="How token states become a vector, for all text networks.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning, for all networks.")
+@click.option("--freeze", is_flag=True, help="Do not fine-tune: vectors of the given weights, only the classifier learns.")
+@click.option("--weights", multiple=True, metavar="NETWORK=PATH", help="Folder or file with a network's weights.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that tokenise and decode.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first products, for a quick look.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--explain", is_flag=True, help="Print per feature whether it is a hit or stale and what changed, and stop.")
+@click.option("--no-wait", is_flag=True, help="Fail at once where another process writes the same feature.")
+@catalogue_options
+@workspace_option
+@json_option
+def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) -> None:
+    """Stage one: split the catalogue, fine-tune each network on its own field, store vectors and logits of every product.
+
+    Resumes by itself: what is there and still fits is kept.
+    """
+    from stages.encoders.quiet import quieten
+
+    quieten()
+    if options["device"] == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    preset, place = _preset(options), Workspace(workspace)
+    found = examine_catalogue(catalogue, place, reading_options(options), options)
+    study = open_study(found, options["max_image_pixels"])
+    screen = console(quiet=as_json)
+    show_examination(screen, found)
+
+    from stages.extraction import encoders, explain, extract
+
+    chosen = encoders(preset.networks, preset.extraction, options["fields"])
+    if options["explain"] or options["dry_run"]:
+        verdicts = explain(study, chosen, place, options["metric"])
+        print_json({name: asdict(verdict) for name, verdict in verdicts.items()}) if as_json else show_verdicts(
+            screen, verdicts
+        )
+        return
+    study.split.write(place.split)
+    begin = time.monotonic()
+    with Ticker(screen) as ticker:
+        outcomes = extract(
+            study,
+            chosen,
+            place,
+            metric=options["metric"],
+            wait=not options["no_wait"],
+            progress=ticker,
+            finished=ticker.finished,
+        )
+    write_study(place, found, preset, options["metric"], outcomes, command_line())
+    if as_json:
+        print_json(
+            {
+                outcome.feature: {"state": outcome.state, "seconds": outcome.seconds, "reason": outcome.reason}
+                for outcome in outcomes
+            }
+        )
+    seconds = time.monotonic() - begin
+    screen.print(f"{place.features}: {len(outcomes)} features in {seconds:.0f} s; next: fusecat fuse --workspace {workspace}")
+
+
+def _preset(options: dict[str, Any]) -> "Preset":
+    """The preset with what the command line changes."""
+    from pipeline.settings import load_preset
+    from stages.errors import UsageError
+
+    weights = {}
+    for pair in options["weights"]:
+        name, sign, path = pair.partition("=")
+        if not sign or not path:
+            message = f"--weights {pair}: NETWORK=PATH is needed"
+            raise UsageError(message)
+        weights[name] = path
+    names = [name for value in options["networks"] for name in value.split(",")]
+    preset = load_preset(options["preset"]).select(names)
+    training = {name: options[name] for name in ("epochs",) if options[name] is not None} | (
+        {"freeze": True} if options["freeze"] else {}
+    )
+    networks = {"pooling": options["pooling"]} if options["pooling"] else {}
+    preset = preset.override(seed=options["seed"], weights=weights, networks=networks, training=training)
+    changed = {"workers": options["workers"]} | ({"precision": options["precision"]} if options["precision"] else {})
+    return dataclasses.replace(preset, extraction=dataclasses.replace(preset.extraction, **changed))

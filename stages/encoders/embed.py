@@ -1,0 +1,111 @@
+"""One pass in evaluation mode: the vector and logits of every product, block by block, straight into the cache.
+
+Shapes: D width of the vector, C classes.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cache.writing import FeatureWriter
+from stages.encoders.inputs import Inputs
+from stages.encoders.networks import ImageNetwork, TextNetwork
+from stages.encoders.progress import Progress
+
+FloatArray = NDArray[np.float32]
+
+
+def embed(
+    network: TextNetwork | ImageNetwork,
+    inputs: Inputs,
+    present: NDArray[np.bool_],
+    writer: FeatureWriter,
+    *,
+    classes: int,
+    budget: int,
+    device: torch.device,
+    precision: str,
+    progress: Progress,
+    feature: str,
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> int:
+    """Compute the blocks that are not on disk yet; returns how many rows were computed.
+
+    `budget`: tokens (padding included) or images per batch; `share`: (rank, ranks), each rank takes every ranks-th block.
+    Batches are a function of a block's rows alone, because a vector's last bits depend on its batch's padding: that is what
+    makes a resumed file equal to an uninterrupted one, byte for byte. Absent products get zeros and are never computed.
+    """
+    rank, ranks = share
+    network.eval().to(device)
+    begin, total, done = time.monotonic(), len(present), 0
+    missing = [(number, rows) for number, rows in writer.missing() if number % ranks == rank]
+    waiting = sum(len(rows) for _, rows in missing)
+    with _pool(workers) as pool:
+        for number, rows in missing:
+            vectors = np.zeros((len(rows), network.width), np.float32)
+            logits = np.zeros((len(rows), classes), np.float32)
+            seen = [row for row in rows if present[row]]
+            for batch in batches(seen, [inputs.cost(row) for row in seen], budget):
+                where = [row - rows.start for row in batch]
+                vectors[where], logits[where] = _forward(network, inputs, batch, device, precision, pool)
+            writer.put(number, vectors, logits, present[rows.start : rows.stop])
+            done += len(rows)
+            rate = done / max(time.monotonic() - begin, 1e-6)
+            progress(feature, "extraction", total - (waiting - done) * ranks, total, f"{rate:.0f} products/s")
+    return done
+
+
+def batches(rows: Sequence[int], costs: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Cut rows, longest first, into batches whose padded cost (longest times number) stays within the budget."""
+    order = sorted(range(len(rows)), key=lambda place: (-costs[place], rows[place]))
+    batch: list[int] = []
+    longest = 0
+    for place in order:
+        if batch and longest * (len(batch) + 1) > budget:
+            yield batch
+            batch = []
+        longest = longest if batch else costs[place]
+        batch.append(rows[place])
+    if batch:
+        yield batch
+
+
+def _forward(
+    network: TextNetwork | ImageNetwork,
+    inputs: Inputs,
+    rows: Sequence[int],
+    device: torch.device,
+    precision: str,
+    pool: Any,
+) -> tuple[FloatArray, FloatArray]:
+    """Vectors (B, D) and logits (B, C) of these rows: the mean over a product's views."""
+    views = list(pool.map(inputs.views, rows) if pool else map(inputs.views, rows))
+    owners = np.repeat(np.arange(len(rows)), [len(items) for items in views])
+    tensors = inputs.collate([item for items in views for item in items])
+    with torch.inference_mode(), _autocast(device, precision):
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        outputs = [output.float().cpu().numpy() for output in network.encode(**moved)]
+    if len(owners) == len(rows):
+        return outputs[0], outputs[1]
+    counts = np.bincount(owners, minlength=len(rows))[:, None]
+    starts = np.searchsorted(owners, np.arange(len(rows)))
+    vectors, logits = ((np.add.reduceat(output, starts) / counts).astype(np.float32) for output in outputs)
+    return vectors, logits
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def _pool(workers: int) -> AbstractContextManager[Any]:
+    """Threads are enough to decode images: OpenCV lets go of the interpreter lock."""
+    return ThreadPoolExecutor(workers) if workers > 1 else nullcontext()

@@ -1,0 +1,108 @@
+"""A network and the field it looks at: what stage one trains and what a feature file holds."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.catalogue.cleaning import CLEANING_VERSION
+from stages.catalogue.images import DECODING_VERSION
+from stages.encoders import weights
+from stages.encoders.build import (
+    build_image_network,
+    build_text_network,
+    build_tokenizer,
+    load_tokenizer,
+)
+from stages.encoders.inputs import Images, Inputs, Texts, tokenise
+from stages.encoders.networks import ImageNetwork, TextNetwork
+from stages.encoders.settings import Extraction, Network, Pooling
+from stages.encoders.study import Study
+from stages.vocabulary import Field, Part
+
+RECIPE_VERSION = 1
+"""Raised whenever the code changes what a feature holds."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One network on one field."""
+
+    network: Network
+    field: Field
+    extraction: Extraction
+
+    @property
+    def feature(self) -> str:
+        """`camembert.title`."""
+        return f"{self.network.name}.{self.field}"
+
+    def recipe(self, study: Study, metric: str, precision: str) -> dict[str, Any]:
+        """Everything that decides the feature, known before anything is computed.
+
+        Left out on purpose: paths, times, the number of workers, fields that the network does not see.
+        """
+        network = asdict(self.network)
+        for name in ("name", "weights", "revision", "sha256", "fields", "training"):
+            del network[name]
+        irrelevant = (
+            ("size", "resize", "augment")
+            if not self.network.is_image
+            else ("length", "prefix", "pooling", "vocabulary", "width")
+        )
+        for name in irrelevant:
+            del network[name]
+        network["weights"] = weights.identity(self.network)
+        return {
+            "version": RECIPE_VERSION,
+            "products": study.fingerprint,
+            "field": self.field.value,
+            "content": study.content(self.field),
+            "reading": CLEANING_VERSION if not self.network.is_image else DECODING_VERSION,
+            "network": network,
+            "training": asdict(self.network.training) | {"metric": metric},
+            "precision": precision,
+            "extraction": {
+                "storage": self.extraction.storage,
+                "block": self.extraction.block,
+                "batch": self.extraction.images if self.network.is_image else self.extraction.tokens,
+            },
+        }
+
+    def inputs(self, study: Study, folder: Path, *, saved: bool) -> Inputs:
+        """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`."""
+        if self.network.is_image:
+            network = self.network
+            return Images(study.pictures(), network.size, network.resize, network.augment, study.max_pixels)
+        texts = study.texts(self.field)
+        if saved:
+            tokenizer = load_tokenizer(folder)
+        else:
+            train = study.labelled(Part.TRAIN, study.present(self.field))
+            tokenizer = build_tokenizer(self.network, [texts[row] or "" for row in train], folder)
+        return Texts(
+            tokens=tokenise(tokenizer, self.network, texts, self.extraction.workers),
+            pad=int(tokenizer.pad_token_id),
+            unknown=int(tokenizer.unk_token_id),
+            special=frozenset(tokenizer.all_special_ids),
+            dropout=self.network.training.token_dropout,
+            room=1 if self.network.pooling is Pooling.FLATTEN else 0,
+            length=self.network.length,
+        )
+
+    def build(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
+        """The network before fine-tuning, with its pretrained or new weights; the tokenizer is in `folder` already."""
+        if self.network.is_image:
+            return build_image_network(self.network, classes)
+        return build_text_network(self.network, load_tokenizer(folder), classes)
+
+    def rebuild(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
+        """The network as fine-tuning left it in `folder`."""
+        if self.network.is_image:
+            network: TextNetwork | ImageNetwork = build_image_network(self.network, classes, load=False)
+        else:
+            network = build_text_network(self.network, load_tokenizer(folder), classes, config=folder / "backbone")
+        network.load_state_dict(weights.read_state(folder / "network.safetensors"))
+        # Trainer cannot save weights in this layout, so fine-tuning goes without it.
+        return network.eval().to(memory_format=torch.channels_last)

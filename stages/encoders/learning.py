@@ -1,0 +1,141 @@
+"""The folder of one fine-tuned network, `encoders/<feature>/`: made once, then read.
+
+It holds the tokenizer's files, `backbone/config.json` (texts), `network.safetensors`, and `learning.json`, which is written
+last: without it, or with another recipe in it, the network is taught again.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import save_file
+
+from cache.fingerprint import digest
+from stages.encoders.encoder import Encoder
+from stages.encoders.finetune import Learning, Lesson, finetune
+from stages.encoders.inputs import Inputs
+from stages.encoders.networks import ImageNetwork, TextNetwork
+from stages.encoders.progress import Progress
+from stages.encoders.study import Study
+from stages.encoders.weights import tensors_digest
+from stages.errors import ModelError
+from stages.vocabulary import Metric, Part
+
+BEGUN = "recipe"
+"""Names the recipe for which the tokenizer and the checkpoints in a folder were made."""
+
+
+def learn(
+    encoder: Encoder,
+    study: Study,
+    recipe: Mapping[str, Any],
+    folder: Path,
+    *,
+    metric: Metric,
+    progress: Progress,
+    report_to: str = "none",
+) -> tuple[TextNetwork | ImageNetwork, Inputs, dict[str, Any]]:
+    """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it."""
+    state = PartialState()
+    key = digest({name: value for name, value in recipe.items() if name != "extraction"})
+    record = read_record(folder)
+    if record is None or record["recipe"] != key:
+        with state.main_process_first():
+            inputs = _begin(encoder, study, folder, key)
+        _teach(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, report_to, key)
+        state.wait_for_everyone()
+        record = read_record(folder)
+        assert record is not None, "rank 0 has just written it"
+    else:
+        inputs = encoder.inputs(study, folder, saved=True)
+    return encoder.rebuild(len(study.catalogue.classes), folder), inputs, record
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """`learning.json`, or None where no network was finished here."""
+    path = folder / "learning.json"
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        message = f"{path}: not JSON ({error}); remove the folder and run 'fusecat extract' again"
+        raise ModelError(message) from error
+    return record if (folder / "network.safetensors").exists() else None
+
+
+def _begin(encoder: Encoder, study: Study, folder: Path, key: str) -> Inputs:
+    """Tokenizer and inputs; what another recipe left in the folder is removed, what an interruption left is kept."""
+    marker = folder / BEGUN
+    begun = marker.exists() and marker.read_text(encoding="utf-8") == key
+    if not begun:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    inputs = encoder.inputs(study, folder, saved=begun)
+    marker.write_text(key, encoding="utf-8")
+    return inputs
+
+
+def _teach(
+    encoder: Encoder,
+    study: Study,
+    inputs: Inputs,
+    folder: Path,
+    metric: Metric,
+    precision: str,
+    progress: Progress,
+    report_to: str,
+    key: str,
+) -> None:
+    """Fine-tune, then keep the network. When a GPU's memory runs out: smaller batches, as many per step as it takes."""
+    present = study.present(encoder.field)
+    train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
+    lesson = Lesson(encoder.feature, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
+    accumulation = 1
+    while True:
+        torch.manual_seed(encoder.network.training.seed)
+        network = encoder.build(lesson.classes, folder)
+        try:
+            learning = finetune(
+                network,
+                lesson,
+                encoder.network.training,
+                folder,
+                metric=metric,
+                precision=precision,
+                progress=progress,
+                workers=encoder.extraction.workers,
+                report_to=report_to,
+                accumulation=accumulation,
+            )
+            break
+        except torch.OutOfMemoryError:
+            if accumulation * 2 > encoder.network.training.batch:
+                raise
+            accumulation *= 2
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            torch.cuda.empty_cache()
+    if PartialState().is_main_process:
+        _keep(network, encoder, learning, folder, key, accumulation)
+
+
+def _keep(
+    network: TextNetwork | ImageNetwork, encoder: Encoder, learning: Learning, folder: Path, key: str, accumulation: int
+) -> None:
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if isinstance(network, TextNetwork):
+        network.backbone.config.save_pretrained(folder / "backbone")  # type: ignore[union-attr,operator]
+    save_file(state, folder / "network.safetensors.part")
+    os.replace(folder / "network.safetensors.part", folder / "network.safetensors")
+    record = {"recipe": key, "weights": tensors_digest(state), "batches_per_step": accumulation} | asdict(learning)
+    record["settings"] = asdict(encoder.network)
+    partial = folder / "learning.json.part"
+    partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
+    os.replace(partial, folder / "learning.json")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -1,0 +1,173 @@
+"""STAGE ONE: teach each network its own field, then store what it sees of every product.
+
+`extract` can be interrupted anywhere and called again: sealed features are kept, fine-tuning goes on from the last complete
+epoch, extraction from the last durable block. Under `torchrun` every process calls it; they share the work and rank 0 seals.
+"""
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from cache.store import FeatureCache, Verdict
+from stages.encoders.embed import embed
+from stages.encoders.encoder import Encoder
+from stages.encoders.learning import learn, read_record
+from stages.encoders.progress import Progress, silent
+from stages.encoders.settings import Extraction, Network, Precision
+from stages.encoders.study import Study
+from stages.vocabulary import Field, Metric, Part
+from stages.workspace import Workspace
+
+GPU_TOKENS = 32
+"""Times the CPU's tokens per extraction batch: 32k fill an 80 GB card's matrix units."""
+GPU_IMAGES = 16
+LIBRARIES = ("torch", "transformers", "pretrainedmodels", "timm", "tokenizers", "opencv-python", "numpy", "h5py", "fusecat")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one feature: `state` is `hit`, `extracted` or `left out` (with a reason); `learning` as kept on disk."""
+
+    feature: str
+    state: str
+    path: Path | None = None
+    seconds: float = 0.0
+    computed: int = 0
+    """Rows computed in this call."""
+    learning: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequence[Field] = ()) -> list[Encoder]:
+    """One encoder per network and field, in the order of the preset; `fields` narrows them."""
+    return [
+        Encoder(network, seen, extraction) for network in networks for seen in network.fields if not fields or seen in fields
+    ]
+
+
+def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:
+    """Feature -> hit, missing, stale (with the parts of the recipe that changed) or damaged."""
+    cache, precision = FeatureCache(workspace.features), device_precision
+    return {
+        encoder.feature: cache.explain(encoder.feature, encoder.recipe(study, metric, precision(encoder.extraction.precision)))
+        for encoder in chosen
+    }
+
+
+def extract(
+    study: Study,
+    chosen: Sequence[Encoder],
+    workspace: Workspace,
+    *,
+    metric: Metric = Metric.MACRO_F1,
+    wait: bool = True,
+    report_to: str = "none",
+    progress: Progress = silent,
+    finished: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:
+    """Fine-tune and store every feature that the cache does not hold, one after the other.
+
+    `wait`: wait for another process that is at the same feature, else raise BusyFeature. `finished` is called per feature.
+    """
+    cache = FeatureCache(workspace.features)
+    outcomes = []
+    for encoder in chosen:
+        recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
+        with _only_writer(cache, encoder.feature, progress, wait=wait):
+            held = cache.holds(encoder.feature, recipe)
+            PartialState().wait_for_everyone()
+            if held:
+                learning = read_record(workspace.encoders / encoder.feature) or {}
+                outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
+            else:
+                outcome = _extract(encoder, study, recipe, cache, workspace, metric, report_to, progress)
+        finished(outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _extract(
+    encoder: Encoder,
+    study: Study,
+    recipe: dict[str, Any],
+    cache: FeatureCache,
+    workspace: Workspace,
+    metric: Metric,
+    report_to: str,
+    progress: Progress,
+) -> Outcome:
+    """One feature: learn, embed, seal."""
+    begin, state, present = time.monotonic(), PartialState(), study.present(encoder.field)
+    for part in (Part.TRAIN, Part.VALIDATION):
+        if not len(study.labelled(part, present)):
+            return Outcome(
+                encoder.feature, "left out", reason=f"no product of the part '{part}' has the field '{encoder.field}'"
+            )
+    folder = workspace.encoders / encoder.feature
+    network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, report_to=report_to)
+    writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
+    computed = embed(
+        network,
+        inputs,
+        present,
+        writer,
+        classes=len(study.catalogue.classes),
+        budget=_budget(encoder, state.device),
+        device=state.device,
+        precision=recipe["precision"],
+        progress=progress,
+        feature=encoder.feature,
+        workers=encoder.extraction.workers,
+        share=(state.process_index, state.num_processes),
+    )
+    state.wait_for_everyone()
+    if state.is_main_process:
+        weights, storage = learning["weights"], encoder.extraction.storage
+        writer.seal(weights=weights, fitted_on=[Part.TRAIN.value], versions=versions(), dtype=storage)
+    state.wait_for_everyone()
+    seconds = time.monotonic() - begin
+    return Outcome(encoder.feature, "extracted", cache.path(encoder.feature), seconds, computed, learning)
+
+
+def device_precision(precision: Precision) -> str:
+    """The arithmetic that `precision` means on this machine: part of every recipe."""
+    if precision is Precision.AUTO:
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    return precision.value
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a feature's values depend on; those that are not installed are left out."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _budget(encoder: Encoder, device: torch.device) -> int:
+    """Tokens or images per extraction batch on this device."""
+    on_gpu = device.type == "cuda"
+    if encoder.network.is_image:
+        return encoder.extraction.images * (GPU_IMAGES if on_gpu else 1)
+    return encoder.extraction.tokens * (GPU_TOKENS if on_gpu else 1)
+
+
+@contextmanager
+def _only_writer(cache: FeatureCache, feature: str, progress: Progress, *, wait: bool) -> Iterator[None]:
+    """Rank 0 locks the feature for all ranks."""
+    state = PartialState()
+    if not state.is_main_process:
+        yield
+        return
+    with cache.lock(feature, wait=wait, waiting=lambda: progress(feature, "waiting for another process", 0, 1)):
+        yield
