@@ -120,7 +120,8 @@ def test_any_number_of_classes_fits(cache, classes):
 def test_a_file_holds_no_time(cache, rows, tmp_path, monkeypatch):
     one = write_feature(cache, "a.title", rows).read_bytes()
     script = (
-        "from cache.store import FeatureCache; from tests.cache.study import study_rows, write_feature; from pathlib import Path;"
+        "from pathlib import Path; from cache.store import FeatureCache;"
+        "from tests.cache.study import study_rows, write_feature;"
         f"write_feature(FeatureCache(Path({str(tmp_path / 'later')!r})), 'a.title', study_rows(700))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "5", "TZ": "Asia/Tokyo", "LC_ALL": "C"}

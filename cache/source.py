@@ -1,0 +1,65 @@
+"""What vectors of others have in common, whatever file they lie in: a believable matrix of numbers, streamed.
+
+Shapes: n vectors in the order of the file, D their width.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import ForeignFile
+
+CHUNK = 2**23
+"""Bytes read at a time."""
+WIDEST = 2**17
+"""The widest vector that is believed: larger than any encoder's, small enough for a chunk of rows in memory."""
+
+
+class Source(Protocol):
+    """Vectors in a file: `rows` n, `width` D, and what else the file holds."""
+
+    rows: int
+    width: int
+
+    def chunks(self) -> Iterator[NDArray[Any]]:
+        """Yield all vectors in order, some rows at a time."""
+
+    def column(self, *names: str) -> NDArray[Any] | None:
+        """The first of these columns that the file holds: one text or number per row; None where it has none of them."""
+
+
+def matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Rows and width, if this is a matrix of numbers that can be believed."""
+    if len(shape) != 2 or dtype.kind not in "fiu":
+        refuse(path, f"it holds {dtype} of shape {shape}, not a matrix of numbers (a row per product)")
+    if not shape[0] or not 1 <= shape[1] <= WIDEST:
+        refuse(path, f"its shape is {shape}; at least one row, and between 1 and {WIDEST} columns are expected")
+    return shape[0], shape[1]
+
+
+def choose(path: Path, key: str | None, names: Iterable[str], fits: Callable[[str], bool]) -> str:
+    """Choose the array: the one asked for, or the only one that fits, or the one named `embedding`."""
+    if key is not None:
+        if key not in names:
+            refuse(path, f"it has no '{key}'; it has {', '.join(names)}")
+        return key
+    found = [name for name in names if fits(name)]
+    if "embedding" in found:
+        return "embedding"
+    if len(found) != 1:
+        refuse(path, f"which array holds the vectors? pass --key with one of: {', '.join(found) or 'none fits'}")
+    return found[0]
+
+
+def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
+    """Raise ForeignFile."""
+    message = f"{path} cannot be imported: {reason}"
+    raise ForeignFile(message) from cause
+
+
+def rows_per_chunk(width: int, dtype: np.dtype[Any]) -> int:
+    """Rows that are read at a time."""
+    return max(1, CHUNK // (width * dtype.itemsize))

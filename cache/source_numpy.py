@@ -1,0 +1,117 @@
+"""Vectors in numpy's formats, `.npy` and `.npz`: read as a stream, never unpickled."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.source import choose, matrix, refuse, rows_per_chunk
+
+
+class Npy:
+    """One array in numpy's own format."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open("rb") as file:
+            shape, self._dtype = _header(file, path)
+            self._offset = file.tell()
+        self.rows, self.width = matrix(path, shape, self._dtype)
+        if path.stat().st_size - self._offset != self.rows * self.width * self._dtype.itemsize:
+            refuse(path, f"it is not as long as its header says ({self.rows} x {self.width} {self._dtype})")
+
+    def chunks(self) -> Iterator[NDArray[Any]]:
+        """Yield all vectors in order."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            yield from _stream(file, self._path, self.rows, self.width, self._dtype)
+
+    def column(self, *names: str) -> None:
+        """There is nothing but vectors."""
+
+
+class Npz:
+    """Several arrays in a zip archive, compressed or not; only what is asked for is unpacked, and nothing is unpickled."""
+
+    def __init__(self, path: Path, key: str | None) -> None:
+        self._path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = [item for item in archive.infolist() if item.filename.endswith(".npy")]
+            self._sizes = {item.filename.removesuffix(".npy"): item.file_size for item in members}
+        except zipfile.BadZipFile as error:
+            refuse(path, f"it is not an .npz archive ({error})")
+        self._key = choose(path, key, self._sizes, self._is_matrix)
+        with self._open(self._key) as file:
+            shape, self._dtype = _header(file, path)
+            self.rows, self.width = matrix(path, shape, self._dtype)
+            if self._sizes[self._key] - file.tell() != self.rows * self.width * self._dtype.itemsize:
+                refuse(path, f"'{self._key}' is not as long as its header says")
+
+    def chunks(self) -> Iterator[NDArray[Any]]:
+        """Yield all vectors in order."""
+        with self._open(self._key) as file:
+            _header(file, self._path)
+            yield from _stream(file, self._path, self.rows, self.width, self._dtype)
+
+    def column(self, *names: str) -> NDArray[Any] | None:
+        """The first of these arrays that is there."""
+        for name in names:
+            if name in self._sizes:
+                with self._open(name) as file:
+                    shape, dtype = _header(file, self._path)
+                    if shape != (self.rows,) or dtype.kind not in "biuUS" or dtype.itemsize > 2**12:
+                        refuse(self._path, f"'{name}' has the shape {shape} and the type {dtype}, not a text per vector")
+                    return np.frombuffer(_read(file, self._path, self.rows * dtype.itemsize), dtype)
+        return None
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
+        with zipfile.ZipFile(self._path) as archive:
+            try:
+                member = archive.open(f"{name}.npy")
+            except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in an unknown way
+                refuse(self._path, f"'{name}' cannot be unpacked ({error})", error)
+            with member:
+                yield member
+
+    def _is_matrix(self, name: str) -> bool:
+        with self._open(name) as file:
+            return len(_header(file, self._path)[0]) == 2
+
+
+def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an .npy stream, which stands at its data afterwards."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, by_column, dtype = read(file)
+    except (ValueError, KeyError, EOFError) as error:
+        refuse(path, f"it is not an array in numpy's format ({error})", error)
+    if dtype.hasobject:
+        refuse(path, "it holds Python objects, which could run anything when they are read; store plain numbers or texts")
+    if by_column and len(shape) > 1:
+        refuse(path, "it is stored by column; save numpy.ascontiguousarray(vectors)")
+    return shape, dtype
+
+
+def _stream(file: IO[bytes], path: Path, rows: int, width: int, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    step = rows_per_chunk(width, dtype)
+    for start in range(0, rows, step):
+        count = min(step, rows - start)
+        yield np.frombuffer(_read(file, path, count * width * dtype.itemsize), dtype).reshape(count, width)
+
+
+def _read(file: IO[bytes], path: Path, size: int) -> bytes:
+    try:
+        data = file.read(size)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        refuse(path, f"it is damaged ({error})", error)
+    if len(data) != size:
+        refuse(path, "it ends too early")
+    return data

@@ -1,0 +1,144 @@
+"""`fusecat import`: vectors of one's own, from any encoder, as a feature."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.console import console, json_option, print_json, safe, workspace_option
+from stages.errors import UsageError
+from stages.vocabulary import Field, Metric, Protocol
+from stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from cache.store import Rows
+    from stages.importing import Imported
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--name", required=True, help="NETWORK.FIELD, such as mine.title; or the network, with --field.")
+@click.option("--field", type=click.Choice([field.value for field in Field]), help="What of a product the vectors describe.")
+@click.option("--vectors", type=_FILE, required=True, help="A row per vector: .npy, .npz, .parquet or .h5.")
+@click.option("--key", help="The array, column or dataset with the vectors, where the file holds several.")
+@click.option(
+    "--ids", type=_FILE, help="CSV or text: an id per vector, in their order. Not needed where the vectors' file has ids."
+)
+@click.option("--logits", type=_FILE, help="Class logits, a row per vector, a column per class in sorted order.")
+@click.option("--labels", type=_FILE, help="CSV with id and label: the products, where the workspace has no catalogue yet.")
+@click.option(
+    "--fitted-on",
+    metavar="PARTS|FILE",
+    help="Parts whose labels the encoder has seen (train,head; none), or a file with the ids of its training rows.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice([protocol.value for protocol in Protocol]),
+    default=Protocol.TEST_20.value,
+    show_default=True,
+    help="Of a new split.",
+)
+@click.option("--head-share", type=click.FloatRange(0, 0.9), default=0.0, show_default=True, help="Of a new split.")
+@click.option("--split-seed", default=2020, show_default=True, help="Of a new split.")
+@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True, help="Stored as.")
+@workspace_option
+@json_option
+def command(name: str, field: str | None, labels: Path | None, workspace: Path, *, as_json: bool, **options: Any) -> None:
+    """Bring vectors of your own as a feature, joined by id.
+
+    They need no texts or images. Products without a vector count as lacking the field.
+    """
+    from cache.store import FeatureCache
+    from stages.importing import Request, import_vectors
+
+    place = Workspace(workspace)
+    feature = _feature(name, field)
+    rows = _rows(place, labels, options)
+    keys = ("vectors", "ids", "logits", "key", "fitted_on", "dtype")
+    request = Request(feature, **{key: options[key] for key in keys})
+    done = import_vectors(request, rows, FeatureCache(place.features))
+    _remember(place, rows, done, options["vectors"])
+    if as_json:
+        print_json(vars(done) | {"path": str(done.path)})
+    else:
+        _show(done)
+
+
+def _feature(name: str, field: str | None) -> str:
+    """The name of the feature: its last part is the field."""
+    _, dot, last = name.rpartition(".")
+    if dot and last in list(Field):
+        if field is not None and field != last:
+            message = f"--name {name} speaks of the field {last}, --field of {field}; leave one of them out"
+            raise UsageError(message)
+        return name
+    if field is None:
+        message = f"--name {name}: pass --field, or end the name with one: {name}.{Field.TITLE}"
+        raise UsageError(message)
+    return f"{name}.{field}"
+
+
+def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "Rows":
+    """The products of the workspace, or those of --labels with a split of their own."""
+    from stages.joining import catalogue_rows, existing_rows, new_split, refuse_other_labels
+
+    rows = existing_rows(place)
+    if rows is not None:
+        if labels is not None:
+            refuse_other_labels(labels, rows)
+        return rows
+    if labels is None:
+        message = f"--labels: {place.root} knows no products yet; pass a CSV with id and label, or run 'fusecat extract' first"
+        raise UsageError(message)
+    chosen = {"protocol": Protocol(options["protocol"]), "head_share": options["head_share"]}
+    catalogue, parting = new_split(labels, seed=options["split_seed"], **chosen)
+    parting.write(place.split)
+    groups = {"count": 0, "products": 0, "largest": []}
+    split = chosen | {"seed": options["split_seed"], "counts": parting.counts, "groups": groups}
+    _write(
+        place,
+        {
+            "catalogue": str(labels),
+            "layout": "labels",
+            "products": len(catalogue.products),
+            "labelled": int((catalogue.labels >= 0).sum()),
+            "metric": Metric.MACRO_F1,
+            "split": split,
+            "features": {},
+        },
+    )
+    return catalogue_rows(catalogue, parting)
+
+
+def _remember(place: Workspace, rows: "Rows", done: "Imported", vectors: Path) -> None:
+    """Add the feature to study.json, so that the report and `cache verify` know of it."""
+    study: dict[str, Any] = {"products": len(rows.ids)}
+    if place.study.is_file():
+        study = json.loads(place.study.read_text(encoding="utf-8"))
+    network, _, field = done.feature.rpartition(".")
+    features = study.setdefault("features", {})
+    features[done.feature] = {"network": network, "field": field, "imported": vectors.name, "fitted_on": done.fitted_on}
+    _write(place, study)
+
+
+def _write(place: Workspace, study: dict[str, Any]) -> None:
+    place.root.mkdir(parents=True, exist_ok=True)
+    partial = place.study.with_name(place.study.name + ".part")
+    partial.write_text(json.dumps(study, ensure_ascii=False, indent=1), encoding="utf-8")
+    os.replace(partial, place.study)
+
+
+def _show(done: "Imported") -> None:
+    screen = console()
+    made = "was there already" if done.state == "hit" else "sealed"
+    screen.print(f"{done.path} {made}: {done.width} numbers for {done.joined:,} of {done.products:,} products", markup=False)
+    if done.absent:
+        first = safe(done.first_absent)
+        screen.print(f"{done.absent:,} products have no vector and count as lacking the field; first: '{first}'", markup=False)
+    if done.unknown:
+        screen.print(f"{done.unknown:,} vectors belong to no product; first: '{safe(done.first_unknown)}'", markup=False)
+    if done.fitted_on is None:
+        screen.print("Nobody said which rows the encoder was fitted on (--fitted-on): the report will warn of it.")

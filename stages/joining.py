@@ -1,0 +1,158 @@
+"""Ids, labels and split for vectors that come without a catalogue, or that join one."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import ForeignFile
+from cache.layout import ID_BYTES
+from cache.store import FeatureCache, Rows
+from cache.table import NO_PART
+from stages.catalogue.product import Product
+from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
+from stages.catalogue.split import Split, split
+from stages.catalogue.tables import check_file, open_table
+from stages.errors import DataError, UsageError
+from stages.vocabulary import Part, Protocol
+from stages.workspace import Workspace
+
+PARTS = tuple(part.value for part in Part)
+ID_COLUMNS = ("id", "integer_id")
+LABEL_COLUMNS = ("label", "prdtypecode", "type_code", "code", "class")
+
+
+def existing_rows(workspace: Workspace) -> Rows | None:
+    """What the features of a workspace share; without features, its catalogue and split; None where nothing was ever done."""
+    cache = FeatureCache(workspace.features)
+    for feature in cache.names():
+        with cache.open(feature) as file:
+            columns, header = file.columns(), file.header
+        ids = np.char.decode(columns["product_id"], "utf-8").tolist()
+        return Rows(ids, columns["label"], columns["split"], header.classes, header.parts)
+    if not workspace.split.is_file() or not workspace.study.is_file():
+        return None
+    source = json.loads(workspace.study.read_text(encoding="utf-8")).get("catalogue")
+    if not source:
+        return None
+    catalogue = Catalogue.read(Path(source), ReadingOptions(images=ImageUse.NONE))
+    return catalogue_rows(catalogue, Split.read(workspace.split, catalogue))
+
+
+def new_split(labels: Path, *, protocol: Protocol, head_share: float, seed: int) -> tuple[Catalogue, Split]:
+    """A catalogue of nothing but ids and labels, in the order of the file, and its split, stratified by class.
+
+    Raises DataError where an id is missing or occurs twice, or where there is too little to split.
+    """
+    codes = read_labels(labels)
+    products = tuple(Product(identity, None, None, (), code) for identity, code in codes.items())
+    catalogue = Catalogue(source=labels, layout="labels", products=products)
+    groups = np.arange(len(products), dtype=np.intp)
+    return catalogue, split(catalogue, groups, protocol=protocol, head_share=head_share, seed=seed)
+
+
+def catalogue_rows(catalogue: Catalogue, parting: Split) -> Rows:
+    """Ids, labels and split of every product, in catalogue order."""
+    codes = [NO_PART if part is None else PARTS.index(part.value) for part in parting.parts]
+    ids = [product.id for product in catalogue.products]
+    return Rows(ids, catalogue.labels, np.array(codes, np.uint8), catalogue.classes, PARTS)
+
+
+def refuse_other_labels(path: Path, rows: Rows) -> None:
+    """Raise DataError unless a file of labels says what the workspace already says."""
+    codes = read_labels(path)
+    for identity, label in zip(rows.ids, rows.labels, strict=True):
+        known = rows.classes[label] if label >= 0 else None
+        if identity not in codes or codes[identity] != known:
+            here = f"'{codes[identity]}'" if codes.get(identity) else "no label"
+            message = (
+                f"--labels {path}: product '{identity}' has {here} in this file and '{known}' in the workspace; "
+                "leave --labels out, or use another --workspace"
+            )
+            raise DataError(message)
+
+
+def read_labels(path: Path) -> dict[str, str | None]:
+    """Id -> type code (None where the cell is empty), from a table with a header; CSV or TSV.
+
+    The id is the column named `id` or `Integer_id`, else the first; the label the column named `label`, `Prdtypecode` or alike,
+    else the second of two. Raises DataError naming file, line and column.
+    """
+    check_file(path, path.parent, follow_symlinks=True)
+    table = open_table(path)
+    names = [name.lower() for name in table.columns]
+    identity = next((names.index(name) for name in ID_COLUMNS if name in names), 0)
+    label = next((names.index(name) for name in LABEL_COLUMNS if name in names), 1 if len(names) == 2 else -1)
+    if label < 0 or label == identity:
+        message = f"{path} has the columns {', '.join(table.columns)}; name one of them 'label' and one of them 'id'"
+        raise DataError(message)
+    found: dict[str, str | None] = {}
+    for line, cells in table.rows():
+        _check_id(path, line, cells[identity])
+        if cells[identity] in found:
+            message = f"{path}: line {line}: the id '{cells[identity]}' occurs a second time"
+            raise DataError(message)
+        found[cells[identity]] = cells[label].strip() or None
+    return found
+
+
+def read_ids(path: Path, count: int | None = None) -> list[str]:
+    """Ids in the order of a file: the column named `id` or `Integer_id`, else the first.
+
+    `count`: how many vectors there are; where the file has one line more it has a header, where it has as many it has none.
+    Without it the file has a header. Raises ForeignFile where the numbers do not agree, DataError naming file and line.
+    """
+    check_file(path, path.parent, follow_symlinks=True)
+    table = open_table(path)
+    names = [name.lower() for name in table.columns]
+    column = next((names.index(name) for name in ID_COLUMNS if name in names), 0)
+    ids = []
+    for line, cells in table.rows():
+        _check_id(path, line, cells[column])
+        ids.append(cells[column])
+    if count is not None and len(ids) == count - 1:
+        ids.insert(0, table.columns[column])
+    if count is not None and len(ids) != count:
+        message = f"{path} has {len(ids)} ids for {count} vectors; an id per vector, in their order, is expected"
+        raise ForeignFile(message)
+    return ids
+
+
+def fitted_parts(text: str | None, rows: Rows) -> tuple[str, ...] | None:
+    """The parts whose labels an encoder has seen: named (`train,head`; `none`), or told from a file with the ids of its rows.
+
+    None, where nothing is said: nobody knows. Raises UsageError for a part that does not exist.
+    """
+    if text is None or text == "unknown":
+        return None
+    if text == "none":
+        return ()
+    if Path(text).is_file():
+        seen = set(read_ids(Path(text)))
+        codes = {int(code) for identity, code in zip(rows.ids, rows.split, strict=True) if identity in seen}
+        return tuple(part for code, part in enumerate(rows.parts) if code in codes)
+    parts = [part.strip() for part in text.split(",")]
+    unknown = [part for part in parts if part not in rows.parts]
+    if unknown:
+        message = f"--fitted-on {text}: '{unknown[0]}' is neither a file nor one of {', '.join(rows.parts)}, none, unknown"
+        raise UsageError(message)
+    return tuple(part for part in rows.parts if part in parts)
+
+
+def refuse_twice(ids: Sequence[str], where: str) -> None:
+    """Raise DataError, naming it, where an id occurs twice."""
+    if len(set(ids)) == len(ids):
+        return
+    seen: set[str] = set()
+    for number, identity in enumerate(ids):
+        if identity in seen:
+            message = f"{where}: the id '{identity}' of vector {number} occurs a second time"
+            raise DataError(message)
+        seen.add(identity)
+
+
+def _check_id(path: Path, line: int, identity: str) -> None:
+    if not identity.strip() or "\0" in identity or len(identity.encode()) > ID_BYTES:
+        message = f"{path}: line {line}: the id is empty, or longer than {ID_BYTES} bytes"
+        raise DataError(message)

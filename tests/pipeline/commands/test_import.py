@@ -1,0 +1,67 @@
+"""`fusecat import`: from two files to a workspace that stage two can use."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cache.store import FeatureCache
+from pipeline.cli import cli
+from stages.catalogue.split import Split
+from stages.errors import UsageError
+from stages.joining import new_split
+from stages.vocabulary import Protocol
+
+
+@pytest.fixture
+def files(tmp_path):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32))
+    (tmp_path / "ids.csv").write_text("\n".join(f"p{number}" for number in range(100)))
+    (tmp_path / "labels.csv").write_text("id,label\n" + "\n".join(f"p{number},{number % 2}" for number in range(120)))
+    return tmp_path
+
+
+def run(files, *words):
+    words = ["import", "--vectors", files / "v.npy", "--ids", files / "ids.csv", "--workspace", files / "w", *words]
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def test_labels_and_vectors_make_a_study(files):
+    done = run(files, "--name", "mine", "--field", "title", "--labels", files / "labels.csv", "--protocol", "90-10")
+    assert done.exit_code == 0, done.exception
+    assert "for 100 of 120 products" in done.output and "20 products have no vector" in done.output
+    assert "Nobody said which rows the encoder was fitted on" in done.output
+    table = FeatureCache(files / "w" / "features").table()
+    assert table.features["mine.title"].fitted_on is None
+    assert len(table.rows("validation")) == 12 and len(table.rows("test")) == 0
+    study = json.loads((files / "w" / "study.json").read_text())
+    assert (study["products"], study["labelled"], study["split"]["counts"]) == (120, 120, {"train": 108, "validation": 12})
+    assert study["features"]["mine.title"]["field"] == "title"
+    catalogue, parting = new_split(files / "labels.csv", protocol=Protocol.NO_TEST, head_share=0, seed=2020)
+    assert Split.read(files / "w" / "split.json", catalogue).parts == parting.parts
+
+
+def test_a_second_import_joins_and_json_is_json(files):
+    assert run(files, "--name", "mine.title", "--labels", files / "labels.csv").exit_code == 0
+    done = run(files, "--name", "mine.image", "--fitted-on", "none", "--json")
+    record = json.loads(done.stdout)
+    assert (record["feature"], record["state"], record["absent"], record["fitted_on"]) == ("mine.image", "sealed", 20, [])
+    assert set(FeatureCache(files / "w" / "features").table().features) == {"mine.image", "mine.title"}
+    assert set(json.loads((files / "w" / "study.json").read_text())["features"]) == {"mine.image", "mine.title"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--name", "mine.title"], "--labels: .* knows no products yet"),
+        (["--name", "mine"], "pass --field, or end the name with one: mine.title"),
+        (["--name", "mine.title", "--field", "image"], "leave one of them out"),
+    ],
+)
+def test_what_is_missing_is_named(files, words, told):
+    done = run(files, *words)
+    assert isinstance(done.exception, UsageError)
+    assert re.search(told, str(done.exception))
+    assert not (files / "w").exists()
