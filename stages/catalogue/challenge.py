@@ -11,32 +11,28 @@ from stages.catalogue.pictures import PictureFolder
 from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
 from stages.catalogue.refusal import refuse
 from stages.catalogue.tables import Table, check_file, open_table
-from stages.errors import DataError, UsageError
+from stages.errors import DataError
 
 
-def read(path: Path, options: ReadingOptions) -> Catalogue:
-    """Find the layout of `path` and read it (see `Catalogue.read`)."""
-    if not path.exists():
-        message = f"{path} does not exist"
-        raise UsageError(message)
-    texts = _choose(path) if path.is_dir() else path
-    layout = next((layout for layout in LAYOUTS if layout.texts.fullmatch(texts.name.lower())), None)
-    if layout is None:
-        refuse(f"{path}: not a file of a known layout; a table of your own needs --columns")
-    return _Reader(path, texts, layout, options).read()
+def choose(path: Path) -> Path | None:
+    """The text file of a known layout that `path` is or holds, the training set first; None where there is none.
 
-
-def _choose(folder: Path) -> Path:
-    """The one text file of a catalogue folder: the training set where there is one."""
-    names = sorted(entry.name for entry in folder.iterdir())
+    Raises: DataError where a folder holds several.
+    """
+    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [path.name]
     found = [name for name in names if any(layout.texts.fullmatch(name.lower()) for layout in LAYOUTS)]
     training = [name for name in found if name.lower().startswith("x_train")] or found
-    if not training:
-        shown = ", ".join(names[:8]) or "nothing"
-        refuse(f"{folder}: no X_train.tsv (SIGIR layout) and no X_train_update.csv (ENS layout); found: {shown}")
     if len(training) > 1:
-        refuse(f"{folder} holds several catalogues ({', '.join(training)}): name the file instead of the folder")
-    return folder / training[0]
+        refuse(f"{path} holds several catalogues ({', '.join(training)}): name the file instead of the folder")
+    if not training:
+        return None
+    return path / training[0] if path.is_dir() else path
+
+
+def read(path: Path, texts: Path, options: ReadingOptions) -> Catalogue:
+    """Read the text file that `choose` found, and what belongs to it."""
+    layout = next(layout for layout in LAYOUTS if layout.texts.fullmatch(texts.name.lower()))
+    return _Reader(path, texts, layout, options).read()
 
 
 class _Reader:
@@ -46,7 +42,7 @@ class _Reader:
         self.path, self.texts, self.layout, self.options = path, texts, layout, options
         self.root = texts.parent
         self.beside = {entry.name.lower(): entry for entry in sorted(self.root.iterdir())}
-        self.builder = Builder(texts)
+        self.builder = Builder(self.root, options)
         self.findings = self.builder.findings
 
     def read(self) -> Catalogue:
@@ -54,32 +50,38 @@ class _Reader:
         table, columns = self._open(self.texts, self._required(), optional=(self.layout.description,))
         labels, pictures = self._labels(), self._pictures()
         pairs: dict[tuple[str, str], str] = {}
+        extras = self._extras(table)
         for line, cells in table.rows():
             identity, pair = self._ids(table, columns, line, cells)
-            if not self.builder.is_new(identity, f"line {line}", tuple(cells)):
+            place = f"{table.path.name} line {line}"
+            if not self.builder.is_new(identity, place, cells):
                 continue
             if pairs.setdefault(pair, identity) != identity:
                 self.findings.add(
                     "shared_images", f"id {pairs[pair]} and id {identity}", "kept; one side of the split has both"
                 )
-            title = cells[columns[self.layout.title]]
-            description = cells[columns[self.layout.description]] if self.layout.description in columns else ""
-            code = None if labels is None else self._code(labels, identity, pair, line)
-            self.builder.add(identity, f"line {line}", title, description, self._images(pictures, pair, identity), code)
+            self.builder.add(
+                identity,
+                place,
+                title=cells[columns[self.layout.title]],
+                description=cells[columns[self.layout.description]] if self.layout.description in columns else "",
+                images=self._images(pictures, pair, identity),
+                code=None if labels is None else self._code(labels, identity, pair, line),
+                **{name: cells[number] for name, number in extras.items()},
+            )
         self._finish(labels, pictures, described=self.layout.description in columns)
         self._compare_with_test_sets(pairs)
         names, top_level = self._names()
-        return Catalogue(
-            source=self.path,
-            layout=self.layout.name,
-            products=tuple(self.builder.products),
-            findings=tuple(self.findings),
-            class_names=names,
-            top_level=top_level,
-            root=self.root,
-            image_use=self.options.images,
-            cut=self.builder.cut,
-        )
+        use = self.options.images
+        return self.builder.catalogue(self.path, self.layout.name, class_names=names, top_level=top_level, image_use=use)
+
+    def _extras(self, table: Table) -> dict[str, int]:
+        """Where the columns of --split-column and --group-by are."""
+        wanted = {"part": ("--split-column", self.options.split_column), "group": ("--group-by", self.options.group_by)}
+        for flag, name in wanted.values():
+            if name is not None and name not in table.columns:
+                refuse(f"{table.path}: {flag}: column {name!r} missing; columns found: {', '.join(table.columns)}")
+        return {key: table.columns.index(name) for key, (_, name) in wanted.items() if name is not None}
 
     def _required(self) -> tuple[str, ...]:
         layout = self.layout
@@ -193,7 +195,7 @@ class _Reader:
         """What can only be said once all rows are read."""
         products = self.builder.products
         if not products:
-            refuse(f"{self.texts} has a header and no rows")
+            refuse(f"{self.texts}: a header and no rows")
         if not described:
             treatment = "no Description column: every description is absent, the other fields are used"
             self.findings.add("no_description_column", self.texts.name, treatment, len(products))

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.catalogue.duplicates import duplicate_groups
 from stages.catalogue.images import MAX_PIXELS, ImageIndex
+from stages.catalogue.looking import Lookers
 from stages.catalogue.product import Finding
 from stages.catalogue.reading import Catalogue, ReadingOptions
 from stages.catalogue.split import SEED, GroupSummary, Split, split, summarise
@@ -72,15 +74,26 @@ def examine(
     memory: Path | None,
     *,
     protocol: Protocol = Protocol.TEST_20,
+    seed: int = SEED,
+    head_share: float = 0.0,
+    subset: Literal["described"] | None = None,
+    limit: int | None = None,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] | None = None,
+    lookers: Lookers | None = None,
 ) -> Examination:
     """Read, look at every picture, group duplicates, draw the split. Raises what these raise."""
     catalogue = Catalogue.read(path, options)
+    if limit is not None:
+        catalogue = catalogue.limit(limit)
+
+    def draw(groups: NDArray[np.intp]) -> Split:
+        return split(catalogue, groups, protocol=protocol, head_share=head_share, seed=seed, subset=subset)
+
     labelled = any(product.code is not None for product in catalogue.products)
     if labelled:  # too few labels are found out before a hundred thousand pictures are decoded
-        split(catalogue, np.arange(len(catalogue.products)), protocol=protocol)
-    images = ImageIndex.scan(catalogue, memory, max_pixels=max_pixels, progress=progress)
+        draw(np.arange(len(catalogue.products)))
+    images = ImageIndex.scan(catalogue, memory, max_pixels=max_pixels, progress=progress, lookers=lookers)
     groups = duplicate_groups(catalogue, images)
-    drawn = split(catalogue, groups, protocol=protocol, seed=SEED) if labelled else None
+    drawn = draw(groups) if labelled else None
     return Examination(catalogue, images, summarise(catalogue, groups), drawn)

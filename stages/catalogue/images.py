@@ -9,15 +9,14 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.catalogue.decoding import DECODING_VERSION, MAX_PIXELS, UnreadableImage, decode, decode_bytes, read_bytes
+from stages.catalogue.looking import ImageFacts, Lookers
 from stages.catalogue.product import Finding, Product
 from stages.catalogue.reading import Catalogue, ImageUse
 
@@ -26,22 +25,17 @@ __all__ = ["DECODING_VERSION", "MAX_PIXELS", "ImageFacts", "ImageIndex", "Unread
 FLAT = 2.0
 """Standard deviation of grey values below which a picture shows nothing: one colour, give or take JPEG noise."""
 
+MOST = 16
+"""Processes; more would wait for the disk."""
+ENOUGH = 200
+"""Pictures that are worth a further process: starting one takes as long as looking at these."""
+BATCH = 512
+"""Pictures between two commits of the memory and two calls of `progress`."""
+
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS images (path TEXT PRIMARY KEY, stamp TEXT, "
     "sha256 TEXT, phash TEXT, width INTEGER, height INTEGER, flat INTEGER, cause TEXT)"
 )
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """One file: SHA-256 of its bytes, perceptual hash (64 bits; None if flat), size in pixels, and the cause if unreadable."""
-
-    sha256: str | None
-    phash: int | None
-    width: int
-    height: int
-    flat: bool
-    cause: str | None
 
 
 class ImageIndex:
@@ -61,11 +55,12 @@ class ImageIndex:
         workers: int = 0,
         max_pixels: int = MAX_PIXELS,
         progress: Callable[[int, int], None] | None = None,
+        lookers: Lookers | None = None,
     ) -> "ImageIndex":
         """Look at every picture of the catalogue.
 
-        `memory`: the SQLite file that remembers (None: nothing is remembered); `workers`: threads, 0 for one per processor (the
-        decoders let go of Python's lock); `progress`: called with (done, all) as pictures that were not known are decoded.
+        `memory`: the SQLite file that remembers (None: nothing is remembered); `workers`: processes, 0 for one per processor;
+        `progress`: called with (done, all) as pictures that were not known are decoded; `lookers`: processes to use and keep.
         """
         root = catalogue.root
         paths = list(dict.fromkeys(path for product in catalogue.products for path in product.images))
@@ -74,10 +69,11 @@ class ImageIndex:
         known = _recall(memory)
         facts = {path: known[names[path]][1] for path in paths if known.get(names[path], ("",))[0] == stamps[path]}
         todo = [path for path in paths if path not in facts]
-        with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)), "images") as pool:
-            for start in range(0, len(todo), 1024):
-                batch = todo[start : start + 1024]
-                fresh = dict(zip(batch, pool.map(lambda path: look_at(path, max_pixels), batch), strict=True))
+        many = min(workers or len(os.sched_getaffinity(0)), MOST, 1 + len(todo) // ENOUGH)
+        with nullcontext(lookers) if lookers else Lookers(many) as team:
+            for start in range(0, len(todo), BATCH):
+                batch = todo[start : start + BATCH]
+                fresh = dict(zip(batch, team.look_at(batch, max_pixels), strict=True))
                 _remember(memory, ((names[path], stamps[path], fact) for path, fact in fresh.items()))
                 facts |= fresh
                 if progress is not None:

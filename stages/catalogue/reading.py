@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.catalogue.product import Finding, Product
+from stages.catalogue.refusal import refuse
+from stages.errors import UsageError
 
 
 class ImageUse(StrEnum):
@@ -89,6 +91,18 @@ class Catalogue:
         Raises: UsageError where the path does not exist; DataError naming file, line and column where the catalogue cannot be
         read exactly.
         """
-        from stages.catalogue.challenge import read
+        from stages.catalogue import challenge, own
+        from stages.catalogue.given import with_split_file
 
-        return read(Path(path), options)
+        path = Path(path)
+        if not path.exists():
+            message = f"{path} does not exist"
+            raise UsageError(message)
+        planned = own.plan(path, options)
+        if planned is not None:
+            plan, options = planned
+            return with_split_file(own.read(path, plan, options), options)
+        texts = challenge.choose(path)
+        if texts is None:
+            refuse(own.not_understood(path, options))
+        return with_split_file(challenge.read(path, texts, options), options)

@@ -7,15 +7,15 @@ because the dice are SHA-256 of seed and id.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.catalogue.allotment import assign, quotas
 from stages.catalogue.product import Finding
 from stages.catalogue.reading import Catalogue
 from stages.catalogue.refusal import refuse
@@ -23,14 +23,10 @@ from stages.errors import UsageError
 from stages.vocabulary import Part, Protocol
 
 SEED = 2020
-TEST = Fraction(20, 100)
-VALIDATION_OF_REST = Fraction(15, 100)
-VALIDATION_WITHOUT_TEST = Fraction(10, 100)
 FEWEST_PRODUCTS = 3
 FEWEST_CLASSES = 2
 """What a part must have at least for a score on it to mean anything."""
 _FORMAT = 1
-_ORDER = (Part.TEST, Part.VALIDATION, Part.HEAD, Part.TRAIN)
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,8 @@ class GroupSummary:
 class Split:
     """The part of every product, in catalogue order; None for products without a label or outside of the subset.
 
-    `ids` are the products, `catalogue` is the fingerprint of their ids and labels.
+    `ids` are the products, `catalogue` is the fingerprint of their ids and labels; `own` is True for a split that came with the
+    catalogue (then protocol says only whether there is a test part, and seed and head_share mean nothing).
     """
 
     protocol: Protocol
@@ -57,6 +54,7 @@ class Split:
     ids: tuple[str, ...]
     catalogue: str
     subset: str | None = None
+    own: bool = False
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -73,6 +71,7 @@ class Split:
             "head_share": self.head_share,
             "seed": self.seed,
             "subset": self.subset,
+            "own": self.own,
             "counts": self.counts,
             "groups": {"count": self.groups.count, "products": self.groups.products, "largest": list(self.groups.largest)},
             "findings": [[f.kind, f.count, f.first, f.treatment] for f in self.findings],
@@ -106,6 +105,7 @@ class Split:
                 ids=ids,
                 catalogue=record["catalogue"],
                 subset=record["subset"],
+                own=bool(record["own"]),
                 findings=tuple(Finding(*values) for values in record["findings"]),
             )
         except (KeyError, TypeError, ValueError):
@@ -131,7 +131,7 @@ def split(
 
     `80-20`: 20 % test, then 15 % of the rest validation; `90-10`: 10 % validation and no test. Shares are rounded up.
     `head_share` is taken of the train that remains. A class of one member stays in train. `subset="described"` parts only the
-    products that have a description (the thesis' choice).
+    products that have a description (the thesis' choice). A split of one's own (`given_parts`) is taken as it is.
 
     Raises: DataError where the catalogue is too small or has one class only.
     """
@@ -145,21 +145,21 @@ def split(
     if len(np.unique(labels[rows])) < FEWEST_CLASSES:
         found = ", ".join(sorted({catalogue.classes[label] for label in labels[rows]})) or "none"
         refuse(f"{catalogue.source}: at least two classes with labelled products are needed, found: {found}")
-    quotas = _quotas(np.bincount(labels[rows], minlength=len(catalogue.classes)), protocol, head_share)
-    parts: list[Part | None] = [None] * len(labels)
-    for row, number in _assign(catalogue, labels, groups, rows, quotas, seed):
-        parts[row] = _ORDER[number]
-    result = Split(
-        protocol=protocol,
-        head_share=head_share,
-        seed=seed,
-        parts=tuple(parts),
-        groups=summarise(catalogue, groups),
-        ids=tuple(product.id for product in catalogue.products),
-        catalogue=fingerprint(catalogue),
-        subset=subset,
-        findings=_small_classes(catalogue, labels, rows),
-    )
+    ids = tuple(product.id for product in catalogue.products)
+    own = catalogue.given_parts is not None
+    if catalogue.given_parts is not None:
+        parts = [
+            None if part is None or label < 0 else Part(part) for part, label in zip(catalogue.given_parts, labels, strict=True)
+        ]
+        protocol = Protocol.TEST_20 if Part.TEST in parts else Protocol.NO_TEST
+    else:
+        parts = [None] * len(labels)
+        wanted = quotas(np.bincount(labels[rows], minlength=len(catalogue.classes)), protocol, head_share)
+        for row, part in assign(ids, labels, groups, wanted, seed):
+            parts[row] = part
+    findings = (*_small_classes(catalogue, labels, parts), *(_straddling(catalogue, groups, parts) if own else ()))
+    summary, mark = summarise(catalogue, groups), fingerprint(catalogue)
+    result = Split(protocol, head_share, seed, tuple(parts), summary, ids, mark, subset, own, findings)
     _check(result, catalogue, labels)
     return result
 
@@ -174,86 +174,32 @@ def summarise(catalogue: Catalogue, groups: NDArray[np.intp]) -> GroupSummary:
     return GroupSummary(len(many), int(many.sum()), largest)
 
 
-def _quotas(counts: NDArray[np.integer], protocol: Protocol, head_share: float) -> NDArray[np.int64]:
-    """(parts in `_ORDER`, C) products wanted of each class: a class of one is train's, from three on each part gets one."""
-    total = int(counts.sum())
-    test = _up(total * TEST) if protocol is Protocol.TEST_20 else 0
-    validation = _up((total - test) * VALIDATION_OF_REST) if test else _up(total * VALIDATION_WITHOUT_TEST)
-    head = round((total - test - validation) * head_share)
-    left = counts.astype(np.int64)
-    wanted = []
-    for size, others in ((test, 2), (validation, 1), (head, 1)):
-        share = _apportion(left, size, others)
-        wanted.append(share)
-        left = left - share
-    return np.stack([*wanted, left])
+def _small_classes(catalogue: Catalogue, labels: NDArray[np.int32], parts: Sequence[Part | None]) -> tuple[Finding, ...]:
+    """Classes of one member, and classes that are scored and never learned, as counted warnings."""
+    counts = np.bincount(labels[labels >= 0], minlength=len(catalogue.classes))
+    learned = {label for label, part in zip(labels.tolist(), parts, strict=True) if part in (Part.TRAIN, Part.HEAD)}
+    single = [number for number in np.flatnonzero(counts == 1).tolist() if number in learned]
+    scored = {label for label, part in zip(labels.tolist(), parts, strict=True) if part in (Part.VALIDATION, Part.TEST)}
+    unknown = sorted(scored - learned)
+    found = (
+        ("single_member_classes", single, "one product only: kept in train, learned and never scored"),
+        ("classes_not_in_train", unknown, "no product to learn from: every one in validation and test will be wrong"),
+    )
+    codes = catalogue.classes
+    return tuple(Finding(kind, len(few), f"type code {codes[few[0]]}", treatment) for kind, few, treatment in found if few)
 
 
-def _apportion(counts: NDArray[np.int64], size: int, others: int) -> NDArray[np.int64]:
-    """Divide `size` among classes in proportion to `counts`, by largest remainder.
-
-    A class of more than `others` members gives one at least; none gives its last.
-    """
-    if size == 0:
-        return np.zeros_like(counts)
-    ideal = counts * size / counts.sum()
-    most = np.maximum(counts - 1, 0)
-    share: NDArray[np.int64] = np.minimum(np.maximum(np.floor(ideal).astype(np.int64), counts > others), most)
-    for number in sorted(range(len(counts)), key=lambda number: (share[number] - ideal[number], number)):
-        if share.sum() >= size:
-            break
-        share[number] += share[number] < most[number]
-    return share
-
-
-def _up(value: Fraction) -> int:
-    """Round up."""
-    return -(-value.numerator // value.denominator)
-
-
-def _dice(seed: int, identity: str) -> int:
-    """A number below 2 ** 64 that only seed and id decide."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\x00{identity}".encode()).digest()[:8], "big")
-
-
-def _assign(
-    catalogue: Catalogue,
-    labels: NDArray[np.int32],
-    groups: NDArray[np.intp],
-    rows: NDArray[np.intp],
-    quotas: NDArray[np.int64],
-    seed: int,
-) -> Iterable[tuple[int, int]]:
-    """(row, number of its part in `_ORDER`): groups first, the largest first, then single products fill what is left."""
-    left = quotas.copy()
-    dice = {int(row): _dice(seed, catalogue.products[row].id) for row in rows}
-    members: dict[int, list[int]] = {}
-    for row in sorted(dice, key=lambda row: (dice[row], catalogue.products[row].id)):
-        members.setdefault(int(groups[row]), []).append(row)
-    for group in sorted((group for group in members.values() if len(group) > 1), key=len, reverse=True):
-        need = np.bincount(labels[group], minlength=quotas.shape[1])
-        fits = (left >= need).all(axis=1)
-        # proportional to the room that is left, so that duplicates are spread like everything else
-        room = np.where(fits, (left * need).sum(axis=1), 0)
-        number = len(_ORDER) - 1
-        if room.any():
-            number = int(np.searchsorted(np.cumsum(room), dice[group[0]] * int(room.sum()) >> 64, side="right"))
-        left[number] -= need
-        yield from ((row, number) for row in group)
-    for group in members.values():
-        if len(group) == 1:
-            number = int(np.flatnonzero(left[:, labels[group[0]]] > 0)[0])
-            left[number, labels[group[0]]] -= 1
-            yield group[0], number
-
-
-def _small_classes(catalogue: Catalogue, labels: NDArray[np.int32], rows: NDArray[np.intp]) -> tuple[Finding, ...]:
-    """Classes of one member, as a counted warning."""
-    counts = np.bincount(labels[rows], minlength=len(catalogue.classes))
-    single = [catalogue.classes[number] for number in np.flatnonzero(counts == 1)]
-    if not single:
+def _straddling(catalogue: Catalogue, groups: NDArray[np.intp], parts: Sequence[Part | None]) -> tuple[Finding, ...]:
+    """Groups of duplicates on both sides of a split of one's own, as a counted warning."""
+    sides: dict[int, set[Part]] = {}
+    for group, part in zip(groups.tolist(), parts, strict=True):
+        if part is not None:
+            sides.setdefault(group, set()).add(part)
+    torn = [group for group, own in sides.items() if len(own) > 1]
+    if not torn:
         return ()
-    return (Finding("single_member_classes", len(single), f"type code {single[0]}", "kept in train: learned, never scored"),)
+    first = catalogue.products[int(np.flatnonzero(groups == torn[0])[0])].id
+    return (Finding("groups_across_parts", len(torn), f"id {first}", "kept as the given split has them: scores may flatter"),)
 
 
 def _check(result: Split, catalogue: Catalogue, labels: NDArray[np.int32]) -> None:

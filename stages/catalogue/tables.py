@@ -39,6 +39,7 @@ class Table:
     separator: str
     encoding: str
     quoted: bool
+    unit: str = "line"
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """(first line in the file, cells) of every row; blank lines are no rows. Raises DataError at the first odd row."""

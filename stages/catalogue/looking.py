@@ -1,0 +1,159 @@
+"""Pictures are looked at in processes of their own: what comes from the web may crash, stall or blow up a decoder.
+
+A looker reads `[path, max_pixels]` as one JSON line and answers with the facts as one JSON line. If it dies or takes too long,
+the picture is at fault, and a new looker goes on with the next. libjpeg fills holes with grey and only mutters on stderr; a
+looker hears that and calls the picture damaged.
+"""
+
+import json
+import os
+import queue
+import re
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+PATIENCE = 60.0
+"""Seconds for one picture; the largest allowed takes about one."""
+
+MEMORY = 4 * 1024**3
+"""Bytes of address space of a looker: room for the libraries and for the largest picture in several copies, not for more."""
+
+_DAMAGE = re.compile(rb"premature end|bad huffman|found marker|inconsistent progression|corrupt jpeg data: bad", re.IGNORECASE)
+"""What libjpeg mutters when pixels are lost; "extraneous bytes before marker" loses none."""
+
+_MAIN = "import sys; sys.path.insert(0, {root!r}); from stages.catalogue.looking import serve; serve()"
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """One file: SHA-256 of its bytes, perceptual hash (64 bits; None if flat), size in pixels, and the cause if unreadable."""
+
+    sha256: str | None
+    phash: int | None
+    width: int
+    height: int
+    flat: bool
+    cause: str | None
+
+
+class Lookers:
+    """Some processes that look at pictures; a context manager that ends them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._idle: queue.SimpleQueue[_Looker] = queue.SimpleQueue()
+        for _ in range(count):
+            self._idle.put(_Looker())
+
+    def look_at(self, paths: Iterable[Path], max_pixels: int) -> Iterator[ImageFacts]:
+        """The facts of each picture, in order."""
+
+        def look(path: Path) -> ImageFacts:
+            looker = self._idle.get()
+            try:
+                return looker.look_at(path, max_pixels)
+            finally:
+                self._idle.put(looker)
+
+        with ThreadPoolExecutor(self._count) as pool:
+            yield from pool.map(look, paths)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for _ in range(self._count):
+            self._idle.get().stop()
+
+
+class _Looker:
+    """One process, started when it is first needed and again when it was lost."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def look_at(self, path: Path, max_pixels: int) -> ImageFacts:
+        process = self._process = self._process or _start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps([str(path), max_pixels]).encode() + b"\n")
+            process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+            answer = process.stdout.readline() if ready else b""
+        except BrokenPipeError:
+            ready, answer = [process.stdout], b""
+        if answer:
+            return ImageFacts(**json.loads(answer))
+        self.stop()
+        cause = "crashes the decoder" if ready else f"takes the decoder more than {PATIENCE:.0f} seconds"
+        return ImageFacts(None, None, 0, 0, flat=False, cause=cause)
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue  # a line that the process will never read
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    """A new process; it imports this package from where this one did, and its libraries use one thread each."""
+    code = _MAIN.format(root=str(Path(__file__).parents[2]))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - our own code
+
+
+def serve() -> None:
+    """Answer one line per picture until stdin ends. What libraries print goes to a file that is read after each picture."""
+    from stages.catalogue.images import look_at
+
+    _limit_memory()
+    answers = os.fdopen(os.dup(1), "wb")
+    with tempfile.TemporaryFile(buffering=0) as muttering:
+        os.dup2(muttering.fileno(), 1)
+        os.dup2(muttering.fileno(), 2)
+        for line in sys.stdin.buffer:
+            path, max_pixels = json.loads(line)
+            facts: dict[str, Any] = asdict(look_at(Path(path), max_pixels))
+            if facts["cause"] is None and _DAMAGE.search(_heard(muttering)):
+                facts |= {"cause": "damaged", "phash": None}
+            answers.write(json.dumps(facts).encode() + b"\n")
+            answers.flush()
+
+
+def _heard(muttering: IO[bytes]) -> bytes:
+    """What was printed since the last picture."""
+    size = muttering.tell()
+    if not size:
+        return b""
+    muttering.seek(0)
+    said = muttering.read(1 << 16)
+    muttering.seek(0)
+    muttering.truncate()
+    return said
+
+
+def _limit_memory() -> None:
+    """A ceiling, where the system has one."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    except (ImportError, OSError, ValueError):
+        return  # no such limit here: the limit of pixels still holds

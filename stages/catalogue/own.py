@@ -1,0 +1,290 @@
+"""Catalogues of one's own: tables with a mapping of columns, from `--columns` or from `catalogue.toml` in the folder."""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stages.catalogue.building import NOTHING, Builder, shorten, token, whole_numbers
+from stages.catalogue.cleaning import clean
+from stages.catalogue.columns import REQUIRED, Cell, check_field, filler, shown, text
+from stages.catalogue.guess import guess
+from stages.catalogue.parquet import ParquetTable, open_parquet
+from stages.catalogue.pictures import PictureTree, UnsafeName, plain_token
+from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
+from stages.catalogue.refusal import refuse
+from stages.catalogue.tables import Table, check_file, open_table
+from stages.errors import UsageError
+
+SETTINGS = "catalogue.toml"
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
+LONGEST_ID = 200
+"""Characters; a longer id or type code is a text in the wrong column."""
+
+_KEYS = (
+    "files",
+    "images",
+    "encoding",
+    "separator",
+    "image_separator",
+    "split_column",
+    "split_file",
+    "group_by",
+    "columns",
+    "classes",
+)
+_SEPARATORS = "|;,"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which tables of `root` are read, and how; paths are relative to `root`."""
+
+    root: Path
+    tables: tuple[Path, ...]
+    columns: Mapping[str, str]
+    images: str = "."
+    separator: str | None = None
+    image_separator: str | None = None
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan(path: Path, options: ReadingOptions) -> tuple[Plan, ReadingOptions] | None:
+    """What `--columns` or catalogue.toml ask for, flags first; None where neither is there."""
+    root = path if path.is_dir() else path.parent
+    file = root / SETTINGS
+    settings: dict[str, Any] = {}
+    if path.is_dir() and (file.exists() or file.is_symlink()):
+        check_file(file, root, follow_symlinks=options.follow_symlinks)
+        settings = _settings(file)
+    columns = options.columns or settings.get("columns")
+    if not columns:
+        if settings:
+            refuse(f"{file}: no [columns]; {_guessed(root, _tables(root, settings.get('files')), options)}")
+        return None
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        message = f"--columns {shown(columns)}: {' and '.join(missing)} missing"
+        raise UsageError(message)
+    tables = _tables(root, settings.get("files")) if path.is_dir() else (path,)
+    given: dict[str, Any] = {name: settings[name] for name in ("encoding", "split_column", "group_by") if name in settings}
+    kept: dict[str, Any] = {
+        name: value for name, value in given.items() if getattr(options, name) == getattr(ReadingOptions(), name)
+    }
+    if "split_file" in settings and options.split_file is None:
+        kept["split_file"] = root / settings["split_file"]
+    rest = {name: settings[name] for name in ("images", "separator", "image_separator", "classes") if name in settings}
+    return Plan(root, tables, columns, **rest), replace(options, **kept)
+
+
+def read(path: Path, made: Plan, options: ReadingOptions) -> Catalogue:
+    """Read all tables of a plan as one catalogue."""
+    builder = Builder(made.root, options)
+    wanted = "image" in made.columns and options.images is not ImageUse.NONE
+    pictures = PictureTree(made.root / made.images, made.root, follow_symlinks=options.follow_symlinks) if wanted else None
+    for file in made.tables:
+        if file == options.split_file:
+            continue
+        _Rows(builder, made, _open(file, made, options), pictures).read()
+    use = options.images if wanted else ImageUse.NONE
+    catalogue = builder.catalogue(path, "own", class_names=dict(made.classes), image_use=use)
+    if wanted and not any(product.images for product in catalogue.products):
+        refuse(f"{made.root / made.images}: 0 of {len(catalogue.products)} images found; pass --images none to go without")
+    return _finish(catalogue, builder, made)
+
+
+def not_understood(path: Path, options: ReadingOptions) -> str:
+    """One line for a path that has no known layout, with a mapping to paste where its columns suggest one."""
+    root = path if path.is_dir() else path.parent
+    tables = _tables(root, None) if path.is_dir() else (path,)
+    known = "no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no catalogue.toml"
+    return f"{path}: {known}; {_guessed(root, tables, options)}"
+
+
+def _guessed(root: Path, tables: Sequence[Path], options: ReadingOptions) -> str:
+    """What to paste, from the columns and first rows of the first table."""
+    if not tables:
+        names = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
+        return f"no table ({', '.join(TABLES)}) there; found: {names}"
+    check_file(tables[0], root, follow_symlinks=options.follow_symlinks)
+    table = open_parquet(tables[0]) if tables[0].suffix.lower() == ".parquet" else open_table(tables[0], None, options.encoding)
+    found = guess(table)
+    columns = ", ".join(name or "(unnamed)" for name in table.columns[:12])
+    if not all(name in found for name in REQUIRED):
+        return (
+            f"{tables[0].name} has the columns {columns}: say which is what, as in --columns id=sku,title=name,label=category"
+        )
+    return f"{tables[0].name} has the columns {columns}: try --columns '{shown(found)}'"
+
+
+def _tables(root: Path, patterns: str | Sequence[str] | None) -> tuple[Path, ...]:
+    """The tables of a folder: those that the patterns name, or all; every part of a catalogue in the order of names."""
+    if patterns is None:
+        return tuple(sorted(entry for entry in root.iterdir() if entry.suffix.lower() in TABLES))
+    found: list[Path] = []
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            refuse(f"{root / SETTINGS}: files: {pattern!r} leads out of the catalogue")
+        matches = sorted(root.glob(pattern))
+        if not matches:
+            refuse(f"{root / SETTINGS}: files: nothing matches {pattern!r}")
+        found += [match for match in matches if match not in found]
+    return tuple(found)
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """catalogue.toml, every key known and of its type."""
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        refuse(f"{file}: {error}")
+    for key, value in settings.items():
+        if key not in _KEYS:
+            nearest = difflib.get_close_matches(key, _KEYS, 1)
+            refuse(f"{file}: unknown key {key!r}: {f'did you mean {nearest[0]!r}?' if nearest else f'known are {_KEYS}'}")
+        texts = (
+            list(value.values())
+            if isinstance(value, dict)
+            else value
+            if key == "files" and isinstance(value, list)
+            else [value]
+        )
+        if (key in {"columns", "classes"}) != isinstance(value, dict) or not all(isinstance(item, str) for item in texts):
+            refuse(f"{file}: {key}: {'a table of texts' if key in {'columns', 'classes'} else 'a text'} is expected")
+    for name in settings.get("columns", {}):
+        check_field(name, f"{file}: [columns]")
+    for key in ("images", "split_file"):
+        if Path(settings.get(key, "")).is_absolute() or ".." in Path(settings.get(key, "")).parts:
+            refuse(f"{file}: {key} = {settings[key]!r} leads out of the catalogue")
+    return settings
+
+
+def _open(file: Path, made: Plan, options: ReadingOptions) -> Table | ParquetTable:
+    check_file(file, made.root, follow_symlinks=options.follow_symlinks)
+    if file.suffix.lower() == ".parquet":
+        return open_parquet(file)
+    return open_table(file, made.separator, options.encoding)
+
+
+class _Rows:
+    """The rows of one table."""
+
+    def __init__(self, builder: Builder, made: Plan, table: Table | ParquetTable, pictures: PictureTree | None) -> None:
+        self.builder, self.table, self.pictures = builder, table, pictures
+        self.options, self.separator = builder.options, made.image_separator
+        self.columns = made.columns
+        guards = {"image": plain_token}
+        self.get: dict[str, Callable[[Sequence[Cell]], Cell]] = {
+            name: filler(column, table.columns, f"{table.path}", guards.get(name)) for name, column in made.columns.items()
+        }
+        for flag, name in (("--split-column", self.options.split_column), ("--group-by", self.options.group_by)):
+            if name is not None:
+                self.get[flag] = filler(name, table.columns, f"{table.path}: {flag}")
+
+    def read(self) -> None:
+        """Add every row."""
+        for number, cells in self.table.rows():
+            place = f"{self.table.path.name} {self.table.unit} {number}"
+            values = {name: text(get(cells)) for name, get in self.get.items() if name != "image"}
+            identity = self._token(values["id"], "id", number)
+            if not identity:
+                refuse(f"{self._where(number, 'id')}: empty: every product needs an id")
+            if not self.builder.is_new(identity, place, cells):
+                continue
+            self.builder.add(
+                identity,
+                place,
+                title=values["title"],
+                description=values.get("description", ""),
+                images=self._images(cells, number, identity),
+                code=self._code(values, number, identity, place),
+                part=values.get("--split-column"),
+                group=values.get("--group-by"),
+            )
+
+    def _where(self, number: int, name: str) -> str:
+        return f"{self.table.path}: {self.table.unit} {number}, column {self.columns[name]}"
+
+    def _token(self, cell: str, name: str, number: int) -> str:
+        """An id or type code. Raises DataError for what can be neither."""
+        value = token(cell)
+        if len(value) > LONGEST_ID or not value.isprintable():
+            refuse(
+                f"{self._where(number, name)}: {shorten(value, 40)!r} is no {name}: at most {LONGEST_ID} printable characters"
+            )
+        return value
+
+    def _code(self, values: Mapping[str, str], number: int, identity: str, place: str) -> str | None:
+        """The type code; an empty cell is counted."""
+        if "label" not in values:
+            return None
+        code = self._token(values["label"], "label", number)
+        if code and code not in NOTHING:
+            return code
+        treatment = "kept without a label: left out of training and of scores"
+        self.builder.findings.add("missing_labels", f"id {shorten(identity)} ({place})", treatment)
+        return None
+
+    def _images(self, cells: Sequence[Cell], number: int, identity: str) -> tuple[Path, ...]:
+        """The pictures of a row that are there, in the order of the cell, at most `max_images`."""
+        if self.pictures is None:
+            return ()
+        found: dict[Path, None] = {}
+        missing: list[str] = []
+        findings, name = self.builder.findings, ""
+        try:
+            for name in self._names(self.get["image"](cells)):
+                paths = self.pictures.find(name)
+                missing += [] if paths else [name]
+                found |= dict.fromkeys(paths)
+        except UnsafeName as error:
+            refuse(f"{self._where(number, 'image')}: {shorten(name or text(cells[0]), 40)!r}: {error}")
+        refused = [path for path in found if self.pictures.refused(path)]
+        for path in refused:
+            findings.add("refused_links", str(path), "links out of the catalogue are not followed (--follow-symlinks): masked")
+            del found[path]
+        if not found:
+            findings.add(
+                "missing_images", f"id {shorten(identity)}: {name or 'none named'}", "kept with its text, picture masked"
+            )
+        elif missing:
+            findings.add(
+                "missing_further_images", f"id {shorten(identity)}: {missing[0]}", "the product's other pictures are used"
+            )
+        if len(found) > self.options.max_images:
+            treatment = f"the first {self.options.max_images} are used (--max-images)"
+            findings.add("too_many_images", f"id {shorten(identity)}: {len(found)}", treatment)
+        return tuple(found)[: self.options.max_images]
+
+    def _names(self, cell: Cell) -> list[str]:
+        """The names in a cell: items of a list, a JSON list, or pieces between separators."""
+        if not isinstance(cell, str):
+            return [item.strip() for item in cell if item.strip()]
+        cell = cell.strip()
+        if cell.startswith("["):
+            try:
+                items = json.loads(cell)
+            except ValueError:
+                items = None
+            if isinstance(items, list) and all(isinstance(item, str) for item in items):
+                return items
+        separator = self.separator or next((mark for mark in _SEPARATORS if mark in cell), None)
+        pieces = cell.split(separator) if separator else re.split(r"\n", cell)
+        return [piece.strip() for piece in pieces if piece.strip() and piece.strip() not in NOTHING]
+
+
+def _finish(catalogue: Catalogue, builder: Builder, made: Plan) -> Catalogue:
+    """Type codes without `.0`, and those that [classes] does not name counted."""
+    products = catalogue.products
+    codes = whole_numbers([product.code for product in products])
+    if codes != [product.code for product in products]:
+        products = tuple(replace(product, code=code) for product, code in zip(products, codes, strict=True))
+    if made.classes:
+        for code in sorted({code for code in codes if code is not None} - made.classes.keys()):
+            builder.findings.add("codes_without_name", f"{shorten(code)} is not in [classes]", "shown as its code")
+    names = {code: clean(name) or code for code, name in made.classes.items()}
+    return replace(catalogue, products=products, findings=tuple(builder.findings), class_names=names)

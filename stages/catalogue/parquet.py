@@ -1,0 +1,83 @@
+"""Parquet tables as rows of text. pyarrow is needed for this only (`pip install 'fusecat[parquet]'`)."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from stages.catalogue.columns import Cell
+from stages.catalogue.refusal import refuse
+from stages.errors import UsageError
+
+BATCH = 4096
+"""Rows in memory at a time."""
+
+
+@dataclass(frozen=True)
+class ParquetTable:
+    """The columns of one file; `rows` reads it. The same face as `stages.catalogue.tables.Table`."""
+
+    path: Path
+    columns: tuple[str, ...]
+    unit: str = field(default="row", init=False)
+
+    def rows(self) -> Iterator[tuple[int, list[Cell]]]:
+        """(number of the row from 1, cells). Raises DataError where the file is damaged or a cell is binary."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        number = 0
+        try:
+            with parquet.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(BATCH):
+                    for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        number += 1
+                        yield (
+                            number,
+                            [self._cell(value, name, number) for name, value in zip(self.columns, values, strict=True)],
+                        )
+        except (pa.ArrowException, OSError) as error:
+            refuse(f"{self.path}: row {number + 1}: cannot be read ({_one_line(error)}): write it again")
+
+    def _cell(self, value: Any, name: str, number: int) -> Cell:
+        if isinstance(value, bytes | dict):
+            what = "binary" if isinstance(value, bytes) else "a struct"
+            refuse(
+                f"{self.path}: row {number}, column {name}: {what}, not text; pictures are read from files: store their names"
+            )
+        if isinstance(value, list):
+            return tuple(_text(item) for item in value if item is not None)
+        return _text(value)
+
+
+def open_parquet(path: Path) -> ParquetTable:
+    """Read the schema. Raises UsageError where pyarrow is not installed, DataError where the file is no Parquet file."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        message = f"{path}: reading Parquet needs pyarrow: pip install 'fusecat[parquet]'"
+        raise UsageError(message) from error
+    try:
+        names = tuple(parquet.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        refuse(f"{path} is not a whole Parquet file ({_one_line(error)}): write it again")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        refuse(f"{path}: the column name {twice!r} stands twice: rename or remove one")
+    return ParquetTable(path, names)
+
+
+def _text(value: Any) -> str:
+    """A value as the text that a CSV would have: nothing for null and NaN, no `.0` behind whole numbers."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
