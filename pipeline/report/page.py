@@ -2,38 +2,56 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup
 
 from pipeline.console import safe
-from pipeline.report import plots, tables
-from pipeline.report.comparison import Comparison
-from pipeline.report.slices import class_lines, sides
-from pipeline.report.verdict import figure, gain, sentences
-from stages.vocabulary import Metric
+from pipeline.report import making, tables
+from pipeline.report.cards import KINDS, Cards
+from pipeline.report.comparison import Comparison, Row
+from pipeline.report.contrasts import FAMILIES
+from pipeline.report.insights import Insights
+from pipeline.report.pictures import Pictures
+from pipeline.report.plots import Sheet
+from pipeline.report.published import CHALLENGE, REMARKS
+from pipeline.report.slices import MANY_CLASSES, ClassLine
+from pipeline.report.verdict import figure, gain, metric_name, sentences
+from stages.vocabulary import Architecture, Metric
+
+EXTREMES = 20
+"""Classes shown at each end where there are too many for a table."""
 
 
-def page(comparison: Comparison, report: Mapping[str, Any]) -> str:
-    """The whole page as text; the same comparison gives the same bytes."""
+def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, cards: Cards | None) -> str:
+    """The whole page as text; the same comparison gives the same bytes. `cards` None leaves products out."""
     from jinja2 import DictLoader, Environment, StrictUndefined
 
     folder = files("pipeline.report") / "templates"
-    sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html", "style.css", "script.js")}
+    sources = {name: (folder / name).read_text(encoding="utf-8") for name in TEMPLATES}
     environment = Environment(
         loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     metric = comparison.metric
-    environment.filters |= {"safe_text": safe, "figure": lambda value: figure(metric, value), "gain": lambda v: gain(metric, v)}
+    environment.filters |= {
+        "plain": safe,
+        "figure": partial(figure, metric),
+        "gain": partial(gain, metric),
+        "per_cent": _per_cent,
+        "breakable": _breakable,
+    }
     environment.globals |= {
-        "of": tables.of, "label": tables.label, "interval": lambda score: tables.interval_text(metric, score),
-        "score": lambda score, name=metric: tables.score_text(Metric(name), score),
-    }  # fmt: skip
-    sheet = plots.Sheet()
-    pictures = _pictures(comparison, sheet)
-    lines = sides(comparison)
+        "of": tables.of,
+        "label": tables.label,
+        "interval": partial(tables.interval_text, metric),
+        "score": lambda value, name=metric: tables.score_text(Metric(name), value),
+        "metric_name": metric_name,
+    }
+    sheet = Sheet()
+    pictures = Pictures(comparison, seen, sheet).all()
     style, script = sources["style.css"] + sheet.css, sources["script.js"]
     return environment.get_template("index.html").render(
         report=report,
@@ -42,8 +60,21 @@ def page(comparison: Comparison, report: Mapping[str, Any]) -> str:
         sentences=sentences(comparison),
         shown=list(tables.shown_rows(report)),
         pictures=pictures,
-        sides=lines,
-        classes=class_lines(comparison, list(lines.values())),
+        seen=seen,
+        classes=_extremes(seen.classes),
+        many=len(seen.classes) > MANY_CLASSES,
+        families=_families(report),
+        grid=_grid(comparison),
+        cards=cards,
+        kinds=KINDS,
+        facts=making.facts(comparison),
+        settings=making.head_settings(comparison),
+        networks=making.network_lines(comparison),
+        info=comparison.study.info,
+        versions=comparison.study.info.get("versions") or {},
+        names=comparison.study.info.get("class_names") or {},
+        challenge=CHALLENGE,
+        remarks=REMARKS,
         style=Markup(style),  # noqa: S704 - our own files, no text of a catalogue
         script=Markup(script),  # noqa: S704
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
@@ -51,21 +82,45 @@ def page(comparison: Comparison, report: Mapping[str, Any]) -> str:
     )
 
 
-def _pictures(comparison: Comparison, sheet: plots.Sheet) -> dict[str, Markup]:
-    metric, judged = comparison.metric, comparison.judged
-    scale = 1 if metric is Metric.LOG_LOSS else 100
-    ranked: list[Any] = []
-    for row in comparison.rows:
-        score = row.parts[judged][metric.key]
-        span = [None if bound is None else bound * scale for bound in (score.low, score.high)]
-        ranked.append((row.strategy, row.candidate.architecture, score.mean * scale, *span, [v * scale for v in score.values]))
-    axis = f"{judged} {metric}" + ("" if scale == 1 else ", per cent")
+TEMPLATES = ("index.html", "strategies.html", "products.html", "making.html", "macros.html", "style.css", "script.js")
 
-    def draw(narrow: bool) -> Any:  # noqa: FBT001
-        return plots.dots(ranked, chosen=comparison.chosen.strategy, axis=axis, narrow=narrow)
 
-    label = f"Strategies ranked on validation; dots are the mean {axis} with 95 % intervals"
-    return {"ranked": plots.both(draw, sheet, name="ranked", label=label)}
+def _families(report: Mapping[str, Any]) -> list[tuple[str, str, list[Any]]]:
+    """(family, what it asks, its contrasts), families without contrasts left out."""
+    found = [(name, asks, [c for c in report["contrasts"] if c["family"] == name]) for name, asks in FAMILIES.items()]
+    return [(name, asks, contrasts) for name, asks, contrasts in found if contrasts]
+
+
+def _grid(comparison: Comparison) -> tuple[list[str], list[tuple[str, list[Row | None]]]]:
+    """Architectures side by side: columns are baseline, flat, hierarchical by first merge; rows are final merges."""
+    fused = [row for row in comparison.rows if row.candidate.fused]
+    firsts = sorted({row.candidate.runs[0].first or "" for row in fused} - {""})
+    columns = [
+        Architecture.BASELINE.value,
+        Architecture.FLAT.value,
+        *(f"{Architecture.HIERARCHICAL}/{first}" for first in firsts),
+    ]
+    finals = list(dict.fromkeys(sorted(row.candidate.runs[0].final or "" for row in fused)))
+    at = {row.strategy: row for row in fused}
+    kept = [column for column in columns if any(f"{column}/{final}" in at for final in finals)]
+    return kept, [(final, [at.get(f"{column}/{final}") for column in kept]) for final in finals]
+
+
+def _extremes(lines: Sequence[ClassLine]) -> Sequence[ClassLine]:
+    """All classes, or the worst and best of the chosen strategy where there are too many."""
+    if len(lines) <= MANY_CLASSES:
+        return lines
+    ordered = sorted(lines, key=lambda line: (line.f1[0], line.code))
+    return [*ordered[:EXTREMES], *ordered[-EXTREMES:]]
+
+
+def _breakable(name: str) -> Markup:
+    """A strategy's name that may break after its slashes, and is still itself when copied."""
+    return Markup("/<wbr>").join(safe(name).split("/"))
+
+
+def _per_cent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _hash(text: str) -> str:

@@ -28,6 +28,13 @@ def sentences(comparison: Comparison) -> list[str]:
     return said
 
 
+def metric_name(metric: Metric) -> str:
+    """The metric as papers write it."""
+    return {Metric.MACRO_F1: "macro-F1", Metric.WEIGHTED_F1: "weighted F1", Metric.LOG_LOSS: "log loss"}.get(
+        metric, metric.value
+    )
+
+
 def figure(metric: Metric, value: float) -> str:
     """A score as people read it: per cent with one decimal, log loss with three."""
     return f"{value:.3f}" if metric is Metric.LOG_LOSS else f"{100 * value:.1f}"
@@ -42,7 +49,7 @@ def _figures(comparison: Comparison, score: Score) -> str:
     interval = ""
     if score.low is not None and score.high is not None:
         interval = f", 95 % interval {figure(comparison.metric, score.low)} to {figure(comparison.metric, score.high)}"
-    return f"{comparison.judged} {comparison.metric} {figure(comparison.metric, score.mean)}{interval}"
+    return f"{comparison.judged} {metric_name(comparison.metric)} {figure(comparison.metric, score.mean)}{interval}"
 
 
 def _headline(comparison: Comparison, headline: Headline) -> list[str]:

@@ -4,7 +4,9 @@ import json
 import os
 from pathlib import Path
 
+from pipeline.report.cards import cards
 from pipeline.report.comparison import Comparison
+from pipeline.report.insights import insights
 from pipeline.report.page import page
 from pipeline.report.record import record
 from pipeline.report.tables import comma_separated, markdown
@@ -15,12 +17,13 @@ def write_report(comparison: Comparison, folder: Path | None = None) -> Path:
     """Write all files of the report into `folder` (the workspace's `report/`); returns the path of the page."""
     folder = folder or comparison.study.workspace.report
     folder.mkdir(parents=True, exist_ok=True)
-    report = record(comparison)
+    seen = insights(comparison)
+    report = record(comparison, seen)
     _publish(folder / "report.json", json.dumps(report, ensure_ascii=False, indent=1) + "\n")
     _publish(folder / "report.md", markdown(report))
     _publish(folder / "report.csv", comma_separated(report))
     _publish(folder / "report.tex", tex(report))
-    return _publish(folder / "index.html", page(comparison, report))
+    return _publish(folder / "index.html", page(comparison, report, seen, cards(comparison)))
 
 
 def _publish(path: Path, text: str) -> Path:

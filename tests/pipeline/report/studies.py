@@ -41,29 +41,35 @@ def make_study(
     skill: Mapping[str, float] | None = None,
     seed: int = 7,
     codes: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    labels: Sequence[int] | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a workspace whose runs have known skill: unit noise, most of it shared, and `skill` at the true class."""
+    """Write a workspace whose runs have known skill: noise of text, image and its own, and `skill` at the truth.
+
+    Products are numbered and labelled in turn; `codes`, `ids` and `labels` put others in their place.
+    """
     random = np.random.default_rng(seed)
     sizes = dict(products or {"train": 240, "validation": 90, "test": 120})
     total = sum(sizes.values())
     names = tuple(codes or [str(10 * (at + 1)) for at in range(classes)])
-    labels = np.concatenate([np.arange(count) % classes for count in sizes.values()]).astype(np.int32)
+    turns = np.concatenate([np.arange(count) % classes for count in sizes.values()])
     split = np.repeat(np.arange(len(sizes)), list(sizes.values())).astype(np.uint8)
-    ids = np.array([f"p{at}" for at in range(total)])
-    table = FeatureTable(ids, labels, split, names, tuple(sizes), {}, fingerprint=f"study-{seed}")
+    known = np.array(ids if ids is not None else [f"p{at}" for at in range(total)])
+    truth = np.array(turns if labels is None else labels).astype(np.int32)
+    table = FeatureTable(known, truth, split, names, tuple(sizes), {}, fingerprint=f"study-{seed}")
     runs = Runs(root / "runs")
     runs.write_products(table)
-    hardness = random.normal(size=(total, classes)).astype(np.float32)
+    text, image = (random.normal(size=(total, len(names))).astype(np.float32) for _ in range(2))
     for strategy in strategies:
         level = dict(SKILL, **(skill or {})).get(strategy, SKILL.get(strategy.partition("/")[2], 3.2))
-        own = hardness + 0.5 * random.normal(size=(total, classes)).astype(np.float32)
+        noise = image if strategy.endswith(".image") else text if "." in strategy else 0.8 * text + 0.4 * image
+        own = noise + 0.4 * random.normal(size=(total, len(names))).astype(np.float32)
         fixed = strategy.startswith(("unimodal", "late/mean"))
         for number in [0] if fixed else range(1, seeds + 1):
             runs.write(make_run(strategy, number, level, own, table, random))
     study = {
         "class_names": {name: f"class {name}" for name in names},
-        "catalogue": "nowhere",
         "preset": "tiny",
         "split": {"protocol": "80-20", "seed": 2020, "head_share": 0, "counts": sizes},
         "metric": "macro-f1",
@@ -71,6 +77,38 @@ def make_study(
     }
     (root / "study.json").write_text(json.dumps(study), encoding="utf-8")
     return root
+
+
+def make_sample_study(root: Path, catalogue: Path, **options: Any) -> Path:
+    """A workspace whose products are those of a catalogue on disk, so that cards have texts and pictures."""
+    from stages.catalogue.reading import Catalogue
+
+    read = Catalogue.read(catalogue)
+    order = np.random.default_rng(0).permutation(len(read.products))
+    held = len(order) // 5
+    curve = [{"epoch": at, "macro_f1": 0.6 - 0.5 / at, "loss": 2 / at} for at in range(1, 9)]
+    features = {
+        name: {"epochs": 8, "best_epoch": 7, "seconds": 21.5, "parameters": 1234567, "curve": curve,
+               "scores": {"validation": {"macro_f1": 0.53}}}
+        for name in SKILL
+    }  # fmt: skip
+    info = {
+        "catalogue": str(catalogue), "layout": read.layout, "products": len(order), "labelled": len(order),
+        "class_names": dict(read.class_names), "top_level": dict(read.top_level), "features": features,
+        "commands": ["fusecat extract --preset tiny", "fusecat fuse --fusion all"],
+        "versions": {"torch": "2.11", "python": "3.12"},
+        "warnings": [{"kind": "shared_images", "count": 2, "first": "id 3 and id 4", "treatment": "kept on one side"}],
+    }  # fmt: skip
+    return make_study(
+        root,
+        codes=read.classes,
+        classes=len(read.classes),
+        ids=[read.products[at].id for at in order],
+        labels=read.labels[order],
+        products={"train": len(order) - 2 * held, "validation": held, "test": held},
+        info=info,
+        **options,
+    )
 
 
 def make_run(
@@ -99,7 +137,7 @@ def make_run(
         if single
         else {
             name: {part: {k: v * 0.8 for k, v in figures[part].items()} for part in probabilities}
-            for name in ("without image", "shuffled image", "without title")
+            for name in ("without image", "shuffled image", "without title_description")
         }
     )
     return Run(
