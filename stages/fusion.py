@@ -4,32 +4,24 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
 from cache.table import Feature, FeatureTable
-from stages.heads.build import wiring_of
-from stages.heads.material import gather
+from stages.heads.build import refusal, wiring_of
+from stages.heads.late.library import combine, members_of
+from stages.heads.material import gather, with_logits
 from stages.heads.settings import DEFAULT, FitSettings
-from stages.heads.work import run_strategy
+from stages.heads.spread import Job, cores, work_off
 from stages.runs import DETERMINISTIC, Run, Runs
-from stages.strategy import Strategy
+from stages.strategy import FUSED, Plan, Strategy
 from stages.vocabulary import Architecture, Metric, Part
 
 REVISION = 1
 """Part of every run's key: raise it when the same settings give other figures."""
 
 FIT_ON = (Part.TRAIN.value, Part.HEAD.value)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to do; `key` is the digest of everything that decides its result."""
-
-    strategy: Strategy
-    seed: int
-    key: str
 
 
 Progress = Callable[[Run, int, int], None]
@@ -45,12 +37,15 @@ def fuse(
     seeds: int = 5,
     metric: Metric = Metric.MACRO_F1,
     fit_on: Sequence[str] = FIT_ON,
+    processes: int = 0,
     progress: Progress | None = None,
 ) -> list[Run]:
     """Stage two: fit each strategy with each seed, and store what it predicts.
 
     A run that is there already with the same key (same vectors, labels, settings, metric, rows) is read, not repeated; an
-    interrupted one is done again. Returns the runs in the order of `strategies`, then of seeds.
+    interrupted one is done again. `processes`: how many share the work (0: one per core); it changes no figure.
+
+    Returns the runs in the order of `strategies`, then of seeds.
     """
     jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on)
     keep_or_set_aside(runs, table)
@@ -58,26 +53,49 @@ def fuse(
     ready = {
         (job.strategy, job.seed): run for job in jobs if (run := runs.read(job.strategy.name, job.seed)) and run.key == job.key
     }
-    waiting = [job for job in jobs if (job.strategy, job.seed) not in ready]
-    if waiting:
-        needed = sorted(
-            {name for job in waiting if job.strategy.learned for name in wiring_of(job.strategy, usable(table)).features}
-        )
-        material = gather(table, needed, fit_on, standardise=settings.standardise)
-    for job in waiting:
-        run, head = run_strategy(job.strategy, job.seed, material, settings, metric, key=job.key)
-        if head is not None:
-            head.save(runs.path(run.strategy, run.seed))
-        runs.write(run)
+
+    def note(job: Job, run: Run) -> None:
         ready[job.strategy, job.seed] = run
         if progress is not None:
             progress(run, len(ready), len(jobs))
+
+    waiting = [job for job in jobs if (job.strategy, job.seed) not in ready]
+    single = [job for job in waiting if not job.strategy.ensemble]
+    if single:
+        needed = sorted({name for job in single if job.strategy.learned for name in features_of(job.strategy, table)})
+        material = gather(table, needed, fit_on, standardise=settings.standardise)
+        for job, run in work_off(single, material, runs, processes=processes or cores()):
+            note(job, run)
+    for job in waiting:
+        if job.strategy.ensemble:
+            members = members_of(job.strategy, job.seed, list(ready.values()))
+            note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
     return [ready[job.strategy, job.seed] for job in jobs]
 
 
-def usable(table: FeatureTable) -> dict[str, Feature]:
-    """The features of a table by name."""
-    return dict(table.features)
+def feasible(table: FeatureTable, chosen: Plan) -> Plan:
+    """Leave out, with the reason, what the features' widths or missing logits do not allow."""
+    widths = {name: feature.width for name, feature in table.features.items()}
+    kept, left_out = [], dict(chosen.left_out)
+    for strategy in chosen.strategies:
+        if reason := _obstacle(strategy, table, widths):
+            left_out[strategy.name] = reason
+        else:
+            kept.append(strategy)
+    if not any(strategy.architecture in FUSED for strategy in kept):
+        left_out |= {strategy.name: "there is no fused head to combine" for strategy in kept if strategy.ensemble}
+        kept = [strategy for strategy in kept if not strategy.ensemble]
+    return Plan(tuple(kept), left_out)
+
+
+def _obstacle(strategy: Strategy, table: FeatureTable, widths: Mapping[str, int]) -> str | None:
+    """Why a strategy cannot run on these features, if it cannot."""
+    if strategy.architecture is Architecture.UNIMODAL:
+        return None if table.features[str(strategy.feature)].logits is not None else f"{strategy.feature} has no logits"
+    if strategy.architecture is Architecture.LATE:
+        enough = strategy.ensemble or len(with_logits(table.features)) > 1
+        return None if enough else "fewer than two features have logits"
+    return refusal(strategy, widths)
 
 
 def schedule(
@@ -89,11 +107,12 @@ def schedule(
     metric: Metric,
     fit_on: Sequence[str],
 ) -> list[Job]:
-    """One job per strategy and seed; what draws nothing at random has one. A uni-modal row needs logits."""
+    """One job per strategy and seed, ensembles last; what draws nothing at random has one."""
     marks = {name: digest(feature) for name, feature in table.features.items()}
-    jobs = []
+    strategies = list(strategies)
+    jobs: list[Job] = []
     for strategy in strategies:
-        if strategy.architecture is Architecture.UNIMODAL and table.features[str(strategy.feature)].logits is None:
+        if strategy.ensemble:
             continue
         decided = {
             "revision": REVISION,
@@ -106,7 +125,14 @@ def schedule(
         }
         for seed in range(1, seeds + 1) if strategy.learned else (DETERMINISTIC,):
             text = json.dumps(decided | {"seed": seed}, sort_keys=True)
-            jobs.append(Job(strategy, seed, hashlib.sha256(text.encode()).hexdigest()))
+            jobs.append(Job(strategy, seed, settings, metric, hashlib.sha256(text.encode()).hexdigest()))
+    for strategy in strategies:
+        if strategy.ensemble:
+            for seed in range(1, seeds + 1):
+                # an ensemble is decided by its members: by all of the call's runs that it may choose from
+                members = [job.key for job in jobs if job.seed in (seed, DETERMINISTIC) and not job.strategy.ensemble]
+                text = json.dumps([REVISION, strategy.name, seed, metric, members])
+                jobs.append(Job(strategy, seed, settings, metric, hashlib.sha256(text.encode()).hexdigest()))
     return jobs
 
 
@@ -114,7 +140,9 @@ def features_of(strategy: Strategy, table: FeatureTable) -> tuple[str, ...]:
     """The features whose content decides a run of this strategy."""
     if strategy.feature:
         return (strategy.feature,)
-    return wiring_of(strategy, usable(table)).features
+    if strategy.architecture is Architecture.LATE:
+        return with_logits(table.features)
+    return wiring_of(strategy, table.features).features
 
 
 def digest(feature: Feature) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from stages.errors import UsageError
-from stages.vocabulary import Architecture, Field, Merge
+from stages.vocabulary import Architecture, Field, Late, Merge
 
 THESIS_MERGES = (Merge.CONCATENATION, Merge.ADDITION, Merge.AVERAGE)
 """The merges of the study that this project rebuilds; each is a first merge of every final merge."""
@@ -34,8 +34,18 @@ class Strategy:
 
     @property
     def learned(self) -> bool:
-        """Whether a head is trained for it, so that seeds matter."""
+        """Whether a head is trained for it."""
         return self.architecture in (*FUSED, Architecture.PROBE)
+
+    @property
+    def ensemble(self) -> bool:
+        """Whether it combines the runs of other strategies, seed by seed."""
+        return self.architecture is Architecture.LATE and self.final in (Late.SELECTION, Late.VOTE)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether seeds matter to it."""
+        return self.learned or self.ensemble
 
     @classmethod
     def parse(cls, name: str) -> "Strategy":
@@ -169,7 +179,8 @@ def plan(
 
     One merge M means `baseline/M`, `flat/M` and `hierarchical/F/M` for each thesis merge F (`first` picks one, `architecture`
     narrows all); `all` means that for the thesis merges, then each other merge once per architecture (hierarchical with
-    concatenation and with itself first). Uni-modal rows and probes of every feature stand beside them always.
+    concatenation and with itself first) and late fusion in every way. Uni-modal rows and probes of every feature, the mean of
+    the networks' probabilities, and that mean calibrated, stand beside them always.
     """
     wanted = (
         [*_thesis(architecture, first), *_others(architecture, first)] if fusion == ALL else _one(fusion, architecture, first)
@@ -185,6 +196,8 @@ def plan(
             strategies.append(strategy)
     alone = (Architecture.UNIMODAL, Architecture.PROBE)
     strategies += [Strategy(kind, feature=name) for kind in alone for name in canonical(features)]
+    late = list(Late) if fusion == ALL else [Late.MEAN, Late.CALIBRATED]
+    strategies += [Strategy(Architecture.LATE, final=each.value) for each in late]
     return Plan(tuple(dict.fromkeys(strategies)), left_out)
 
 

@@ -45,6 +45,32 @@ class Merge(StrEnum):
     CONCATENATION = "concatenation"
     ADDITION = "addition"
     AVERAGE = "average"
+    MAXIMUM = "maximum"
+    PRODUCT = "product"
+    WEIGHTED = "weighted"
+    ATTENTION = "attention"
+    GATED = "gated"
+    FILM = "film"
+    HIGHWAY = "highway"
+    LOW_RANK = "low-rank"
+    BILINEAR = "bilinear"
+    TOKENS = "tokens"
+    MLP = "mlp"
+    TENSOR = "tensor"
+
+
+class Late(StrEnum):
+    """How the class probabilities of several networks become one (late fusion)."""
+
+    MEAN = "mean"
+    WEIGHTED = "weighted"
+    PRODUCT = "product"
+    MAXIMUM = "maximum"
+    CALIBRATED = "calibrated"
+    LOGISTIC = "logistic"
+    LIGHTGBM = "lightgbm"
+    SELECTION = "selection"
+    VOTE = "vote"
 
 
 class Metric(StrEnum):

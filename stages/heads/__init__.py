@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stages.heads.saved import TrainedHead
+    from stages.heads.saved import Predictor
 
 
-def load_head(folder: Path) -> "TrainedHead":
-    """The trained head of a run folder (`workspace/runs/<strategy>/seed-<n>`). Raises ModelError where there is none."""
+def load_head(folder: Path) -> "Predictor":
+    """Load what a run (`workspace/runs/<strategy>/seed-<n>`) learnt, whatever its strategy. Raises ModelError."""
     # imported here so that the settings and names in this package stay free of torch
-    from stages.heads.saved import load_head as load
+    from stages.heads.saved import load
 
     return load(folder)

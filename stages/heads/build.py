@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from stages.errors import UsageError
-from stages.heads.head import Head
+from stages.heads.head import Head, common_width
 from stages.heads.merges import MergeModule, merge_class
 from stages.heads.settings import FitSettings
 from stages.strategy import Strategy, Wiring, wire
@@ -25,6 +25,17 @@ def build_head(strategy: Strategy, widths: Mapping[str, int], classes: int, sett
     wiring = wiring_of(strategy, widths)
     first, final = (find_merge(name) if name else None for name in (strategy.first, strategy.final))
     return Head(wiring, widths, classes, first=first, final=final, settings=settings)
+
+
+def refusal(strategy: Strategy, widths: Mapping[str, int]) -> str | None:
+    """Why this strategy cannot be built on vectors of these widths, or None."""
+    wiring = wiring_of(strategy, widths)
+    width = common_width({name: widths[name] for name in wiring.features})
+    if strategy.first:
+        for group in wiring.groups:
+            if reason := find_merge(strategy.first).refuses(len(group), width):
+                return reason
+    return find_merge(strategy.final).refuses(len(wiring.groups) + len(wiring.singles), width) if strategy.final else None
 
 
 def find_merge(name: str) -> type[MergeModule]:

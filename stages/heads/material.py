@@ -3,18 +3,24 @@
 Shapes: N products, C classes, W a feature's own width.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cache.table import Feature, FeatureTable
 from stages.errors import DataError
 from stages.heads.data import Statistics, Vectors, identity, statistics, vectors
 from stages.heads.unimodal import prior
+from stages.strategy import canonical
 from stages.vocabulary import Part
 
+LOGITS = ("logits", "logits_oof")
 EVALUATED = (Part.VALIDATION.value, Part.TEST.value)
 
 
@@ -22,8 +28,8 @@ EVALUATED = (Part.VALIDATION.value, Part.TEST.value)
 class Material:
     """What runs share.
 
-    `vectors` are standardised by `scaling`; `rows`: `fit`, `validation`, `test` -> row numbers (a part that is not there is
-    absent); `prior` (C,) is the share of each class among the fit rows.
+    `vectors` are standardised by `scaling`; `rows`: `fit` and each part that is there -> row numbers; `prior` (C,) is the share
+    of each class among the fit rows.
     """
 
     features: Mapping[str, Feature]
@@ -35,10 +41,66 @@ class Material:
     classes: tuple[str, ...]
     fitted_on: tuple[str, ...]
 
+    def save(self, folder: Path) -> None:
+        """Write everything as plain arrays, for another process to map."""
+        arrays: dict[str, NDArray[Any]] = {"labels": self.labels, "prior": self.prior}
+        arrays |= {f"rows.{part}": rows for part, rows in self.rows.items()}
+        for name, view in self.vectors.views.items():
+            arrays |= {
+                f"view.{name}": view.numpy(),
+                f"mean.{name}": self.scaling[name][0],
+                f"scale.{name}": self.scaling[name][1],
+            }
+        for name, feature in self.features.items():
+            arrays[f"present.{name}"] = feature.present
+            arrays |= {f"{kind}.{name}": array for kind in LOGITS if (array := getattr(feature, kind)) is not None}
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        described: dict[str, Any] = {"classes": self.classes, "fitted_on": self.fitted_on, "arrays": list(arrays)}
+        described["features"] = {name: feature.fitted_on for name, feature in self.features.items()}
+        (folder / "material.json").write_text(json.dumps(described), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Material":
+        """Map what `save` wrote; nothing is read before it is used."""
+        described = json.loads((folder / "material.json").read_text(encoding="utf-8"))
+        # copy-on-write, because torch wants memory that it may write to; nobody does
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in described["arrays"]}
+
+        def kind(prefix: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(f"{prefix}."): array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+
+        views, present, logits, oof = kind("view"), kind("present"), kind("logits"), kind("logits_oof")
+        features = {}
+        for name, fitted in described["features"].items():
+            # the vectors as they were extracted are not needed here, only their standardised form
+            nothing = np.zeros((len(present[name]), 0), np.float32)
+            seen = None if fitted is None else tuple(fitted)
+            features[name] = Feature(name, nothing, present[name], logits.get(name), oof.get(name), seen)
+        means, scales = kind("mean"), kind("scale")
+        return cls(
+            features=features,
+            vectors=Vectors(
+                {name: torch.from_numpy(view) for name, view in views.items()},
+                {name: torch.from_numpy(present[name]) for name in views},
+            ),
+            scaling={name: (means[name], scales[name]) for name in views},
+            labels=arrays["labels"],
+            rows=kind("rows"),
+            prior=arrays["prior"],
+            classes=tuple(described["classes"]),
+            fitted_on=tuple(described["fitted_on"]),
+        )
+
     @property
     def parts(self) -> dict[str, NDArray[np.intp]]:
         """The rows of validation and test, as far as they exist."""
         return {part: self.rows[part] for part in EVALUATED if part in self.rows}
+
+
+def with_logits(features: Mapping[str, Feature]) -> tuple[str, ...]:
+    """The features that late fusion combines, in canonical order: those whose network says a class."""
+    return tuple(name for name in canonical(features) if features[name].logits is not None)
 
 
 def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], *, standardise: bool) -> Material:
@@ -51,9 +113,9 @@ def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], 
         message = f"no labelled product is in {' or '.join(fit_on)}; extract with a head share, or fit on train"
         raise DataError(message)
     rows = {"fit": table.rows(*held)}
-    for part in EVALUATED:
+    for part in Part:
         if part in table.parts and len(table.rows(part)):
-            rows[part] = table.rows(part)
+            rows[part.value] = table.rows(part)
     if Part.VALIDATION not in rows:
         message = "no labelled product is in validation, so nothing can choose an epoch or a strategy"
         raise DataError(message)

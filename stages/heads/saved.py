@@ -1,23 +1,20 @@
-"""A trained head on disk: weights and column statistics in safetensors, everything else in readable JSON. No pickle.
+"""A fused strategy's trained head (or a probe's), ready to predict.
 
 Shapes: n products, C classes.
 """
 
-import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from cache.table import Feature
 from stages.errors import ModelError
+from stages.heads import storage
 from stages.heads.build import build_head
 from stages.heads.data import Statistics, Vectors, prepare
 from stages.heads.fit import predict
@@ -25,34 +22,51 @@ from stages.heads.head import Head
 from stages.heads.settings import FitSettings
 from stages.strategy import Strategy
 
-WEIGHTS = "head.safetensors"
-DESCRIPTION = "head.json"
 
+class Predictor(Protocol):
+    """What every run leaves behind: from features to class probabilities."""
 
-@dataclass(frozen=True)
-class TrainedHead:
-    """A head that is ready to predict: `features` it needs, `classes` in the order of its output."""
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy that was fitted."""
 
-    strategy: Strategy
-    head: Head
-    scaling: Statistics
-    classes: tuple[str, ...]
-    settings: FitSettings
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in the order of the columns of `probabilities`."""
 
     @property
     def features(self) -> tuple[str, ...]:
         """The features that `probabilities` wants."""
-        return self.head.features
 
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """Class probabilities (n, C) of new products, given every feature of `self.features` for them, row for row.
 
-        Raises: ModelError where a feature is missing or has another width than the head was fitted with.
+        Raises: ModelError where a feature is missing or does not fit.
         """
+
+    def save(self, folder: Path) -> Path:
+        """Write everything that is needed into the folder, so that `load_head(folder)` predicts the same."""
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A fused head or a probe with the column statistics of its fit rows."""
+
+    strategy: Strategy
+    classes: tuple[str, ...]
+    head: Head
+    scaling: Statistics
+    settings: FitSettings
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features whose vectors it merges."""
+        return self.head.features
+
+    def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
+        """Class probabilities (n, C) from vectors; logits are not looked at."""
+        given(features, self.features, self.strategy)
         for name in self.features:
-            if name not in features:
-                message = f"the head {self.strategy.name} needs the feature {name}, which was not given"
-                raise ModelError(message)
             width = len(self.scaling[name][0])
             if features[name].width != width:
                 message = f"the head {self.strategy.name} was fitted on {name} with {width} columns, not {features[name].width}"
@@ -63,45 +77,56 @@ class TrainedHead:
         return predict(self.head, data, np.arange(len(data)))
 
     def save(self, folder: Path) -> Path:
-        """Write `head.safetensors` and `head.json` into the folder. Returns the folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"head.{name}": tensor.contiguous() for name, tensor in self.head.state_dict().items()}
+        """Weights and column statistics as arrays; strategy, widths, classes and settings as JSON."""
+        arrays = {f"head.{name}": tensor.numpy() for name, tensor in self.head.state_dict().items()}
         for name in self.features:
-            mean, scale = self.scaling[name]
-            tensors |= {f"mean.{name}": torch.from_numpy(mean), f"scale.{name}": torch.from_numpy(scale)}
-        save_file(tensors, folder / f"{WEIGHTS}.part")
-        os.replace(folder / f"{WEIGHTS}.part", folder / WEIGHTS)
+            arrays |= {f"mean.{name}": self.scaling[name][0], f"scale.{name}": self.scaling[name][1]}
         description = {
+            "kind": "head",
             "strategy": self.strategy.name,
-            "widths": {name: len(self.scaling[name][0]) for name in self.features},
             "classes": list(self.classes),
+            "widths": {name: len(self.scaling[name][0]) for name in self.features},
             "settings": asdict(self.settings),
         }
-        partial = folder / f"{DESCRIPTION}.part"
-        partial.write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(partial, folder / DESCRIPTION)
-        return folder
+        return storage.write(folder, description, arrays)
 
 
-def load_head(folder: Path) -> TrainedHead:
-    """The head that was saved in this folder (`workspace/runs/<strategy>/seed-<n>`).
-
-    Raises: ModelError where nothing usable is there.
-    """
-    if not (folder / DESCRIPTION).is_file() or not (folder / WEIGHTS).is_file():
-        message = f"{folder} holds no trained head ({DESCRIPTION} and {WEIGHTS}); run 'fusecat fuse' again"
-        raise ModelError(message)
+def load(folder: Path) -> Predictor:
+    """The predictor that was saved in this folder. Raises ModelError where nothing usable is there."""
+    description, arrays = storage.read(folder)
     try:
-        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
         strategy = Strategy.parse(description["strategy"])
-        settings = FitSettings(**description["settings"])
-        head = build_head(strategy, description["widths"], len(description["classes"]), settings)
-        weights = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
-        head.load_state_dict(weights)
-        scaling = {name: (tensors[f"mean.{name}"].numpy(), tensors[f"scale.{name}"].numpy()) for name in head.features}
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        classes = tuple(str(name) for name in description["classes"])
+        if description["kind"] == "head":
+            return _restore(strategy, classes, description, arrays)
+        from stages.heads.late.saved import restore
+
+        return restore(folder, strategy, classes, description, arrays)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         message = f"{folder}: the trained head cannot be read ({error}); run 'fusecat fuse' again"
         raise ModelError(message) from error
+
+
+def given(features: Mapping[str, Feature], wanted: Sequence[str], strategy: Strategy, *, logits: bool = False) -> None:
+    """Check that every wanted feature is there. Raises ModelError that names the first that is not."""
+    for name in wanted:
+        if name not in features:
+            message = f"the strategy {strategy.name} needs the feature {name}, which was not given"
+            raise ModelError(message)
+        if logits and features[name].logits is None:
+            message = f"the strategy {strategy.name} needs the logits of {name}, which has none"
+            raise ModelError(message)
+
+
+def _restore(
+    strategy: Strategy, classes: tuple[str, ...], description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> TrainedHead:
+    settings = FitSettings(**description["settings"])
+    head = build_head(strategy, description["widths"], len(classes), settings)
+    weights = {
+        name.removeprefix("head."): torch.from_numpy(array) for name, array in arrays.items() if name.startswith("head.")
+    }
+    head.load_state_dict(weights)
     head.eval()
-    return TrainedHead(strategy, head, scaling, tuple(description["classes"]), settings)
+    scaling = {name: (arrays[f"mean.{name}"], arrays[f"scale.{name}"]) for name in head.features}
+    return TrainedHead(strategy, classes, head, scaling, settings)

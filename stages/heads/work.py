@@ -10,35 +10,37 @@ from numpy.typing import NDArray
 from stages.heads.build import build_head, wiring_of
 from stages.heads.controls import controls
 from stages.heads.fit import fit, predict
-from stages.heads.material import Material
-from stages.heads.saved import TrainedHead
+from stages.heads.late import method_class
+from stages.heads.late.crossfit import fit_late
+from stages.heads.late.saved import TrainedLate, TrainedUnimodal
+from stages.heads.material import Material, with_logits
+from stages.heads.saved import Predictor, TrainedHead
 from stages.heads.settings import FitSettings
 from stages.heads.unimodal import probabilities
 from stages.runs import DETERMINISTIC, Run
 from stages.scores import scores
 from stages.strategy import FUSED, Strategy
-from stages.vocabulary import Architecture, Metric
+from stages.vocabulary import Architecture, Late, Metric
 
 
 def run_strategy(
     strategy: Strategy, seed: int, material: Material, settings: FitSettings, metric: Metric, *, key: str = ""
-) -> tuple[Run, TrainedHead | None]:
-    """Do the work of one run. Returns it with its trained head, or None where there is nothing to load."""
+) -> tuple[Run, Predictor]:
+    """Do the work of one run. Returns it with what it has learnt, ready to be saved."""
     match strategy.architecture:
         case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.PROBE:
             return _learn(strategy, seed, material, settings, metric, key)
         case Architecture.UNIMODAL:
-            return _unimodal(strategy, material, key), None
+            return _unimodal(strategy, material, key)
         case Architecture.LATE:
-            message = "late fusion"
-            raise ValueError(message)
+            return _late(strategy, material, key)
         case _:
             assert_never(strategy.architecture)
 
 
 def _learn(
     strategy: Strategy, seed: int, material: Material, settings: FitSettings, metric: Metric, key: str
-) -> tuple[Run, TrainedHead]:
+) -> tuple[Run, Predictor]:
     widths = {name: len(mean) for name, (mean, _) in material.scaling.items()}
     fitted = fit(
         lambda: build_head(strategy, widths, len(material.classes), settings),
@@ -76,12 +78,38 @@ def _learn(
         controls=controls(head, data, material.labels, material.parts) if fused else {},
         key=key,
     )
-    return run, TrainedHead(
-        strategy, head, {name: material.scaling[name] for name in head.features}, material.classes, settings
+    scaling = {name: material.scaling[name] for name in head.features}
+    return run, TrainedHead(strategy, material.classes, head, scaling, settings)
+
+
+def _late(strategy: Strategy, material: Material, key: str) -> tuple[Run, Predictor]:
+    method = method_class(Late(str(strategy.final)))
+    if method is None:
+        message = f"{strategy.name} combines runs, not networks"
+        raise ValueError(message)
+    names = with_logits(material.features)
+    start = time.perf_counter()
+    fitted = fit_late(lambda: method(len(names), material.prior), material.features, names, material.labels, material.rows)
+    run = Run(
+        strategy=strategy.name,
+        architecture=strategy.architecture,
+        first=None,
+        final=strategy.final,
+        features=names,
+        seed=DETERMINISTIC,
+        fitted_on=fitted.fitted_on,
+        parameters=sum(array.size for array in fitted.method.state().values() if array.dtype.kind == "f"),
+        fit_seconds=time.perf_counter() - start,
+        predict_seconds=0.0,
+        probabilities=fitted.probabilities,
+        scores={part: scores(material.labels[rows], fitted.probabilities[part]) for part, rows in material.parts.items()},
+        notes=(fitted.note,) if fitted.note else (),
+        key=key,
     )
+    return run, TrainedLate(strategy, material.classes, names, fitted.method)
 
 
-def _unimodal(strategy: Strategy, material: Material, key: str) -> Run:
+def _unimodal(strategy: Strategy, material: Material, key: str) -> tuple[Run, Predictor]:
     feature = material.features[str(strategy.feature)]
     start = time.perf_counter()
     found = {part: probabilities(feature, rows, material.prior) for part, rows in material.parts.items()}
@@ -92,7 +120,7 @@ def _unimodal(strategy: Strategy, material: Material, key: str) -> Run:
         present: NDArray[np.bool_] = feature.present[rows]
         if present.any():
             marks[f"{part}_present"] = scores(material.labels[rows][present], found[part][present])
-    return Run(
+    run = Run(
         strategy=strategy.name,
         architecture=strategy.architecture,
         first=None,
@@ -108,3 +136,4 @@ def _unimodal(strategy: Strategy, material: Material, key: str) -> Run:
         notes=("products without the field get the class shares of the fit rows",) if not feature.present.all() else (),
         key=key,
     )
+    return run, TrainedUnimodal(strategy, material.classes, material.prior)

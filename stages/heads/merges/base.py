@@ -23,6 +23,11 @@ class MergeModule(nn.Module, ABC):
         self.count = count
         self.width = width
 
+    @classmethod
+    def refuses(cls, count: int, width: int) -> str | None:  # noqa: ARG003
+        """Give the reason why `count` vectors of this width cannot be merged this way, or None."""
+        return None
+
     @abstractmethod
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         """(B, M, D) and (B, M) -> (B, `self.width`)."""

@@ -1,0 +1,82 @@
+"""Late fusion that learns one number per network: its weight, and its temperature before that.
+
+Source of the temperature: Guo et al. 2017, "On calibration of modern neural networks", section 4.2.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
+
+from stages.heads.late.base import LateMethod, State
+from stages.heads.late.opinions import SMALLEST, Array, Opinions
+
+
+class Weighted(LateMethod):
+    """`sum of w_f p_f over what is present`, w on the simplex, the least log loss on the rows it is fitted on."""
+
+    learns = True
+
+    def __init__(self, features: int, prior: NDArray[np.floating]) -> None:
+        super().__init__(features, prior)
+        self.weights = np.full(features, 1 / features)
+        self.temperatures = np.ones(features)
+
+    def fit(self, opinions: Opinions, labels: NDArray[np.integer]) -> None:
+        """Minimise the log loss over the weights by L-BFGS, from equal weights."""
+        some = np.flatnonzero(opinions.present.any(1))
+        opinions, labels = opinions.rows(some), labels[some]
+        truth = np.exp(opinions.log_probabilities(self.temperatures)[np.arange(len(labels)), :, labels])
+
+        def loss(raw: Array) -> tuple[float, Array]:
+            weights = _softmax(raw)
+            masked = opinions.present * weights
+            total = masked.sum(1)
+            mixed = (masked * truth).sum(1) / total
+            slope = opinions.present * (truth - mixed[:, None]) / (total * mixed)[:, None]
+            inner = -slope.mean(0)
+            return float(-np.log(mixed).mean()), weights * (inner - (weights * inner).sum())
+
+        found = minimize(loss, np.zeros(self.features), jac=True, method="L-BFGS-B", bounds=[(-8, 8)] * self.features)
+        self.weights = _softmax(found.x)
+
+    def combine(self, opinions: Opinions) -> Array:
+        """Weigh what is present."""
+        shares = opinions.shares(self.weights)
+        return np.asarray((np.exp(opinions.log_probabilities(self.temperatures)) * shares[:, :, None]).sum(1))
+
+    def state(self) -> State:
+        """Weights and temperatures, both (F,)."""
+        return {"weights": self.weights, "temperatures": self.temperatures}
+
+    def restore(self, state: State) -> None:
+        """Take them back."""
+        self.weights, self.temperatures = state["weights"], state["temperatures"]
+
+
+class Calibrated(Weighted):
+    """The same after each network's logits are divided by a temperature of its own, the least log loss by itself."""
+
+    def fit(self, opinions: Opinions, labels: NDArray[np.integer]) -> None:
+        """One temperature after the other, then the weights."""
+        for place in range(self.features):
+            rows = np.flatnonzero(opinions.present[:, place])
+            if len(rows):
+                self.temperatures[place] = _temperature(opinions.logits[rows, place], labels[rows])
+        super().fit(opinions, labels)
+
+
+def _temperature(logits: Array, labels: NDArray[np.integer]) -> float:
+    """The divisor of `logits` (n, C) with the least log loss, between 1/20 and 20."""
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        scaled -= scaled.max(1, keepdims=True)
+        truth = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(1))
+        return float(-np.maximum(truth, np.log(SMALLEST)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def _softmax(raw: Array) -> Array:
+    shifted = np.exp(raw - raw.max())
+    return np.asarray(shifted / shifted.sum())

@@ -1,0 +1,112 @@
+"""Many independent runs over the processes of one machine: the same bytes however many there are.
+
+Each run is computed by one thread and writes its own folder, so it does not depend on its neighbours. Workers start from a
+clean process (never a fork of this one, whose threads may hold locks) and map the vectors from plain .npy files.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.errors import ModelError
+from stages.heads.material import Material
+from stages.heads.settings import FitSettings
+from stages.heads.work import run_strategy
+from stages.runs import Run, Runs
+from stages.strategy import Strategy
+from stages.vocabulary import Metric
+
+WORTH_SPREADING = 8.0
+"""Seconds of work left over which starting workers (about 4 s for torch) pays."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do; `key` is the digest of everything that decides its result."""
+
+    strategy: Strategy
+    seed: int
+    settings: FitSettings
+    metric: Metric
+    key: str
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def do(job: Job, material: Material, runs: Runs) -> Run:
+    """Do one run and store it, what it has learnt first."""
+    run, learnt = run_strategy(job.strategy, job.seed, material, job.settings, job.metric, key=job.key)
+    folder = runs.path(run.strategy, run.seed)
+    (folder / "run.json").unlink(missing_ok=True)
+    learnt.save(folder)
+    runs.write(run)
+    return run
+
+
+def work_off(jobs: Sequence[Job], material: Material, runs: Runs, *, processes: int) -> Iterator[tuple[Job, Run]]:
+    """Do all jobs and yield each as it is finished; what is yielded is stored already.
+
+    The first jobs are done here; once their pace says that workers pay, the rest goes to `processes` of them.
+    """
+    start = time.perf_counter()
+    for done, job in enumerate(jobs):
+        pace = (time.perf_counter() - start) / done if done else 0.0
+        if processes > 1 and pace * (len(jobs) - done) > WORTH_SPREADING:
+            yield from _spread(jobs[done:], material, runs, min(processes, len(jobs) - done))
+            return
+        yield job, do(job, material, runs)
+
+
+def _spread(jobs: Sequence[Job], material: Material, runs: Runs, processes: int) -> Iterator[tuple[Job, Run]]:
+    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["stages.heads.spread"])
+    with tempfile.TemporaryDirectory(prefix="fusecat-", ignore_cleanup_errors=True) as folder:
+        material.save(Path(folder))
+        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(folder, str(runs.folder)))
+        try:
+            waiting = {pool.submit(_do, job): job for job in jobs}
+            for future in as_completed(waiting):
+                job = waiting[future]
+                future.result()
+                run = runs.read(job.strategy.name, job.seed)
+                if run is None:
+                    message = (
+                        f"the run {job.strategy.name}, seed {job.seed}, vanished from {runs.folder}; run 'fusecat fuse' again"
+                    )
+                    raise ModelError(message)
+                yield job, run
+        except BrokenProcessPool as error:
+            message = "a worker process died, most likely for want of memory; run 'fusecat fuse --processes 1' to go on"
+            raise ModelError(message) from error
+        finally:
+            # what is running is finished and stored, what has not begun is dropped
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_shared: list[tuple[Material, Runs]] = []
+"""What a worker was started with."""
+
+
+def _begin(folder: str, runs: str) -> None:
+    """Prepare a worker: Ctrl-C is the parent's affair, and one thread is enough."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _shared.append((Material.load(Path(folder)), Runs(Path(runs))))
+
+
+def _do(job: Job) -> None:
+    do(job, *_shared[0])
