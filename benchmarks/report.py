@@ -93,8 +93,8 @@ def power(studies: int, strategies: int = 40, n: int = 10_000) -> None:
     for number in range(studies):
         comparison = compare_study(simulated(number, strategies, n, gain=0.02), resamples=500)
         assert comparison.headline is not None
-        gains.append(comparison.headline.contrast.difference.value)
-        found += comparison.headline.contrast.real
+        gains.append(comparison.headline.difference.value)
+        found += comparison.headline.real
     print(
         f"power: {100 * found / studies:.1f} % of {studies} studies (mean difference {100 * np.mean(gains):.2f} points)",
         flush=True,

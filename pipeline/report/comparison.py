@@ -71,15 +71,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Headline:
-    """The one planned answer: the best fusion on validation against the best single feature on validation (or `--against`)."""
-
-    chosen: str
-    reference: str
-    contrast: Contrast
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Everything the report says. `rows` best on validation first; estimates in their order, of the workspace's metric."""
 
@@ -88,12 +79,16 @@ class Comparison:
     reference: str | None
     contrasts: tuple[Contrast, ...]
     pairs: Pairs
-    headline: Headline | None
 
     @property
     def chosen(self) -> Row:
         """The strategy that validation chooses."""
         return self.rows[0]
+
+    @property
+    def headline(self) -> Contrast | None:
+        """The best fusion on validation against the reference; None where there is nothing to hold against each other."""
+        return next((contrast for contrast in self.contrasts if contrast.family == "headline"), None)
 
     @property
     def metric(self) -> Metric:
@@ -146,19 +141,7 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
         Row(study.candidates[at], {part: scores[part][at] for part in study.parts}, _ensemble(study, at), group)
         for at, group in zip(order, pairs.groups, strict=True)
     )
-    return Comparison(study, rows, reference, contrasts, pairs, _headline(ranked, contrasts, reference))
-
-
-def _headline(ranked: Sequence[Candidate], contrasts: Sequence[Contrast], reference: str | None) -> Headline | None:
-    chosen = ranked[0].strategy
-    if chosen == reference:  # one feature is best on validation: the question is then what the best fusion loses or wins
-        chosen = next((candidate.strategy for candidate in ranked if candidate.fused and candidate.strategy != reference), "")
-    for contrast in contrasts:
-        if (contrast.one, contrast.other) == (chosen, reference):
-            return Headline(chosen, contrast.other, contrast)
-        if (contrast.other, contrast.one) == (chosen, reference):
-            return Headline(chosen, contrast.one, contrast.turned)
-    return None
+    return Comparison(study, rows, reference, contrasts, pairs)
 
 
 def _estimates(study: Study, part: str, resamples: int) -> tuple[dict[str, Estimates], list[Scores]]:

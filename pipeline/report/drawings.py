@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pipeline.report.calibration import Reliability
     from pipeline.report.contrasts import Pairs
 
+ENOUGH = 5
+"""Answers that a bin must hold to be drawn: the share of right ones among fewer is noise."""
+
 SIDE_LOOK = {
     "chosen": ("o", "chosen"),
     "text alone": ("s", "single"),
@@ -114,9 +117,10 @@ def reliability(curves: Mapping[str, "Reliability"], *, narrow: bool) -> "Figure
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         for side, curve in reversed(list(curves.items())):
             marker, tone = SIDE_LOOK[side]
-            x, y = 100 * np.array(curve.confidence), 100 * np.array(curve.accuracy)
+            enough = np.array(curve.products) >= ENOUGH
+            x, y = 100 * np.array(curve.confidence)[enough], 100 * np.array(curve.accuracy)[enough]
             axes.plot(x, y, color=TONES[tone], linewidth=1.3)
-            sizes = 10 + 60 * np.sqrt(np.array(curve.products) / max(curve.products))
+            sizes = 10 + 60 * np.sqrt(np.array(curve.products)[enough] / max(curve.products))
             axes.scatter(x, y, s=sizes, marker=marker, color=TONES[tone], edgecolors=PAPER, linewidths=0.7, zorder=3)
         axes.set_xlim(-2, 102)
         axes.set_ylim(-2, 102)

@@ -63,14 +63,14 @@ def _headline(comparison: Comparison) -> dict[str, Any] | None:
     headline = comparison.headline
     if headline is None:
         return None
-    difference = headline.contrast.difference
+    difference = headline.difference
     return {
-        "chosen": headline.chosen,
-        "reference": headline.reference,
+        "chosen": headline.one,
+        "reference": headline.other,
         "difference": difference.value,
         "low": difference.low,
         "high": difference.high,
-        "real": headline.contrast.real,
+        "real": headline.real,
         "detectable": difference.detectable,
     }
 

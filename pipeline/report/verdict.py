@@ -1,6 +1,7 @@
 """The answer in sentences that a reviewer accepts and a product manager understands."""
 
-from pipeline.report.comparison import Comparison, Headline, Score
+from pipeline.report.comparison import Comparison, Score
+from pipeline.report.contrasts import Contrast
 from stages.vocabulary import Metric, Part
 
 
@@ -52,19 +53,19 @@ def _figures(comparison: Comparison, score: Score) -> str:
     return f"{comparison.judged} {metric_name(comparison.metric)} {figure(comparison.metric, score.mean)}{interval}"
 
 
-def _headline(comparison: Comparison, headline: Headline) -> list[str]:
-    metric, difference = comparison.metric, headline.contrast.difference
+def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
+    metric, difference = comparison.metric, headline.difference
     better = metric.sign * difference.value > 0
-    span = f"{gain(metric, difference.value)} ({gain(metric, difference.low)} to {gain(metric, difference.high)})"
     unit = "" if metric is Metric.LOG_LOSS else " points"
-    who = "It" if headline.chosen == comparison.chosen.strategy else f"The best fusion, {headline.chosen},"
-    alone = f"{headline.reference}, the best single feature on validation"
-    if not comparison.row(headline.reference).candidate.single:
-        alone = headline.reference
-    if headline.contrast.real:
-        said = f"{who} {'beats' if better else 'falls behind'} {alone}, by {span}{unit}."
+    span = f"{gain(metric, difference.value)}{unit} ({gain(metric, difference.low)} to {gain(metric, difference.high)})"
+    who = "It" if headline.one == comparison.chosen.strategy else f"The best fusion, {headline.one},"
+    alone = f"{headline.other}, the best single feature on validation"
+    if not comparison.row(headline.other).candidate.single:
+        alone = headline.other
+    if headline.real:
+        said = f"{who} {'beats' if better else 'falls behind'} {alone}: {span}."
     else:
-        said = f"{who} shows no real difference from {alone}: {span}{unit}."
+        said = f"{who} shows no real difference from {alone}: {span}."
     smallest = figure(metric, difference.detectable)
     return [
         said,

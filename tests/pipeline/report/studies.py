@@ -149,7 +149,7 @@ def make_run(
         number,
         () if architecture in ("unimodal", "late") else ("train",),
         0 if architecture == "unimodal" else 12345,
-        1.5,
+        0.5 + len(strategy) / 10,
         0.01,
         probabilities,
         figures,
