@@ -69,7 +69,7 @@ class ImageIndex:
         known = _recall(memory)
         facts = {path: known[names[path]][1] for path in paths if known.get(names[path], ("",))[0] == stamps[path]}
         todo = [path for path in paths if path not in facts]
-        many = min(workers or len(os.sched_getaffinity(0)), MOST, 1 + len(todo) // ENOUGH)
+        many = min(workers or _processors(), MOST, 1 + len(todo) // ENOUGH)
         with nullcontext(lookers) if lookers else Lookers(many) as team:
             for start in range(0, len(todo), BATCH):
                 batch = todo[start : start + BATCH]
@@ -145,6 +145,11 @@ def _phash(small: NDArray[np.uint8]) -> int:
 
     bits = imagehash.phash(Image.fromarray(small)).hash
     return int("".join("1" if bit else "0" for bit in bits.flat), 2)
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stamp(path: Path, max_pixels: int) -> str:

@@ -1,5 +1,6 @@
 """Delimited text files, read strictly: what is not exactly a table is refused with the file, the line and the way out."""
 
+import codecs
 import csv
 import stat
 from collections import Counter
@@ -59,6 +60,11 @@ def open_table(path: Path, separator: str | None = None, encoding: str = "utf-8"
     `separator` None: the one that the header has most of (tab, comma, semicolon, bar). Raises DataError where the file is no
     text in that encoding or no table; UsageError for an encoding that does not exist.
     """
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        message = f"--encoding {encoding}: no such encoding (utf-8, cp1252, latin-1, utf-16, ...)"
+        raise UsageError(message) from error
     _refuse_other_formats(path, encoding)
     csv.field_size_limit(LARGEST_CELL)
     lines = _lines(path, encoding)
@@ -111,9 +117,6 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
             yield from file
     except UnicodeError:
         refuse(_undecodable(path, encoding))
-    except LookupError as error:
-        message = f"--encoding {encoding}: no such encoding (utf-8, cp1252, latin-1, utf-16, ...)"
-        raise UsageError(message) from error
 
 
 def _without_mark(encoding: str) -> str:
