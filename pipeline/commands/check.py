@@ -1,5 +1,6 @@
-"""`fusecat check`: the doctor. Reads everything that `extract` would read before training, and trains nothing."""
+"""`fusecat check`: the doctor. Reads all that `extract` reads before it trains, and says what will be done with it."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,58 +11,171 @@ from pipeline.console import catalogue_argument, console, json_option, print_jso
 from stages.vocabulary import Protocol
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from stages.catalogue.examination import Examination
+
+MOST_CLASSES = 12
+"""Lines of the class table; of more classes the largest and the smallest are shown."""
+BAR = 24
+"""Characters of the longest bar."""
 
 
 @click.command()
 @catalogue_argument
 @catalogue_options
 @click.option("--protocol", type=click.Choice(Protocol), default=Protocol.TEST_20, show_default=True, help="The split to try.")
+@click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @workspace_option
 @json_option
-def command(catalogue: Path, workspace: Path, protocol: Protocol, *, as_json: bool, **options: Any) -> None:
-    """Read and validate a catalogue: counts, classes, duplicates, unreadable pictures; trains nothing."""
+def command(catalogue: Path, workspace: Path, protocol: Protocol, split_seed: int, *, as_json: bool, **options: Any) -> None:
+    """Read and validate a catalogue: counts, classes, duplicates, unreadable pictures; trains nothing.
+
+    What is learnt of the pictures is remembered in the workspace, so that 'extract' need not decode them again.
+    """
     from stages.catalogue.examination import examine
     from stages.workspace import Workspace
 
-    reading, pixels = reading_options(options), options["max_image_pixels"]
-    found = examine(catalogue, reading, Workspace(workspace).image_memory, protocol=protocol, max_pixels=pixels)
+    screen = console(quiet=as_json)
+    with _Progress(screen) as progress:
+        found = examine(
+            catalogue,
+            reading_options(options),
+            Workspace(workspace).image_memory,
+            protocol=protocol,
+            seed=split_seed,
+            max_pixels=options["max_image_pixels"],
+            progress=progress,
+        )
     if as_json:
         print_json(found.record)
     else:
-        _show(found)
+        _show(screen, found)
 
 
-def _show(found: "Examination") -> None:
-    """Print the findings for a person."""
-    screen = console()
-    screen.print(_counts(found))
-    if not found.findings:
-        screen.print("Nothing to warn of.")
-    for finding in found.findings:
-        screen.print(
-            f"[yellow]{finding.count} x {finding.kind.replace('_', ' ')}[/]: {safe(finding.treatment)}; first: ", end=""
-        )
-        screen.print(safe(finding.first), markup=False)
+class _Progress:
+    """A live bar on a terminal, a plain line every tenth elsewhere; nothing where no picture has to be looked at."""
+
+    def __init__(self, screen: "Console") -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.screen, self.told = screen, 0
+        columns = (TextColumn("looking at pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.live = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+        self.task: Any = None
+
+    def __enter__(self) -> "_Progress":
+        self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.task is None:
+            self.task = self.live.add_task("", total=total)
+        self.live.update(self.task, completed=done)
+        if not self.screen.is_terminal and done * 10 // total > self.told and total > 1000:
+            self.told = done * 10 // total
+            self.screen.print(f"looked at {done:,} of {total:,} pictures")
 
 
-def _counts(found: "Examination") -> "Table":
-    """What the catalogue holds."""
+def _show(screen: "Console", found: "Examination") -> None:
+    """Print what was found for a person."""
     from rich.table import Table
 
     record = found.record
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("catalogue", safe(record["catalogue"]), f"{record['layout']} layout")
-    table.add_row("products", f"{record['products']:,}", f"{record['labelled']:,} with a label, {record['classes']} classes")
-    table.add_row("no description", f"{record['missing_descriptions']:,}", "masked: the title is used")
-    table.add_row("no picture", f"{record['missing_images']:,}", f"{record['unreadable_images']:,} unreadable")
-    table.add_row(
-        "duplicates", f"{record['duplicates']:,}", f"in {record['duplicate_groups']:,} groups, each on one side of the split"
+    screen.print(f"[bold]{_text(record['catalogue'])}[/]  [dim]{record['layout']} layout[/]\n")
+    screen.print(
+        _table(("", "left"), ("", "right"), ("", "right"), ("what extract does with it", "left"), rows=_holdings(found))
     )
-    if found.split:
-        table.add_row(
-            "split", found.split.protocol, ", ".join(f"{part} {count:,}" for part, count in found.split.counts.items())
-        )
+    screen.print()
+    if found.split is None:
+        screen.print("No product has a label: 'extract' needs some, 'predict' can classify these.\n")
+    else:
+        screen.print(_table(("class", "left"), ("name", "left"), ("products", "right"), ("", "left"), rows=_classes(found)))
+        screen.print()
+        parts = "   ".join(f"{part} [bold]{count:,}[/]" for part, count in found.split.counts.items())
+        drawn = "given with the catalogue" if found.split.own else f"{found.split.protocol}, seed {found.split.seed}"
+        screen.print(f"split ({drawn}):   {parts}\n")
+    if not found.findings:
+        screen.print("[bold green]Ready:[/] nothing to warn of.")
+        return
+    warnings = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
+    for name, justify in (("warning", "left"), ("count", "right"), ("what extract does, and the first", "left")):
+        warnings.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for finding in found.findings:
+        told = f"{_text(finding.treatment)}\n[dim]{_text(finding.first)}[/]"
+        warnings.add_row(f"[yellow]{finding.kind.replace('_', ' ')}[/]", f"{finding.count:,}", told)
+    screen.print(warnings)
+    screen.print(
+        f"\n[bold yellow]Ready, with {len(found.findings)} {'kinds' if len(found.findings) > 1 else 'kind'} of warning.[/]"
+    )
+
+
+def _holdings(found: "Examination") -> Iterator[tuple[str, ...]]:
+    """What there is, how often, how much of all, and what becomes of it; lines of nothing are left out."""
+    record, causes = found.record, found.images.causes
+    products = record["products"]
+    largest = ", ".join(record["largest_group"][:4]) + (", ..." if len(record["largest_group"]) > 4 else "")
+    reasons = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
+    lines = [
+        ("products", products, "all of them get vectors"),
+        ("with a label", record["labelled"], f"of {record['classes']} classes; the others are left out of training and scores"),
+        ("without title", record["missing_titles"], "title masked in every merge"),
+        ("without description", record["missing_descriptions"], "description masked in every merge; the title alone is joined"),
+        ("texts cut", record["cut_texts"], "longer than any network reads"),
+        ("without picture", record["missing_images"], "picture masked in every merge"),
+        ("unreadable pictures", record["unreadable_images"], f"picture masked: {reasons}"),
+        ("flat pictures", record["flat_images"], "used; never taken for duplicates"),
+        (
+            "near duplicates",
+            record["duplicates"],
+            f"in {record['duplicate_groups']:,} groups, each on one side of the split; largest: {largest}",
+        ),
+    ]
+    for name, count, treatment in lines:
+        if count or name == "with a label":
+            whole = name == "with a label" and count == products
+            yield (
+                name,
+                f"{count:,}",
+                f"{count / products:.1%}",
+                _text(f"of {record['classes']} classes" if whole else treatment),
+            )
+
+
+def _classes(found: "Examination") -> Iterator[tuple[str, ...]]:
+    """Type code, name, products and a bar, the largest first; the middle of a long list is left out."""
+    names = found.catalogue.class_names
+    ranked = sorted(found.balance.items(), key=lambda item: -item[1])
+    half = MOST_CLASSES // 2
+    shown = ranked if len(ranked) <= MOST_CLASSES else [*ranked[:half], None, *ranked[-half:]]
+    for entry in shown:
+        if entry is None:
+            low, high = ranked[-half - 1][1], ranked[half][1]
+            yield "...", f"[dim]{len(ranked) - 2 * half} more[/]", f"[dim]{low:,} to {high:,}[/]", ""
+            continue
+        code, count = entry
+        bar = "━" * max(1, round(BAR * count / ranked[0][1]))
+        yield _text(code[:30]), _text(names.get(code, "")[:40]), f"{count:,}", f"[cyan]{bar}[/]"
+
+
+def _table(*columns: tuple[str, str], rows: Iterable[tuple[str, ...]]) -> "Table":
+    """A table without lines."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name, justify in columns:
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def _text(text: str) -> str:
+    """Text from outside: no control characters, no markup."""
+    from rich.markup import escape
+
+    return escape(safe(text))

@@ -44,7 +44,7 @@ class Examination:
         """The result as JSON values: the keys that other programs rely on, and more."""
         products = self.catalogue.products
         return {
-            "catalogue": str(self.catalogue.source),
+            "catalogue": _encodable(str(self.catalogue.source)),
             "layout": self.catalogue.layout,
             "products": len(products),
             "labelled": sum(product.code is not None for product in products),
@@ -62,7 +62,12 @@ class Examination:
             "class_balance": self.balance,
             "split": self.split and {"protocol": self.split.protocol, "seed": self.split.seed, "counts": self.split.counts},
             "warnings": [
-                {"kind": finding.kind, "count": finding.count, "first": finding.first, "treatment": finding.treatment}
+                {
+                    "kind": finding.kind,
+                    "count": finding.count,
+                    "first": _encodable(finding.first),
+                    "treatment": finding.treatment,
+                }
                 for finding in self.findings
             ],
         }
@@ -97,3 +102,8 @@ def examine(
     groups = duplicate_groups(catalogue, images)
     drawn = draw(groups) if labelled else None
     return Examination(catalogue, images, summarise(catalogue, groups), drawn)
+
+
+def _encodable(text: str) -> str:
+    """The text with `?` for the bytes of a file name that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
