@@ -7,15 +7,17 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.heads.data import Vectors
 from stages.heads.head import Head, Masks
+from stages.heads.losses import loss_function, order
 from stages.heads.settings import FitSettings, Schedule
 from stages.vocabulary import Metric
 
@@ -73,17 +75,20 @@ def fit(
             head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.epsilon, fused=True
         )
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, steps * settings.epochs))
-        best, best_state, best_epoch, curve = (-np.inf, -np.inf), head.state_dict(), 0, []
+        minimise = loss_function(settings, targets[places], head.classes)
+        average = _average(head, settings.averaging) if settings.averaging else None
+        kept = head if average is None else cast("Head", average.module)
+        best, best_state, best_epoch, curve = (-np.inf, -np.inf), kept.state_dict(), 0, []
         for epoch in range(1, settings.epochs + 1):
-            loss = _epoch(head, data, targets, places, size, settings, optimiser, rate)
+            loss = _epoch(head, data, targets, places, size, settings, optimiser, rate, minimise, average)
             seen = {"epoch": float(epoch), "loss": loss}
             if len(chooser):
-                seen |= quick_scores(labels[chooser], predict(head, data, chooser))
+                seen |= quick_scores(labels[chooser], predict(kept, data, chooser))
             curve.append(seen)
             value = (metric.sign * seen[metric.key], -seen["log_loss"]) if len(chooser) else (float(epoch), 0.0)
             if value > best:
                 best, best_epoch = value, epoch
-                best_state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+                best_state = {name: tensor.clone() for name, tensor in kept.state_dict().items()}
             elif settings.patience and epoch - best_epoch >= settings.patience:
                 break
         head.load_state_dict(best_state)
@@ -130,24 +135,37 @@ def _epoch(
     settings: FitSettings,
     optimiser: torch.optim.Optimizer,
     rate: torch.optim.lr_scheduler.LRScheduler,
+    minimise: Callable[[Tensor, Tensor], Tensor],
+    average: AveragedModel | None,
 ) -> float:
     """One pass over the fit rows in random order; returns the mean loss of its products."""
     head.train()
     parameters = list(head.parameters())
     total = 0.0
-    for block in torch.split(places[torch.randperm(len(places))], size):
+    for block in torch.split(places[order(settings, targets[places])], size):
         views, present = data.batch(block)
         if settings.modality_dropout:
             present = drop_fields(present, settings.modality_dropout)
-        loss = F.cross_entropy(head(views, present), targets[block], label_smoothing=settings.label_smoothing)
+        loss = minimise(head(views, present), targets[block])
+        for logits, held in head.auxiliary(views, present) if settings.auxiliary else ():
+            # a feature that no product of the batch has is left out
+            if held.any():
+                loss = loss + settings.auxiliary / len(head.features) * minimise(logits[held], targets[block][held])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
         optimiser.step()
         rate.step()
+        if average is not None:
+            average.update_parameters(head)
         total += float(loss.detach()) * len(block)
     return total / len(places)
+
+
+def _average(head: Head, decay: float) -> AveragedModel:
+    """A copy of the head whose weights follow the head's, slowly."""
+    return AveragedModel(head, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
 def drop_fields(present: Masks, chance: float) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ Shapes: B products, D the common width, W a feature's own width, K vectors in th
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -69,9 +69,15 @@ class Head(nn.Module):
             self.reductions.append(nn.Identity() if merge.width == width else nn.Linear(merge.width, width))
         self.final = final(len(wiring.groups) + len(wiring.singles), width) if final else None
         merged = self.final.width if self.final else width
+        self.missing = nn.ParameterDict()
+        for name in self.features if settings.missing_vector and final else ():
+            self.missing[_key(name)] = nn.Parameter(0.02 * torch.randn(width))
+        self.auxiliaries = nn.ModuleDict()
+        for name in self.features if settings.auxiliary and final else ():
+            self.auxiliaries[_key(name)] = nn.Linear(width, classes)
         self.trunk = _trunk(merged, settings)
         self.classifier = nn.Linear(merged, classes)
-        self.linear = not self.trunk and all(isinstance(merge, LinearMerge) for merge in self.merges)
+        self.linear = not self.trunk and not self.missing and all(isinstance(merge, LinearMerge) for merge in self.merges)
 
     @property
     def merges(self) -> list[MergeModule]:
@@ -98,17 +104,31 @@ class Head(nn.Module):
         merged = self.merged(views, present)
         return cast("Tensor", self.classifier(self.trunk(merged)))
 
+    def auxiliary(self, views: Views, present: Masks) -> list[tuple[Tensor, Tensor]]:
+        """For each feature, logits (B, C) of its vector alone and whether the product has it."""
+        layers = ((name, self.auxiliaries[_key(name)]) for name in self.features if _key(name) in self.auxiliaries)
+        return [(layer(self._project(name, views, present)), present[name]) for name, layer in layers]
+
     def merged(self, views: Views, present: Masks) -> Tensor:
         """What the final merge gives, (B, its width)."""
+        if self.missing:
+            projected = {name: self._project(name, views, present) for name in self.features}
+            views = {name: torch.where(present[name][:, None], projected[name], self.missing[_key(name)]) for name in projected}
+            present = {name: torch.ones_like(mask) for name, mask in present.items()}
+            return self._merge(lambda name: views[name], present)
+        return self._merge(lambda name: self._project(name, views, present), present)
+
+    def _merge(self, vector_of: Callable[[str], Tensor], present: Masks) -> Tensor:
+        """First merges and the final one on vectors of the common width."""
         vectors, masks = [], []
         for group, merge, reduction in zip(self.wiring.groups, self.groups, self.reductions, strict=True):
             mask = torch.stack([present[name] for name in group], dim=1)
             whole = mask.any(1)
-            result = reduction(merge(torch.stack([self._project(name, views, present) for name in group], dim=1), mask))
+            result = reduction(merge(torch.stack([vector_of(name) for name in group], dim=1), mask))
             vectors.append(result * whole.unsqueeze(-1))
             masks.append(whole)
         for name in self.wiring.singles:
-            vectors.append(self._project(name, views, present))
+            vectors.append(vector_of(name))
             masks.append(present[name])
         if self.final is None:
             return cast("Tensor", vectors[0])

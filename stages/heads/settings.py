@@ -11,6 +11,14 @@ class Schedule(StrEnum):
     CONSTANT = "constant"
 
 
+class Loss(StrEnum):
+    """What a fit minimises (see `stages.heads.losses`)."""
+
+    CROSS_ENTROPY = "cross-entropy"
+    FOCAL = "focal"
+    LOGIT_ADJUSTED = "logit-adjusted"
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """Hyperparameters of one fit; `THESIS` is what the study used, the defaults are what benchmarks/stage_two.py chose."""
@@ -42,8 +50,28 @@ class FitSettings:
     """Dropout 0.3, a layer of the merged width and LeakyReLU(0.01) before the last layer."""
     modality_dropout: float = 0.0
     """Chance that a present field of a product is treated as absent in one step; at least one stays."""
+    missing_vector: bool = False
+    """Learn a vector that stands in for each absent field, instead of masking it; needs modality dropout."""
+    auxiliary: float = 0.0
+    """Weight of a loss on each feature alone, through a linear layer of its own that is not used afterwards."""
+    loss: Loss = Loss.CROSS_ENTROPY
+    """What is minimised."""
+    class_weights: bool = False
+    """Weigh each product by 1 / the size of its class."""
+    balanced_batches: bool = False
+    """Draw fit rows with replacement so that every class is equally likely."""
+    averaging: float = 0.0
+    """Decay per step of a moving average of the weights, which is what is then kept; 0 keeps the weights themselves."""
     standardise: bool = True
     """Centre and scale each column of each feature by the fit rows."""
+
+    def __post_init__(self) -> None:
+        # JSON and TOML give the words, not the members
+        object.__setattr__(self, "loss", Loss(self.loss))
+        object.__setattr__(self, "schedule", Schedule(self.schedule))
+        if self.missing_vector and not self.modality_dropout:
+            message = "missing_vector needs modality_dropout above 0: fields that are never absent could not learn theirs"
+            raise ValueError(message)
 
     def batch(self, rows: int) -> int:
         """Products per step for so many fit rows."""
