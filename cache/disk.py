@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[FileIO]:
     """
     partial = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with FileIO(partial, "w+") as file:
             yield file
             os.fsync(file.fileno())
@@ -31,6 +31,14 @@ def replacing(path: Path) -> Iterator[FileIO]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, as durably as the files that it is for."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

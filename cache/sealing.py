@@ -20,7 +20,7 @@ from cache.disk import Target, replacing, reserve, write_all
 from cache.fingerprint import digest
 from cache.layout import PIECE, Header, chunk_rows, digest_dataset, digest_pieces
 
-MARGIN = 2**20
+MARGIN = 2**16
 """Bytes reserved for HDF5's own structures beside data, indexes and attributes."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from cache.blocks import Blocks, discard
+from cache.disk import make_folder
 from cache.errors import BusyFeature, CacheError, MissingFeature
 from cache.fingerprint import JSON, canonical, changes, digest
 from cache.layout import SUFFIX, Header, check_name
@@ -78,7 +79,7 @@ class FeatureCache:
         from filelock import FileLock, Timeout
 
         folder = self.folder.absolute() / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = FileLock(folder / f"{check_name(feature)}.lock", is_singleton=True)
         try:
             lock.acquire(blocking=False)
