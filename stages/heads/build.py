@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from stages.errors import UsageError
 from stages.heads.head import Head, common_width
 from stages.heads.merges import MergeModule, merge_class
+from stages.heads.merges.own import load_merge
 from stages.heads.settings import FitSettings
 from stages.strategy import Strategy, Wiring, wire
 from stages.vocabulary import Architecture, Merge
@@ -39,8 +40,10 @@ def refusal(strategy: Strategy, widths: Mapping[str, int]) -> str | None:
 
 
 def find_merge(name: str) -> type[MergeModule]:
-    """The module of that name. Raises UsageError where there is none."""
+    """The module of that name, ours or a user's `package.module:Class`. Raises UsageError where there is none."""
+    if ":" in name:
+        return load_merge(name)
     if name not in list(Merge):
-        message = f"no merge is called '{name}'; choose from {', '.join(Merge)}"
+        message = f"no merge is called '{name}'; choose from {', '.join(Merge)}, or package.module:Class of your own"
         raise UsageError(message)
     return merge_class(Merge(name))

@@ -1,0 +1,113 @@
+"""The experiment behind the default `FitSettings`: variants of one setting at a time, judged on validation.
+
+    python -m benchmarks.stage_two_settings [--products 8000] [--seeds 3] [--workspace DIR ...] [--only NAME ...]
+
+Data: the three generators (benchmarks/generators.py) and the features of any workspace. Printed per variant and source: mean
+validation score over strategies and seeds (its difference from the default), the test score beside it for information, the
+epochs run and the seconds of CPU per fit. Macro-F1 chooses; test chooses nothing.
+"""
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.generators import GENERATORS
+from cache.store import FeatureCache
+from cache.table import FeatureTable
+from stages.heads.material import gather
+from stages.heads.settings import DEFAULT, THESIS, FitSettings, Loss
+from stages.heads.work import run_strategy
+from stages.strategy import Strategy
+from stages.vocabulary import Metric
+
+STRATEGIES = (
+    "baseline/concatenation",
+    "baseline/average",
+    "flat/addition",
+    "hierarchical/concatenation/average",
+    "hierarchical/average/average",
+    "baseline/gated",
+    "baseline/mlp",
+    "hierarchical/concatenation/low-rank",
+)
+
+
+def variants() -> Mapping[str, FitSettings]:
+    """The default, then one change at a time; the thesis settings last."""
+    changes: dict[str, dict[str, object]] = {
+        "default": {},
+        "lr 1e-3": {"learning_rate": 1e-3},
+        "lr 6e-3": {"learning_rate": 6e-3},
+        "lr 1e-2": {"learning_rate": 1e-2},
+        "decay 0": {"weight_decay": 0.0},
+        "decay 0.1": {"weight_decay": 0.1},
+        "decay 0.3": {"weight_decay": 0.3},
+        "smoothing 0": {"label_smoothing": 0.0},
+        "smoothing 0.2": {"label_smoothing": 0.2},
+        "dropout 0.3": {"dropout": 0.3},
+        "modality dropout 0.1": {"modality_dropout": 0.1},
+        "modality dropout 0.3": {"modality_dropout": 0.3},
+        "missing vector": {"modality_dropout": 0.1, "missing_vector": True},
+        "auxiliary 0.5": {"auxiliary": 0.5},
+        "raw columns": {"standardise": False},
+        "8 steps an epoch": {"least_steps": 8},
+        "32 steps an epoch": {"least_steps": 32},
+        "10 epochs": {"epochs": 10},
+        "20 epochs": {"epochs": 20},
+        "40 epochs": {"epochs": 40},
+        "patience 3": {"patience": 3},
+        "patience 10": {"patience": 10},
+        "averaging 0.95": {"averaging": 0.95},
+        "focal": {"loss": Loss.FOCAL},
+        "logit-adjusted": {"loss": Loss.LOGIT_ADJUSTED},
+        "class weights": {"class_weights": True},
+        "balanced batches": {"balanced_batches": True},
+    }
+    made = {name: dataclasses.replace(DEFAULT, **change) for name, change in changes.items()}  # type: ignore[arg-type]
+    return made | {"thesis": THESIS}
+
+
+def sources(products: int, workspaces: list[Path]) -> Iterator[tuple[str, FeatureTable]]:
+    for name, make in GENERATORS.items():
+        if products:
+            yield f"{name} {products}", make(products).table
+    for workspace in workspaces:
+        yield str(workspace), FeatureCache(workspace / "features").table()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--products", type=int, default=8000, help="size of each synthetic table; 0: none")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workspace", type=Path, action="append", default=[])
+    parser.add_argument("--only", action="append", help="names of variants")
+    options = parser.parse_args()
+    for source, table in sources(options.products, options.workspace):
+        print(f"\n{source}: {len(table.rows('train', 'head'))} fit rows, {len(table.rows('validation'))} of validation")
+        reference = np.nan
+        for name, settings in variants().items():
+            if options.only and name not in options.only:
+                continue
+            material = gather(table, sorted(table.features), ("train", "head"), standardise=settings.standardise)
+            found = []
+            start = time.process_time()
+            for strategy in STRATEGIES:
+                for seed in range(1, options.seeds + 1):
+                    run, _ = run_strategy(Strategy.parse(strategy), seed, material, settings, Metric.MACRO_F1)
+                    found.append([run.scores["validation"]["macro_f1"], run.scores["test"]["macro_f1"], len(run.curve)])
+            seconds = (time.process_time() - start) / len(found)
+            validation, test, epochs = np.mean(found, axis=0)
+            reference = validation if np.isnan(reference) else reference
+            print(
+                f"{name:24s} validation {100 * validation:6.2f} ({100 * (validation - reference):+5.2f})  test {100 * test:6.2f}  "
+                f"{epochs:5.1f} epochs  {seconds:6.2f} CPU s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
