@@ -62,23 +62,34 @@ def assign(
     ids: Sequence[str], labels: NDArray[np.int32], groups: NDArray[np.intp], wanted: NDArray[np.int64], seed: int
 ) -> Iterable[tuple[int, Part]]:
     """(row, part) of every labelled product: groups first, the largest first, then single products fill what is left."""
-    left = wanted.copy()
     dice = {row: _dice(seed, ids[row]) for row in np.flatnonzero(labels >= 0).tolist()}
     members: dict[int, list[int]] = {}
     for row in sorted(dice, key=lambda row: (dice[row], ids[row])):
         members.setdefault(int(groups[row]), []).append(row)
+    left = wanted.copy()
     for group in sorted((group for group in members.values() if len(group) > 1), key=len, reverse=True):
         need = np.bincount(labels[group], minlength=wanted.shape[1])
-        fits = (left >= need).all(axis=1)
-        # proportional to the room that is left, so that duplicates are spread like everything else
-        room = np.where(fits, (left * need).sum(axis=1), 0)
-        number = len(ORDER) - 1
-        if room.any():
-            number = int(np.searchsorted(np.cumsum(room), dice[group[0]] * int(room.sum()) >> 64, side="right"))
+        room = np.cumsum(_room(left, need))
+        number = int(np.searchsorted(room, dice[group[0]] * int(room[-1]) >> 64, side="right")) if room[-1] else len(ORDER) - 1
         left[number] -= need
         yield from ((row, ORDER[number]) for row in group)
+    rest = left.T.tolist()
     for group in members.values():
         if len(group) == 1:
-            number = int(np.flatnonzero(left[:, labels[group[0]]] > 0)[0])
-            left[number, labels[group[0]]] -= 1
+            open_parts = rest[labels[group[0]]]
+            number = next(number for number, count in enumerate(open_parts) if count > 0)
+            open_parts[number] -= 1
             yield group[0], ORDER[number]
+
+
+def _room(left: NDArray[np.int64], need: NDArray[np.intp]) -> NDArray[np.int64]:
+    """(parts,) how likely each part is to get a group that needs `need` (C,): in proportion to the room that it has left.
+
+    A group that no part has room for, class by class, may go where there is room for it as a whole, as long as half of each of
+    its classes remains for the others; failing that, nowhere (and so to train).
+    """
+    fits = (left >= need).all(axis=1)
+    if not fits.any() and (2 * need <= left.sum(axis=0)).all():
+        fits = left.sum(axis=1) >= need.sum()
+    room: NDArray[np.int64] = np.where(fits, (np.minimum(left.clip(0), need) * left.clip(0)).sum(axis=1), 0)
+    return room

@@ -102,6 +102,22 @@ def test_groups_of_any_classes_stay_together(members: list[list[str]], seed: int
     assert result.counts["train"] >= 0.5 * len(rows)
 
 
+def test_large_groups_of_many_classes_are_spread_too() -> None:
+    catalogue = made_up(dict.fromkeys("abcdefgh", 60))
+    sellers = np.tile(np.arange(20), 24)  # twenty sellers, each with three products of every class
+    for seed in range(10):
+        counts = split(catalogue, sellers, protocol=Protocol.TEST_20, seed=seed).counts
+        assert 48 <= counts["test"] <= 120
+        assert 24 <= counts["validation"] <= 96
+
+
+def test_a_class_that_is_one_group_is_learned() -> None:
+    catalogue = made_up({"a": 50, "b": 50, "same": 10})
+    groups = np.array([*range(100), *[100] * 10])
+    for seed in range(20):
+        assert split(catalogue, groups, protocol=Protocol.TEST_20, seed=seed).parts[-1] is Part.TRAIN
+
+
 def test_a_class_of_one_stays_in_train_and_is_counted() -> None:
     catalogue = made_up({"a": 40, "b": 40, "lonely": 1})
     result = split(catalogue, alone(catalogue), protocol=Protocol.TEST_20)
