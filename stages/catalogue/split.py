@@ -211,5 +211,5 @@ def _check(result: Split, catalogue: Catalogue, labels: NDArray[np.int32]) -> No
             tied = f", {result.groups.products} of them tied in {result.groups.count} groups" if result.groups.count else ""
             refuse(
                 f"{catalogue.source}: too little data for the {result.protocol} split: {sum(labels >= 0)} labelled products"
-                f"{tied} leave {len(rows)} for {part} (at least {FEWEST_PRODUCTS} of {FEWEST_CLASSES} classes needed): add products"
+                f"{tied} leave {len(rows)} for {part} (at least {FEWEST_PRODUCTS} of {FEWEST_CLASSES} classes needed): add some"
             )
