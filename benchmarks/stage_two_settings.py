@@ -102,11 +102,8 @@ def main() -> None:
             seconds = (time.process_time() - start) / len(found)
             validation, test, epochs = np.mean(found, axis=0)
             reference = validation if np.isnan(reference) else reference
-            print(
-                f"{name:24s} validation {100 * validation:6.2f} ({100 * (validation - reference):+5.2f})  test {100 * test:6.2f}  "
-                f"{epochs:5.1f} epochs  {seconds:6.2f} CPU s",
-                flush=True,
-            )
+            marks = f"validation {100 * validation:6.2f} ({100 * (validation - reference):+5.2f})  test {100 * test:6.2f}"
+            print(f"{name:24s} {marks}  {epochs:5.1f} epochs  {seconds:6.2f} s of CPU", flush=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class FitSettings:
     """AdamW's denominator term."""
     batch_size: int = 1024
     """Products per step, at most."""
-    least_steps: int = 32
+    least_steps: int = 16
     """Steps per epoch, at least: small catalogues get smaller batches (16 products or more). 0: always `batch_size`."""
     epochs: int = 30
     """Passes over the fit rows, at most."""

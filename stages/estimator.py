@@ -1,0 +1,290 @@
+"""The scikit-learn face of stage two, and the comparison of a notebook: arrays in, no catalogue needed.
+
+Shapes: n rows, C classes.
+"""
+
+import copy
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from cache.table import Feature, FeatureTable
+from stages.errors import ModelError
+from stages.fusion import feasible, fuse
+from stages.heads.build import build_head
+from stages.heads.data import Vectors, identity, prepare, statistics
+from stages.heads.fit import fit
+from stages.heads.saved import TrainedHead, load
+from stages.heads.settings import NAMED, FitSettings
+from stages.runs import Runs
+from stages.strategy import Strategy, plan
+from stages.vocabulary import Architecture, Metric, Part
+
+DESCRIPTION = "estimator.json"
+
+
+class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A fusion head as a scikit-learn classifier on one 2-D array.
+
+    `strategy`: `baseline/average`, `hierarchical/average/gated`, ... (any with a trainable head). `features`: name ->
+    slice or list of columns; the names are wired as those of stage one (`camembert.title`, `resnet.image`) or, if none of them
+    ends in a field of a product, merged all together. By default the columns are parted evenly: in two, for hierarchical in three.
+    `settings`: `default`, `thesis` or a `FitSettings`; the other hyperparameters replace single ones of it where they are not
+    None. `validation_fraction` of the rows chooses the epoch; 0 fits on all rows and keeps the last epoch.
+    """
+
+    def __init__(
+        self,
+        strategy: str = "baseline/average",
+        *,
+        features: Mapping[str, slice | Sequence[int]] | None = None,
+        settings: str | FitSettings = "default",
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        dropout: float | None = None,
+        validation_fraction: float = 0.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.strategy = strategy
+        self.features = features
+        self.settings = settings
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - scikit-learn's name
+        """Fit a head on X (n, columns) and y (n,). Raises ValueError where they, the strategy or the features do not fit."""
+        X, y = validate_data(self, X, y, dtype=np.float64)  # noqa: N806
+        check_classification_targets(y)
+        strategy = Strategy.parse(self.strategy)
+        if not strategy.learned:
+            message = (
+                f"'{self.strategy}' has no head to train; late fusion and uni-modal rows need logits, see stages.fusion.fuse"
+            )
+            raise ValueError(message)
+        settings = self._settings()
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.columns_ = self._columns(strategy)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rows, chooser = np.arange(len(codes)), np.zeros(0, np.intp)
+        if self.validation_fraction:
+            rows, chooser = train_test_split(rows, test_size=self.validation_fraction, random_state=seed)
+        features = self._features(X)
+        widths = {name: feature.width for name, feature in features.items()}
+        scaling = identity(widths)
+        if settings.standardise:
+            table = FeatureTable(
+                np.arange(len(codes)).astype(str),
+                codes.astype(np.int32),
+                np.zeros(len(codes), np.uint8),
+                (),
+                ("train",),
+                features,
+            )
+            scaling = statistics(table, list(features), rows)
+        views = {name: prepare(feature.embedding, feature.present, *scaling[name]) for name, feature in features.items()}
+        data = Vectors(views, {name: torch.ones(len(codes), dtype=torch.bool) for name in views})
+        fitted = fit(
+            lambda: build_head(strategy, widths, len(self.classes_), settings), data, codes, rows, chooser, settings, seed=seed
+        )
+        names = tuple(str(name) for name in self.classes_)
+        scaling = {name: scaling[name] for name in fitted.head.features}
+        self.head_ = TrainedHead(strategy, names, fitted.head, scaling, settings)
+        self.n_iter_ = len(fitted.curve)
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+        """Class probabilities (n, C), columns as `classes_`; in float64, so that rows do not depend on their neighbours."""
+        check_is_fitted(self, "head_")
+        X = validate_data(self, X, dtype=np.float64, reset=False)  # noqa: N806
+        head = copy.deepcopy(self.head_.head).double().eval()
+        views, present = {}, {}
+        for name, feature in self._features(X).items():
+            if name in self.head_.scaling:
+                mean, scale = self.head_.scaling[name]
+                views[name] = torch.from_numpy((feature.embedding.astype(np.float64) - mean) / scale)
+                present[name] = torch.ones(len(X), dtype=torch.bool)
+        with torch.inference_mode():
+            found: NDArray[np.float64] = head.literal(views, present).softmax(1).numpy()
+        return found
+
+    def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
+        """The likeliest class (n,) of each row."""
+        chosen: NDArray[Any] = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[chosen])
+
+    def save(self, folder: Path) -> Path:
+        """Write the fitted classifier as safetensors and JSON, no pickle. Returns the folder."""
+        check_is_fitted(self, "head_")
+        self.head_.save(folder)
+        described = {
+            "classes": self.classes_.tolist(),
+            "columns": {name: [int(column) for column in columns] for name, columns in self.columns_.items()},
+            "n_features_in": self.n_features_in_,
+            "names": [str(name) for name in getattr(self, "feature_names_in_", ())],
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path) -> "FusionClassifier":
+        """The classifier that was saved there. Raises ModelError where nothing usable is there."""
+        head = load(folder)
+        if not isinstance(head, TrainedHead) or not (folder / DESCRIPTION).is_file():
+            message = f"{folder} holds no saved FusionClassifier ({DESCRIPTION})"
+            raise ModelError(message)
+        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        found = cls(head.strategy.name, features=described["columns"], settings=head.settings)
+        found.head_ = head
+        found.classes_ = np.array(described["classes"])
+        found.columns_ = {name: np.array(columns) for name, columns in described["columns"].items()}
+        found.n_features_in_ = described["n_features_in"]
+        if described["names"]:
+            found.feature_names_in_ = np.array(described["names"], dtype=object)
+        return found
+
+    def _settings(self) -> FitSettings:
+        if isinstance(self.settings, str) and self.settings not in NAMED:
+            message = f"settings='{self.settings}' is not known; choose from {', '.join(NAMED)}, or pass a FitSettings"
+            raise ValueError(message)
+        base = self.settings if isinstance(self.settings, FitSettings) else NAMED[self.settings]
+        single = ("learning_rate", "weight_decay", "epochs", "batch_size", "dropout")
+        return replace(base, **{name: getattr(self, name) for name in single if getattr(self, name) is not None})
+
+    def _columns(self, strategy: Strategy) -> dict[str, NDArray[np.intp]]:
+        """Feature -> its columns."""
+        every = np.arange(self.n_features_in_)
+        if self.features is not None:
+            return {
+                name: every[columns if isinstance(columns, slice) else list(columns)] for name, columns in self.features.items()
+            }
+        names = ["first", "second"]
+        if strategy.architecture is Architecture.HIERARCHICAL:
+            names = ["group.first", "group.second", "other"]
+        if strategy.architecture is Architecture.PROBE:
+            names = [str(strategy.feature)]
+        # with fewer columns than features some columns serve twice
+        parts = (
+            np.array_split(every, len(names))
+            if len(every) >= len(names)
+            else [every[[i % len(every)]] for i in range(len(names))]
+        )
+        return dict(zip(names, parts, strict=True))
+
+    def _features(self, X: NDArray[np.float64]) -> dict[str, Feature]:  # noqa: N803
+        present = np.ones(len(X), bool)
+        return {name: Feature(name, X[:, columns], present.copy()) for name, columns in self.columns_.items()}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy of a comparison: mean and spread over seeds on validation, which ranks, and on test, which only informs."""
+
+    strategy: str
+    seeds: int
+    validation: float
+    validation_sd: float
+    test: float
+    test_sd: float
+
+
+class Table(list[Row]):
+    """Rows, the best validation score first; prints as a table."""
+
+    def __str__(self) -> str:
+        lines = [f"{'strategy':44s} {'validation':>15s} {'test':>15s}"]
+        for row in self:
+            pairs = ((row.validation, row.validation_sd), (row.test, row.test_sd))
+            lines.append(f"{row.strategy:44s} " + " ".join(f"{100 * mean:6.2f} ± {100 * sd:6.2f}" for mean, sd in pairs))
+        return "\n".join(lines)
+
+
+def compare(
+    features: Mapping[str, ArrayLike],
+    labels: ArrayLike,
+    *,
+    present: Mapping[str, ArrayLike] | None = None,
+    logits: Mapping[str, ArrayLike] | None = None,
+    fusion: str = "all",
+    seeds: int = 3,
+    metric: Metric = Metric.MACRO_F1,
+    settings: FitSettings | None = None,
+    workspace: Path | None = None,
+    random_state: int = 0,
+    processes: int = 1,
+) -> Table:
+    """Compare fusion strategies on vectors of one's own: `compare({"words": W, "pixels": P}, labels)`.
+
+    `features`: name -> (n, width); `present`: name -> (n,) bool, all present by default; `logits`: name -> (n, C), columns as
+    the sorted labels, for uni-modal rows and late fusion. 20 % of the rows become test, 15 % of the rest validation,
+    stratified. With `workspace` the runs are kept there and `fusecat report --workspace` shows them.
+
+    Raises: ValueError where the arrays do not agree.
+    """
+    names, codes = np.unique(np.asarray(labels), return_inverse=True)
+    table = _table(features, codes, tuple(str(name) for name in names), present or {}, logits or {}, random_state)
+    chosen = feasible(table, plan(fusion, table.features))
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = Runs((workspace or Path(temporary)) / "runs")
+        found = fuse(
+            table, chosen.strategies, runs, settings or NAMED["default"], seeds=seeds, metric=metric, processes=processes
+        )
+    grouped: dict[str, list[tuple[float, float]]] = {}
+    for run in found:
+        grouped.setdefault(run.strategy, []).append(
+            (run.scores[Part.VALIDATION][metric.key], run.scores[Part.TEST][metric.key])
+        )
+    rows = []
+    for strategy, values in grouped.items():
+        mean, sd = np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if len(values) > 1 else (0.0, 0.0)
+        rows.append(Row(strategy, len(values), float(mean[0]), float(sd[0]), float(mean[1]), float(sd[1])))
+    return Table(sorted(rows, key=lambda row: -metric.sign * row.validation))
+
+
+def _table(
+    features: Mapping[str, ArrayLike],
+    codes: NDArray[np.intp],
+    classes: tuple[str, ...],
+    present: Mapping[str, ArrayLike],
+    logits: Mapping[str, ArrayLike],
+    random_state: int,
+) -> FeatureTable:
+    made = {}
+    for name, vectors in features.items():
+        array = np.array(vectors, dtype=np.float32)
+        if "/" in name or array.ndim != 2 or len(array) != len(codes):
+            message = f"feature '{name}' has shape {array.shape}; it must be ({len(codes)}, width), and its name without '/'"
+            raise ValueError(message)
+        if not np.isfinite(array).all():
+            message = f"feature '{name}' holds NaN or infinity; say what is absent with present={{'{name}': mask}} and zeros"
+            raise ValueError(message)
+        mask = np.array(present.get(name, np.ones(len(codes), bool)), dtype=bool)
+        array[~mask] = 0
+        opinion = np.where(mask[:, None], np.asarray(logits[name], np.float32), 0) if name in logits else None
+        made[name] = Feature(name, array, mask, logits=opinion, fitted_on=None)
+    rest, test = train_test_split(np.arange(len(codes)), test_size=0.2, random_state=random_state, stratify=codes)
+    _, validation = train_test_split(rest, test_size=0.15, random_state=random_state, stratify=codes[rest])
+    split = np.zeros(len(codes), np.uint8)
+    parts = tuple(part.value for part in Part)
+    split[validation], split[test] = parts.index(Part.VALIDATION), parts.index(Part.TEST)
+    ids = np.array([str(number) for number in range(len(codes))])
+    fingerprint = f"notebook-{len(codes)}-{random_state}-{int((codes * (np.arange(len(codes)) % 9973)).sum())}"
+    return FeatureTable(ids, codes.astype(np.int32), split, classes, parts, made, fingerprint)

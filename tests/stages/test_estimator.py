@@ -1,0 +1,148 @@
+"""The scikit-learn face of stage two, and the comparison of a notebook."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from stages.errors import ModelError, UsageError
+from stages.estimator import FusionClassifier, compare
+from stages.heads.settings import FitSettings
+from stages.vocabulary import Merge
+
+CHECKED = FitSettings(learning_rate=5e-2, epochs=25, least_steps=8)
+STRATEGIES = [f"{kind}/{merge}" for kind in ("baseline", "flat", "hierarchical/concatenation") for merge in Merge]
+STRATEGIES += [f"hierarchical/{merge}/average" for merge in Merge if merge is not Merge.CONCATENATION]
+QUICK = ("baseline/concatenation", "hierarchical/concatenation/gated")
+TIED = "one weight for columns of different meaning: of the two single columns of the checks only one number is left"
+WEAK = dict.fromkeys((Merge.ADDITION, Merge.AVERAGE, Merge.WEIGHTED, Merge.MAXIMUM, Merge.ATTENTION), TIED)
+WEAK |= {Merge.PRODUCT: "a product of two centred columns loses the sign that tells the classes of the checks apart"}
+"""Merge -> why it is exempt from the accuracy that the checks ask for; from nothing else."""
+
+
+class Weak(FusionClassifier):
+    """Tells the checks that a poor score is in the nature of the merge."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
+
+
+def made(strategy):
+    kind = Weak if set(strategy.split("/")) & set(WEAK) else FusionClassifier
+    return kind(strategy, settings=CHECKED)
+
+
+@parametrize_with_checks([made(strategy) for strategy in QUICK])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([made(strategy) for strategy in STRATEGIES if strategy not in QUICK])
+def test_scikit_learns_own_checks_for_every_trainable_head(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(300, centers=4, n_features=6, cluster_std=2.0, random_state=0)
+
+
+def test_features_say_which_columns_are_which(blobs):
+    x, y = blobs
+    features = {"camembert.title": slice(0, 2), "camembert.description": [2, 3], "resnet.image": slice(4, 6)}
+    model = FusionClassifier("hierarchical/average/average", features=features, settings=CHECKED, random_state=1).fit(x, y)
+    assert model.head_.features == ("camembert.title", "camembert.description", "resnet.image")
+    assert model.score(x, y) > 0.8
+    part = FusionClassifier("probe/camembert.title", features=features, settings=CHECKED, random_state=1).fit(x, y)
+    changed = x.copy()
+    changed[:, 2:] = 0
+    np.testing.assert_array_equal(part.predict_proba(changed), part.predict_proba(x))
+
+
+def test_it_lives_in_pipelines_searches_and_clones(blobs):
+    x, y = blobs
+    pipeline = make_pipeline(StandardScaler(), FusionClassifier(settings=CHECKED, random_state=1))
+    assert cross_val_score(clone(pipeline), x, y, cv=3).mean() > 0.8
+    grid = {"fusionclassifier__strategy": ["baseline/average", "baseline/mlp"], "fusionclassifier__learning_rate": [1e-3, 5e-2]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(x, y)
+    assert search.best_params_["fusionclassifier__learning_rate"] == 5e-2
+
+
+def test_saved_and_loaded_it_predicts_the_very_same_without_pickle(blobs, tmp_path):
+    x, y = blobs
+    words = np.array(["ab", "cd", "ef", "gh"])[y]
+    model = FusionClassifier("hierarchical/concatenation/gated", settings=CHECKED, random_state=1).fit(x, words)
+    loaded = FusionClassifier.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.predict_proba(x), model.predict_proba(x))
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
+    with pytest.raises(ModelError, match="holds no trained head"):
+        FusionClassifier.load(tmp_path)
+
+
+def test_validation_rows_choose_the_epoch(blobs):
+    x, y = blobs
+    settings = FitSettings(learning_rate=5e-2, epochs=200, patience=3)
+    model = FusionClassifier(settings=settings, validation_fraction=0.2, random_state=1).fit(x, y)
+    assert model.n_iter_ < 200
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "reason"),
+    [
+        ({"strategy": "late/mean"}, ValueError, "no head to train"),
+        ({"strategy": "baseline/averge"}, UsageError, "no merge is called 'averge'"),
+        ({"settings": "fast"}, ValueError, "choose from default, thesis"),
+    ],
+)
+def test_what_cannot_be_is_refused(blobs, options, error, reason):
+    with pytest.raises(error, match=reason):
+        FusionClassifier(**options).fit(*blobs)
+
+
+def arrays(n=240, seed=0):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, n)
+    words = np.eye(3)[labels] @ random.normal(size=(3, 5)) * 2 + random.normal(size=(n, 5))
+    pixels = np.eye(3)[labels] @ random.normal(size=(3, 8)) + random.normal(size=(n, 8))
+    return {"words": words, "pixels": pixels}, np.array(["x", "y", "z"])[labels]
+
+
+def test_a_dict_of_arrays_gives_a_comparison():
+    features, labels = arrays()
+    logits = {name: array[:, :3] for name, array in features.items()}
+    found = compare(features, labels, logits=logits, fusion="average", seeds=2, settings=CHECKED)
+    assert [row.strategy for row in found if row.strategy.startswith(("baseline", "flat"))]
+    assert {"probe/words", "unimodal/pixels", "late/mean"} <= {row.strategy for row in found}
+    assert [row.validation for row in found] == sorted((row.validation for row in found), reverse=True)
+    assert found[0].validation > 0.7
+    assert found[0].strategy in str(found)
+
+
+def test_absent_rows_of_a_dict_do_not_matter():
+    features, labels = arrays()
+    mask = np.random.default_rng(1).random(len(labels)) < 0.5
+    garbage = {**features, "pixels": np.where(mask[:, None], features["pixels"], 1e3)}
+    options = {"present": {"pixels": mask}, "fusion": "average", "seeds": 1, "settings": CHECKED}
+    assert compare(features, labels, **options) == compare(garbage, labels, **options)
+
+
+def test_arrays_that_do_not_agree_are_refused():
+    features, labels = arrays()
+    with pytest.raises(ValueError, match=r"'words' has shape \(240, 5\); it must be \(100, width\)"):
+        compare(features, labels[:100])
+    with pytest.raises(ValueError, match="NaN"):
+        compare({**features, "words": features["words"] * np.nan}, labels)
+
+
+def test_runs_of_a_notebook_can_be_kept_for_the_report(tmp_path):
+    features, labels = arrays()
+    compare(features, labels, fusion="average", seeds=1, settings=CHECKED, workspace=tmp_path)
+    assert (tmp_path / "runs" / "baseline" / "average" / "seed-1" / "run.json").is_file()
