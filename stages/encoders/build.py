@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
+import torch
 from torch import nn
 
 from stages.encoders.networks import ImageNetwork, TextNetwork, pooling_module
@@ -56,12 +57,13 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 def build_text_network(
     network: Network, tokenizer: "PreTrainedTokenizerBase", classes: int, config: Path | None = None
 ) -> TextNetwork:
-    """A text network with the given, downloaded or new weights and a new classification layer.
+    """A text network with the given, downloaded or new weights and a new classification layer, drawn from the training seed.
 
     `config`: folder of a saved configuration; then nothing but the shape is loaded (the state dict follows).
     """
     from transformers import AutoConfig, AutoModel
 
+    torch.manual_seed(network.training.seed)
     try:
         if config is not None:
             backbone = _from_config(AutoConfig.from_pretrained(config, local_files_only=True))
@@ -80,7 +82,8 @@ def build_text_network(
 
 
 def build_image_network(network: Network, classes: int, *, load: bool = True) -> ImageNetwork:
-    """An image network; with `load` its weights too, else only its shape (the state dict follows)."""
+    """An image network, new layers drawn from the training seed; without `load` only its shape (the state dict follows)."""
+    torch.manual_seed(network.training.seed)
     backbone, width, mean, deviation = _image_backbone(network)
     if load and network.weights != NEW:
         load_image_weights(backbone, network)
@@ -153,6 +156,7 @@ def _pretrainedmodels_network(network: Network) -> Any:
     import pretrainedmodels
     from pretrainedmodels.models import senet
 
+    torch.manual_seed(network.training.seed)  # again: pretrainedmodels draws numbers while it is imported
     if network.shape:
         # SE-ResNeXt-50's own class and bottleneck; only depth, groups and the first width are smaller.
         shape = {"layers": [3, 4, 6, 3], "groups": 32, "inplanes": 64} | dict(network.shape)

@@ -15,7 +15,7 @@ from stages.encoders.build import (
     build_tokenizer,
     load_tokenizer,
 )
-from stages.encoders.inputs import Images, Inputs, Texts, tokenise
+from stages.encoders.inputs import Images, Inputs, Texts, seen_by, tokenise
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.settings import Extraction, Network, Pooling
 from stages.encoders.study import Study
@@ -49,7 +49,7 @@ class Encoder:
         irrelevant = (
             ("size", "resize", "augment")
             if not self.network.is_image
-            else ("length", "prefix", "pooling", "vocabulary", "width")
+            else ("length", "prefix", "pooling", "vocabulary", "width", "lowercase")
         )
         for name in irrelevant:
             del network[name]
@@ -80,7 +80,7 @@ class Encoder:
             tokenizer = load_tokenizer(folder)
         else:
             train = study.labelled(Part.TRAIN, study.present(self.field))
-            tokenizer = build_tokenizer(self.network, [texts[row] or "" for row in train], folder)
+            tokenizer = build_tokenizer(self.network, [seen_by(self.network, texts[row] or "") for row in train], folder)
         return Texts(
             tokens=tokenise(tokenizer, self.network, texts, self.extraction.workers),
             pad=int(tokenizer.pad_token_id),

@@ -83,6 +83,8 @@ def finetune(
     checkpoints = folder / "checkpoints"
     if training.freeze:
         network.backbone.requires_grad_(requires_grad=False)
+    if training.gradient_checkpointing and hasattr(network.backbone, "gradient_checkpointing_enable"):
+        network.backbone.gradient_checkpointing_enable()
     examples = lesson.examples(lesson.train, training.seed)
     batch = training.batch // (accumulation * int(os.environ.get("WORLD_SIZE", "1"))) or 1
     trainer = _Trainer(
@@ -99,8 +101,6 @@ def finetune(
             lr_scheduler_type="linear",
             warmup_steps=training.warmup,
             max_grad_norm=training.clip,
-            train_sampling_strategy="group_by_length" if training.group_by_length else "random",
-            gradient_checkpointing=training.gradient_checkpointing,
             gradient_accumulation_steps=accumulation,
             bf16=precision == "bf16",
             fp16=precision == "fp16",
@@ -129,6 +129,7 @@ def finetune(
         callbacks=[_Epochs(examples), _MarkComplete(), _Tell(lesson.feature, progress, training.batch, metric)]
         + ([EarlyStoppingCallback(training.patience)] if training.patience else []),
     )
+    trainer.grouped = training.group_by_length
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     curve = _curve(trainer.state.log_history)
@@ -144,12 +145,14 @@ def finetune(
 
 
 class _Trainer(Trainer):
-    """`Trainer` with batches of like length whose order is a function of seed and epoch, so that a resumed run repeats it."""
+    """`Trainer` that can group like lengths in an order that is a function of seed and epoch: a resumed run repeats it."""
+
+    grouped = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        examples = cast("Examples", train_dataset if train_dataset is not None else self.train_dataset)
-        if self.args.train_sampling_strategy != "group_by_length":
+        if not self.grouped:
             return super()._get_train_sampler(train_dataset)
+        examples = cast("Examples", self.train_dataset)
         costs = [examples.inputs.cost(row) for row in examples.rows]
         return _LikeLengths(costs, self.args.train_batch_size * self.args.world_size, self.args.seed)
 

@@ -202,6 +202,12 @@ def tokenise(
     return [np.empty(0, np.int32) if text is None else next(found) for text in texts]
 
 
+def seen_by(network: Network, text: str) -> str:
+    """The text as the network's tokenizer gets it: cut, prefixed, in small letters where the network asks for it."""
+    text = network.prefix + text[: network.length * CHARACTERS_PER_TOKEN]
+    return text.lower() if network.lowercase else text
+
+
 _remembered: list[Any] = []
 
 
@@ -215,6 +221,6 @@ def _tokenise_remembered(texts: Sequence[str]) -> list[NDArray[np.int32]]:
 
 
 def _tokenise(tokenizer: Any, network: Network, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    limit = network.length * CHARACTERS_PER_TOKEN
-    rows = tokenizer([network.prefix + text[:limit] for text in texts], truncation=True, max_length=network.length)["input_ids"]
+    seen = [seen_by(network, text) for text in texts]
+    rows = tokenizer(seen, truncation=True, max_length=network.length)["input_ids"]
     return [np.asarray(row, np.int32) for row in rows]

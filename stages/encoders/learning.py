@@ -99,7 +99,6 @@ def _teach(
     lesson = Lesson(encoder.feature, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
     accumulation = 1
     while True:
-        torch.manual_seed(encoder.network.training.seed)
         network = encoder.build(lesson.classes, folder)
         try:
             learning = finetune(

@@ -110,6 +110,8 @@ class Network:
     """Width of the vector after `flatten` pooling."""
     length: int = 256
     """Tokens, special ones included; longer texts are cut."""
+    lowercase: bool = False
+    """Texts in small letters: a vocabulary learnt from a thousand texts cannot afford every word twice."""
     prefix: str = ""
     """Put before every text (`query: ` for e5)."""
     size: int = 224

@@ -1,0 +1,125 @@
+"""Fine-tuning: it learns, keeps the best epoch, and an interruption changes nothing."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.encoders.encoder import Encoder
+from stages.encoders.finetune import class_weights
+from stages.encoders.learning import learn, read_record
+from stages.encoders.progress import silent
+from stages.encoders.settings import Balance, Network
+from stages.encoders.study import Study
+from stages.vocabulary import Field, Metric
+from tests.stages.encoders.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
+
+
+@pytest.fixture(scope="module")
+def study(sample_cut: Path) -> Study:
+    return open_study(sample_cut)
+
+
+def taught(network: Network, **training: object) -> Encoder:
+    field = Field.IMAGE if network.is_image else Field.TITLE_DESCRIPTION
+    network = dataclasses.replace(network, training=dataclasses.replace(network.training, **training))
+    return Encoder(network, field, EXTRACTION)
+
+
+def teach(encoder: Encoder, study: Study, folder: Path, progress=silent):
+    recipe = encoder.recipe(study, Metric.MACRO_F1, "fp32")
+    return learn(encoder, study, recipe, folder, metric=Metric.MACRO_F1, progress=progress)
+
+
+def test_a_text_network_learns_more_than_chance_and_keeps_its_best_epoch(study: Study, tmp_path: Path) -> None:
+    _, _, record = teach(taught(FLAUBERT, epochs=8, learning_rate=5e-3), study, tmp_path)
+    scores = [epoch["macro_f1"] for epoch in record["curve"]]
+    assert record["epochs"] == len(scores) == 8
+    assert record["validation"]["macro_f1"] == max(scores) == scores[record["best_epoch"] - 1]
+    assert record["validation"]["accuracy"] > 2 / 6
+    assert record["curve"][-1]["train_loss"] < record["curve"][0]["train_loss"]
+
+
+def test_the_kept_network_is_the_one_of_the_best_epoch(study: Study, tmp_path: Path) -> None:
+    from stages.scores import scores
+    from stages.vocabulary import Part
+
+    encoder = taught(CAMEMBERT, epochs=5, learning_rate=2e-2)
+    network, inputs, record = teach(encoder, study, tmp_path)
+    rows = study.labelled(Part.VALIDATION, study.present(encoder.field))
+    with torch.no_grad():
+        _, logits = network.encode(**inputs.collate([inputs.example(row, None) for row in rows]))
+    again = scores(study.rows.labels[rows], logits.softmax(1).numpy())
+    assert again["macro_f1"] == pytest.approx(record["validation"]["macro_f1"], abs=1e-6)
+
+
+class PowerError(Exception):
+    """The power goes out."""
+
+
+@pytest.mark.parametrize("network", [FLAUBERT, CAMEMBERT, SE_RESNEXT50], ids=lambda network: network.name)
+def test_an_interrupted_fine_tuning_ends_like_an_uninterrupted_one(network: Network, study: Study, tmp_path: Path) -> None:
+    encoder = taught(network, epochs=3, group_by_length=network is CAMEMBERT, token_dropout=0.1)
+    _, _, whole = teach(encoder, study, tmp_path / "whole")
+    steps = []
+
+    def stop_in_the_third_epoch(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
+        steps.append(done)
+        if done > 2 * total / 3:
+            raise PowerError
+
+    with pytest.raises(PowerError):
+        teach(encoder, study, tmp_path / "interrupted", stop_in_the_third_epoch)
+    assert read_record(tmp_path / "interrupted") is None
+    resumed_at = []
+    _, _, resumed = teach(encoder, study, tmp_path / "interrupted", lambda *told, **_: resumed_at.append(told[2]))
+    assert resumed_at[0] > 1, "it goes on from the last complete epoch"
+    assert resumed["weights"] == whole["weights"]
+    assert resumed["curve"] == whole["curve"]
+    assert not list((tmp_path / "interrupted").glob("checkpoints"))
+
+
+def test_a_half_written_checkpoint_is_not_believed(study: Study, tmp_path: Path) -> None:
+    encoder = taught(FLAUBERT, epochs=2)
+    _, _, whole = teach(encoder, study, tmp_path / "whole")
+    folder = tmp_path / "broken"
+
+    def stop(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
+        if done > total / 2:
+            raise PowerError
+
+    with pytest.raises(PowerError):
+        teach(encoder, study, folder, stop)
+    (checkpoint,) = folder.glob("checkpoints/checkpoint-*")
+    (checkpoint / "complete").unlink()
+    (checkpoint / "optimizer.pt").write_bytes(b"half")
+    _, _, record = teach(encoder, study, folder)
+    assert record["weights"] == whole["weights"]
+
+
+def test_a_finished_network_is_not_taught_again(study: Study, tmp_path: Path) -> None:
+    encoder = taught(FLAUBERT, epochs=1)
+    _, _, first = teach(encoder, study, tmp_path)
+    told: list[object] = []
+    _, _, second = teach(encoder, study, tmp_path, lambda *values, **_: told.append(values))
+    assert not told
+    assert first == second
+
+
+def test_freezing_leaves_the_backbone_as_it_was(study: Study, tmp_path: Path) -> None:
+    encoder = taught(FLAUBERT, epochs=1, freeze=True)
+    network, _, _ = teach(encoder, study, tmp_path)
+    untouched = encoder.build(len(study.catalogue.classes), tmp_path)
+    before, after = untouched.state_dict(), network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("backbone"))
+    assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
+def test_class_weights_balance_the_classes_and_average_to_one() -> None:
+    labels = np.array([0] * 6 + [1] * 3 + [3] * 1, np.int32)
+    weights = class_weights(Balance.INVERSE_FREQUENCY, labels, 4)
+    assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
+    assert weights[torch.tensor(labels)].mean().item() == pytest.approx(1)
+    assert class_weights(Balance.NONE, labels, 4) is None
