@@ -24,7 +24,7 @@ of a shop has a quarter of a megapixel; a PNG of 48 kB can hold 400."""
 MAX_BYTES = 256 * 1024**2
 """No file larger than this is read at all."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What Pillow may try. Not EPS and its like, which run an interpreter."""
 
 _EIGHT_BIT_JPEG = frozenset(range(0xC0, 0xC3))

@@ -23,6 +23,9 @@ from typing import IO, Any, Self
 PATIENCE = 60.0
 """Seconds for one picture; the largest allowed takes about one."""
 
+START = 120.0
+"""Seconds for a process to start; less than one on a machine that has nothing else to do."""
+
 MEMORY = 4 * 1024**3
 """Bytes of address space of a looker: room for the libraries and for the largest picture in several copies, not for more."""
 
@@ -83,18 +86,16 @@ class _Looker:
     def look_at(self, path: Path, max_pixels: int) -> ImageFacts:
         process = self._process = self._process or _start()
         assert process.stdin is not None
-        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps([str(path), max_pixels]).encode() + b"\n")
             process.stdin.flush()
-            ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
-            answer = process.stdout.readline() if ready else b""
+            answer = _answer(process, PATIENCE)
         except BrokenPipeError:
-            ready, answer = [process.stdout], b""
+            answer = b""
         if answer:
             return ImageFacts(**json.loads(answer))
         self.stop()
-        cause = "crashes the decoder" if ready else f"takes the decoder more than {PATIENCE:.0f} seconds"
+        cause = f"takes the decoder more than {PATIENCE:.0f} seconds" if answer is None else "crashes the decoder"
         return ImageFacts(None, None, 0, 0, flat=False, cause=cause)
 
     def stop(self) -> None:
@@ -116,7 +117,19 @@ def _start() -> "subprocess.Popen[bytes]":
     code = _MAIN.format(root=str(Path(__file__).parents[2]))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - our own code
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - our own code
+    if _answer(process, START) != b"ready\n":
+        process.kill()
+        message = f"the process that looks at pictures did not start ({' '.join(command[:2])} ended with {process.wait()})"
+        raise RuntimeError(message)
+    return process
+
+
+def _answer(process: "subprocess.Popen[bytes]", patience: float) -> bytes | None:
+    """The next line that a process prints: b"" where it has ended, None where it takes longer than `patience` seconds."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], patience)
+    return process.stdout.readline() if ready else None
 
 
 def serve() -> None:
@@ -125,6 +138,8 @@ def serve() -> None:
 
     _limit_memory()
     answers = os.fdopen(os.dup(1), "wb")
+    answers.write(b"ready\n")
+    answers.flush()
     with tempfile.TemporaryFile(buffering=0) as muttering:
         os.dup2(muttering.fileno(), 1)
         os.dup2(muttering.fileno(), 2)
