@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cache.disk import replacing
 from cache.errors import CacheError
 from cache.fingerprint import canonical
-from cache.layout import OPTIONAL
+from cache.layout import OPTIONAL, decode
 from cache.reading import SealedFile
 
 FORMATS = (".npz", ".parquet")
@@ -44,9 +44,7 @@ def _npz(file: SealedFile, target: FileIO) -> None:
     with zipfile.ZipFile(target, "w", allowZip64=True) as archive:
         for name, array in (file.columns() | texts).items():
             with archive.open(f"{name}.npy", "w") as member:
-                np.lib.format.write_array(
-                    member, np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array, allow_pickle=False
-                )
+                np.lib.format.write_array(member, decode(array) if array.dtype.kind == "S" else array, allow_pickle=False)
         for name in ("embedding", *sorted(OPTIONAL)):
             if name not in file:
                 continue
@@ -66,7 +64,7 @@ def _parquet(file: SealedFile, path: Path) -> None:
         message = f"--to {path}: Parquet needs pyarrow; run 'pip install pyarrow', or export to .npz"
         raise CacheError(message) from error
     columns, header = file.columns(), file.header
-    ids = np.char.decode(columns["product_id"], "utf-8")
+    ids = decode(columns["product_id"])
     labels = [header.classes[label] if label >= 0 else None for label in columns["label"]]
     parts = [header.parts[code] if code < len(header.parts) else None for code in columns["split"]]
     vectors = [name for name in ("embedding", *sorted(OPTIONAL)) if name in file]

@@ -116,10 +116,22 @@ def digest_dataset(name: str, array: NDArray[Any]) -> str:
 
 
 def finite(array: NDArray[Any]) -> bool:
-    """Whether a float array holds neither NaN nor infinity; looks at the exponent's bits, because numpy is slow on float16."""
-    if array.dtype == np.float16:
-        return not bool(((array.view(np.uint16) & np.uint16(0x7C00)) == 0x7C00).any())
-    return bool(np.isfinite(array).all())
+    """Whether a float matrix holds neither NaN nor infinity.
+
+    It looks at the exponent's bits, because numpy is slow on float16, and at some rows at a time, which stay in the cache of
+    the processor.
+    """
+    exponent: Any = np.uint16(0x7C00) if array.dtype == np.float16 else np.uint32(0x7F800000)
+    pieces = (array[start : start + PIECE].view(exponent.dtype) for start in range(0, len(array), PIECE))
+    return not any(bool(((piece & exponent) == exponent).any()) for piece in pieces)
+
+
+def decode(ids: NDArray[np.bytes_]) -> NDArray[np.str_]:
+    """Ids as text (N,)."""
+    try:
+        return ids.astype(np.str_)  # ASCII alone, and ten times faster
+    except UnicodeDecodeError:
+        return np.char.decode(ids, "utf-8")
 
 
 def check_values(feature: str, name: str, array: NDArray[Any], present: NDArray[np.bool_], ids: NDArray[np.bytes_]) -> None:

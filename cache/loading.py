@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import MismatchedFeatures
-from cache.layout import Header
+from cache.layout import Header, decode
 from cache.reading import SealedFile
 from cache.table import Feature, FeatureTable
 
@@ -23,7 +23,6 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
             if first is None:
                 first = file.header, columns
             refuse_mismatch(first, (file.header, columns))
-            file.piece_digests()
             features[name] = Feature(
                 name,
                 file.vectors("embedding", columns),
@@ -36,7 +35,7 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
         message = "a table needs at least one feature"
         raise ValueError(message)
     header, columns = first
-    ids = np.char.decode(columns["product_id"], "utf-8")
+    ids = decode(columns["product_id"])
     return FeatureTable(ids, columns["label"], columns["split"], header.classes, header.parts, features, header.fingerprint)
 
 

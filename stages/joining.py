@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import ForeignFile
-from cache.layout import ID_BYTES
+from cache.layout import ID_BYTES, decode
 from cache.store import FeatureCache, Rows
 from cache.table import NO_PART
 from stages.catalogue.product import Product
@@ -29,7 +29,7 @@ def existing_rows(workspace: Workspace) -> Rows | None:
     for feature in cache.names():
         with cache.open(feature) as file:
             columns, header = file.columns(), file.header
-        ids = np.char.decode(columns["product_id"], "utf-8").tolist()
+        ids = decode(columns["product_id"]).tolist()
         return Rows(ids, columns["label"], columns["split"], header.classes, header.parts)
     if not workspace.split.is_file() or not workspace.study.is_file():
         return None

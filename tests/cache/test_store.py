@@ -3,6 +3,7 @@
 import hashlib
 import threading
 
+import h5py
 import numpy as np
 import pytest
 
@@ -150,3 +151,9 @@ def test_one_writer_at_a_time(cache):
         leave.set()
     with cache.lock("a.title"), cache.lock("a.title"):  # the same thread may nest it
         holder.join()
+
+
+def test_a_file_that_is_open_elsewhere_can_be_read(cache, rows):
+    path = write_feature(cache, "a.title", rows)
+    with h5py.File(path) as ordinary:
+        assert len(cache.table().ids) == len(ordinary["product_id"])

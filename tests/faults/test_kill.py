@@ -34,7 +34,8 @@ def kill_and_go_on(folder, point, whole):
     call, number = point
     killed = strace(f"{call}:signal=KILL:when={number}", command(folder))
     assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), (point, killed.stderr)
-    done = len(list(folder.rglob("*.npz"))) if (folder / "camembert.title.blocks").exists() else BLOCKS
+    sealed = (folder / "camembert.title.h5").exists()
+    done = BLOCKS if sealed else len(list(folder.glob("*.blocks/*/*.npz")))
     again = run(command(folder))
     assert again.returncode == 0, (point, again.stderr)
     assert int(again.stdout) <= max(0, BLOCKS - done), point

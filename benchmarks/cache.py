@@ -1,0 +1,237 @@
+"""How fast the cache is, and what a table costs that does not fit into memory.
+
+    python benchmarks/cache.py read                            # one feature, against a plain read_direct
+    python benchmarks/cache.py stream                          # seven features in class order, from disk and from memory
+    python benchmarks/cache.py stream --products 1000000       # the same at full size: 10.2 GB of vectors
+
+`read` compares medians of interleaved readings of a warm file. `stream` plants a signal (a mean vector per class, normal
+noise), stores the products sorted by class, and trains one linear softmax head from disk and from memory, each in a process of its own.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import h5py
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cache.blocks import Block
+from cache.layout import PIECE, Header
+from cache.reading import SealedFile
+from cache.sealing import Content, seal
+from cache.store import FeatureCache
+from cache.stream import WINDOW
+from cache.writing import Rows
+
+CLASSES = tuple(str(number) for number in range(27))
+PARTS = ("train", "head", "validation", "test")
+WIDTHS = {
+    **{
+        f"{network}.{field}": 512
+        for network in ("camembert", "flaubert")
+        for field in ("title", "description", "title_description")
+    },
+    "se_resnext50.image": 2048,
+}
+SIGNAL = 0.1
+"""Length of a class mean's components in units of the noise, so that one epoch of a linear head leaves room above and below."""
+
+
+@click.group()
+def main() -> None:
+    """Measure the cache."""
+
+
+@main.command()
+@click.option("--products", default=20_000, show_default=True)
+@click.option("--width", default=768, show_default=True)
+@click.option("--repeats", default=9, show_default=True)
+def read(products: int, width: int, repeats: int) -> None:
+    """Read one feature whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache, name = FeatureCache(Path(folder)), "camembert.title"
+        make(cache, {name: width}, products)
+        path = cache.path(name)
+
+        def plain() -> None:
+            with h5py.File(path) as file:
+                for dataset in file.values():
+                    dataset.read_direct(np.empty(dataset.shape, dataset.dtype))
+
+        def unchecked() -> None:
+            with SealedFile(path, name) as file:
+                for dataset in file.header.digests:
+                    file.raw(dataset)
+
+        size = path.stat().st_size / 1e6
+        ways: dict[str, Callable[[], object]] = {
+            "plain read_direct": plain,
+            "this project": unchecked,
+            "with all checks": cache.table,
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(repeats):
+            for way, call in ways.items():
+                begin = time.perf_counter()
+                call()
+                seconds[way].append(time.perf_counter() - begin)
+        base = statistics.median(seconds["plain read_direct"])
+        print(f"{products} products x {width} float16, {size:.0f} MB, warm, median of {repeats}")
+        for way, values in seconds.items():
+            median = statistics.median(values)
+            print(f"  {way:18} {median * 1e3:8.1f} ms {size / median:8.0f} MB/s {base / median:6.0%} of plain")
+
+
+@main.command()
+@click.option("--products", default=40_000, show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where the features are kept for another run; default: removed at the end.",
+)
+@click.option("--window", default=WINDOW, show_default=True, help="Bytes of vectors held at a time.")
+@click.option("--epochs", default=1, show_default=True)
+@click.option("--batch", default=1024, show_default=True)
+def stream(products: int, folder: Path | None, window: int, epochs: int, batch: int) -> None:
+    """Train a head from disk, cold and warm, and from memory."""
+    with tempfile.TemporaryDirectory() as temporary:
+        cache = FeatureCache((folder or Path(temporary)) / f"features-{products}")
+        if len(cache.names()) < len(WIDTHS):
+            begin = time.perf_counter()
+            make(cache, WIDTHS, products)
+            print(f"written in {time.perf_counter() - begin:.0f} s")
+        size = sum(cache.path(name).stat().st_size for name in WIDTHS) / 1e9
+        print(f"{products} products in class order, {len(WIDTHS)} features, {size:.2f} GB; batch {batch}, {epochs} epochs")
+        found = {}
+        for label, mode, cold in (
+            ("streamed, cold", "stream", True),
+            ("streamed, warm", "stream", False),
+            ("in memory", "memory", False),
+        ):
+            if cold:
+                forget(cache)
+            words = [sys.executable, __file__, "train", mode, str(cache.folder), str(window), str(epochs), str(batch)]
+            done = subprocess.run(words, check=True, capture_output=True, text=True)
+            found[label] = result = json.loads(done.stdout)
+            print(
+                f"  {label:15} {result['rows_per_second']:9.0f} products/s in training, macro-F1 {result['macro_f1']:.4f}, "
+                f"peak memory {result['peak_mb']:.0f} MB above the imports"
+            )
+        whole = found["in memory"]
+        for label in ("streamed, cold", "streamed, warm"):
+            speed = found[label]["rows_per_second"] / whole["rows_per_second"]
+            points = 100 * (found[label]["macro_f1"] - whole["macro_f1"])
+            print(f"  {label}: {speed:.2f} of the in-memory speed, {points:+.2f} points of macro-F1")
+
+
+@main.command(hidden=True)
+@click.argument("mode")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("window", type=int)
+@click.argument("epochs", type=int)
+@click.argument("batch", type=int)
+def train(mode: str, folder: Path, window: int, epochs: int, batch: int) -> None:
+    """Fit the head in this process and print what it cost."""
+    import torch
+    from sklearn.metrics import f1_score
+
+    torch.manual_seed(0)
+    imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cache = FeatureCache(folder)
+    batches, fit, test, truth = (from_disk if mode == "stream" else from_memory)(cache, window)
+    head = torch.nn.Linear(sum(WIDTHS.values()), len(CLASSES))
+    steps = epochs * -(-len(fit) // batch)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    begin = time.perf_counter()
+    for epoch in range(epochs):
+        for labels, vectors in batches(fit, batch, epoch):
+            loss = torch.nn.functional.cross_entropy(head(torch.from_numpy(vectors)), torch.from_numpy(labels.astype(np.int64)))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    seconds = time.perf_counter() - begin
+    with torch.no_grad():
+        predicted = [head(torch.from_numpy(vectors)).argmax(1).numpy() for _, vectors in batches(test, batch, None)]
+    print(
+        json.dumps(
+            {
+                "rows_per_second": epochs * len(fit) / seconds,
+                "macro_f1": float(f1_score(truth, np.concatenate(predicted), average="macro")),
+                "peak_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - imports) / 1024,
+            }
+        )
+    )
+
+
+def from_disk(cache: FeatureCache, window: int):
+    """Batches of the streaming reader."""
+    opened = cache.stream(list(WIDTHS))
+
+    def batches(rows: np.ndarray, size: int, seed: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for labels, vectors, _ in opened.batches(rows, size, seed=seed, window=window):
+            yield labels, np.concatenate([vectors[name] for name in WIDTHS], axis=1)
+
+    test = opened.rows("test")
+    return batches, opened.rows("train"), test, opened.labels[test]
+
+
+def from_memory(cache: FeatureCache, window: int):  # noqa: ARG001
+    """Batches of the full shuffle."""
+    table = cache.table(list(WIDTHS))
+
+    def batches(rows: np.ndarray, size: int, seed: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        order = rows if seed is None else np.random.default_rng(seed).permutation(rows)
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            parts = [table.features[name].embedding[chosen].astype(np.float32) for name in WIDTHS]
+            yield table.labels[chosen], np.concatenate(parts, axis=1)
+
+    test = table.rows("test")
+    return batches, table.rows("train"), test, table.labels[test]
+
+
+def make(cache: FeatureCache, widths: dict[str, int], products: int) -> None:
+    """Write features of made-up products, sorted by class, class sizes from 1 to 13 as in a real catalogue."""
+    random = np.random.default_rng(2020)
+    shares = np.geomspace(1, 13, len(CLASSES))
+    labels = np.sort(random.choice(len(CLASSES), products, p=shares / shares.sum())).astype(np.int32)
+    split = random.choice([0, 2, 3], products, p=[0.7, 0.1, 0.2]).astype(np.uint8)
+    rows = Rows([f"{number:07d}" for number in range(products)], labels, split, CLASSES, PARTS)
+    for number, (name, width) in enumerate(widths.items()):
+        dice = np.random.default_rng(number)
+        means = SIGNAL * dice.standard_normal((len(CLASSES), width), np.float32)
+
+        def blocks(dice: np.random.Generator = dice, means: np.ndarray = means, width: int = width) -> Iterator[Block]:
+            for start in range(0, products, PIECE):
+                cut = labels[start : start + PIECE]
+                vectors = dice.standard_normal((len(cut), width), np.float32) + means[cut]
+                yield Block(vectors, np.zeros((len(cut), len(CLASSES)), np.float32), np.ones(len(cut), bool))
+
+        header = Header(name, CLASSES, PARTS, {"benchmark": 1}, "", ("train",), {}, {})
+        columns = rows.columns() | {"present": np.ones(products, bool)}
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        seal(cache.path(name), Content(header, columns, blocks(), width, len(CLASSES), np.dtype("<f2")))
+
+
+def forget(cache: FeatureCache) -> None:
+    """Drop the files from the system's memory, so that the next reading comes from the disk."""
+    for name in WIDTHS:
+        with cache.path(name).open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+if __name__ == "__main__":
+    main()
