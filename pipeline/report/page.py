@@ -1,7 +1,5 @@
 """`report/index.html`: one file that needs nothing else, and that nothing in a catalogue can make do anything."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
@@ -15,6 +13,7 @@ from pipeline.report.cards import KINDS, Cards
 from pipeline.report.comparison import Comparison, Row
 from pipeline.report.contrasts import FAMILIES
 from pipeline.report.insights import Insights
+from pipeline.report.markup import breakable, content_policy
 from pipeline.report.pictures import Pictures
 from pipeline.report.plots import Sheet
 from pipeline.report.published import CHALLENGE, REMARKS
@@ -41,7 +40,7 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
         "figure": partial(figure, metric),
         "gain": partial(gain, metric),
         "per_cent": _per_cent,
-        "breakable": _breakable,
+        "breakable": breakable,
     }
     environment.globals |= {
         "of": tables.of,
@@ -77,8 +76,7 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
         remarks=REMARKS,
         style=Markup(style),  # noqa: S704 - our own files, no text of a catalogue
         script=Markup(script),  # noqa: S704
-        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'",
+        policy=content_policy(style, script),
     )
 
 
@@ -114,15 +112,5 @@ def _extremes(lines: Sequence[ClassLine]) -> Sequence[ClassLine]:
     return [*ordered[:EXTREMES], *ordered[-EXTREMES:]]
 
 
-def _breakable(name: str) -> Markup:
-    """A strategy's name that may break after its slashes, and is still itself when copied."""
-    return Markup("/<wbr>").join(safe(name).split("/"))
-
-
 def _per_cent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _hash(text: str) -> str:
-    """The source expression that lets the browser run exactly this inline text."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -54,7 +54,7 @@ def of(row: Mapping[str, Any], part: str, metric: str) -> Mapping[str, Any] | No
 def markdown(report: Mapping[str, Any]) -> str:
     """report.md: verdict, ranked table, primary contrasts."""
     metric = Metric(report["metric"])
-    lines = ["# Comparison of fusion strategies", "", _cell(report["verdict"]), ""]
+    lines = ["# Comparison of fusion strategies", "", cell(report["verdict"]), ""]
     lines += [
         f"Ranked by {metric} on validation; mean ± standard deviation over seeds; 95 % intervals over products and seeds.",
         "",
@@ -62,7 +62,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += ["| strategy | validation | test | test interval | group | test accuracy | parameters | fit s | fitted on |"]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
     for row in shown_rows(report):
-        name = _cell(label(row))
+        name = cell(label(row))
         cells = [
             f"**{name}** (chosen)" if row["strategy"] == report["chosen"] and not row["ensemble"] else name,
             score_text(metric, of(row, "validation", metric.key)),
@@ -79,12 +79,12 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += ["| one | other | difference | 95 % interval | p | real |", "|---|---|---|---|---|---|"]
     for contrast in report["contrasts"]:
         span = f"{gain(metric, contrast['low'])} to {gain(metric, contrast['high'])}"
-        cells = [_cell(contrast["one"]), _cell(contrast["other"]), gain(metric, contrast["difference"]), span]
+        cells = [cell(contrast["one"]), cell(contrast["other"]), gain(metric, contrast["difference"]), span]
         cells += [format(contrast["p"], ".3g"), "yes" if contrast["real"] else "no"]
         lines.append(f"| {' | '.join(cells)} |")
     for title in ("interrupted", "failed"):
         if report[title]:
-            lines += ["", f"## Runs that are {title} (not in any figure)", "", *(f"- {_cell(name)}" for name in report[title])]
+            lines += ["", f"## Runs that are {title} (not in any figure)", "", *(f"- {cell(name)}" for name in report[title])]
     return "\n".join(lines) + "\n"
 
 
@@ -119,7 +119,7 @@ def _spreadsheet(cell: Any) -> Any:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that cannot leave its Markdown cell, nor become HTML."""
     plain = safe(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return plain.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _WIDE, _MIDDLE = 130, 95  # columns that the whole table and the table without cost need
 
 
-def print_report(workspace: Path, *, against: str | None = None) -> Comparison:
+def print_report(workspace: Path, *, against: str | None = None, shareable: bool = False) -> Comparison:
     """Compare the runs of a workspace, write the report, print verdict and ranked table. Returns the comparison."""
     comparison = compare(workspace, against=against)
-    page = write_report(comparison)
+    page = write_report(comparison, shareable=shareable)
     report = record(comparison)
     terminal = console()
     terminal.print(ranked_table(report, terminal.width), soft_wrap=False)

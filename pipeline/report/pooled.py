@@ -1,0 +1,136 @@
+"""The answer of several studies in the terminal and as `pool.json`, `pool.md` and `pool.html`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from pipeline.console import console, safe
+from pipeline.report import drawings
+from pipeline.report.comparison import compare
+from pipeline.report.drawings import Dot
+from pipeline.report.markup import breakable, content_policy
+from pipeline.report.plots import MARKERS, Sheet, picture, tone_of
+from pipeline.report.pooling import Pool, pool
+from pipeline.report.tables import cell
+from pipeline.report.verdict import figure, gain, metric_name
+from pipeline.report.writing import publish
+from stages.vocabulary import Metric
+from stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "difference", "95 % interval", "p (Holm)", "real")
+
+
+def write_pool(workspaces: Sequence[Path]) -> tuple[Pool, Path]:
+    """Compare each workspace, pool them, write into the first one's report folder; returns the pool and its page."""
+    pooled = pool([compare(workspace) for workspace in workspaces])
+    folder = Workspace(workspaces[0]).report
+    folder.mkdir(parents=True, exist_ok=True)
+    publish(folder / "pool.json", json.dumps(asdict(pooled), ensure_ascii=False, indent=1) + "\n")
+    publish(folder / "pool.md", _markdown(pooled))
+    return pooled, publish(folder / "pool.html", _page(pooled))
+
+
+def print_pool(workspaces: Sequence[Path]) -> Pool:
+    """`write_pool`, then the verdict, the table and where the page is."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    pooled, page = write_pool(workspaces)
+    terminal = console()
+    shown = range(len(HEADINGS)) if terminal.width >= 110 else (0, 1, 4, 5, 7)
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{metric_name(Metric(pooled.metric))} over {len(workspaces)} studies", pad_edge=False
+    )
+    for at, name in enumerate(HEADINGS):
+        if at in shown:
+            table.add_column(
+                name, justify="left" if at in (0, 7) else "right", overflow="fold", min_width=26 if at == 0 else None
+            )
+    for line in lines(pooled):
+        table.add_row(*(Text(safe(line[at])) for at in shown))
+    terminal.print(table, soft_wrap=False)
+    terminal.print(safe(pooled.verdict), markup=False, soft_wrap=False)
+    for name in pooled.left_out:
+        terminal.print(f"not in every study, left out: {safe(name)}", markup=False)
+    terminal.print(f"report: {safe(str(page))}", markup=False)
+    return pooled
+
+
+def lines(pooled: Pool) -> list[list[str]]:
+    """One line of text per strategy, in the order of `HEADINGS`."""
+    metric = Metric(pooled.metric)
+    found = []
+    for row in pooled.rows:
+        line = [
+            row.strategy,
+            figure(metric, row.mean),
+            f"{figure(metric, row.low)} to {figure(metric, row.high)}",
+            f"{row.rank:.1f}",
+        ]
+        if row.difference is None or row.difference_low is None or row.difference_high is None:
+            line += ["reference", "", "", ""]
+        else:
+            line += [gain(metric, row.difference), f"{gain(metric, row.difference_low)} to {gain(metric, row.difference_high)}"]
+            line += [f"{row.p:.3g}", "yes" if row.real else "no"]
+        found.append(line)
+    return found
+
+
+def _markdown(pooled: Pool) -> str:
+    text = [f"# {len(pooled.workspaces)} studies", "", cell(pooled.verdict), ""]
+    text += [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
+    text += [f"| {' | '.join(cell(part) for part in line)} |" for line in lines(pooled)]
+    text += ["", *(f"- {cell(place)}" for place in pooled.workspaces)]
+    return "\n".join(text) + "\n"
+
+
+def _page(pooled: Pool) -> str:
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    folder = files("pipeline.report") / "templates"
+    sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("pool.html", "style.css")}
+    environment = Environment(loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"plain": safe, "breakable": breakable}
+    sheet = Sheet()
+    drawn = _picture(pooled, sheet)
+    style = sources["style.css"] + sheet.css
+    return environment.get_template("pool.html").render(
+        pool=pooled,
+        metric=metric_name(Metric(pooled.metric)),
+        headings=HEADINGS,
+        lines=lines(pooled),
+        picture=drawn,
+        style=Markup(style),  # noqa: S704 - our own files
+        policy=content_policy(style),
+    )
+
+
+def _picture(pooled: Pool, sheet: Sheet) -> Markup:
+    """Studies of one catalogue: means with intervals. Several catalogues: mean ranks with the critical difference."""
+    metric = Metric(pooled.metric)
+    scale = 1 if metric is Metric.LOG_LOSS else 100
+    half = (pooled.critical or 0) / 2
+    dots = []
+    for row in pooled.rows:
+        kind, best = row.strategy.partition("/")[0], row is pooled.rows[0]
+        look = (tone_of(kind, is_chosen=best), MARKERS.get(kind, "o"))
+        if pooled.same:
+            ticks = [value * scale for value in row.values]
+            dots.append(Dot(safe(row.strategy), row.mean * scale, row.low * scale, row.high * scale, *look, ticks, bold=best))
+        else:
+            dots.append(Dot(safe(row.strategy), row.rank, row.rank - half, row.rank + half, *look, bold=best))
+    axis = f"{pooled.judged} {metric_name(metric)}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
+
+    def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        return drawings.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)
+
+    return picture(draw, sheet, name="pool", label=axis)

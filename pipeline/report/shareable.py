@@ -1,0 +1,109 @@
+"""A report that may leave the house: no title, no picture, no id, and a bundle from which anybody can check the table.
+
+Challenge data are confidential. The bundle holds, per product of the judged parts, a salted key in a random order, the
+label and each run's prediction; the salt is thrown away, so that no key leads back to an id. `recompute.py` in the bundle
+needs numpy and scikit-learn only.
+"""
+
+import csv
+import hashlib
+import io
+import secrets
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.report.comparison import Comparison
+
+NAME = "report-bundle.zip"
+
+README = """Predictions behind a comparison of fusion strategies, without products.
+
+predictions.csv  one line per product of validation and test: key (salted, meaningless elsewhere), part, label, and
+                 one column per run (strategy#seed) with the predicted type code
+recompute.py     prints accuracy, macro-F1 and weighted F1 of every strategy from predictions.csv (numpy, scikit-learn)
+report.json      the report
+
+Log loss, calibration and the ensembles of seeds need probabilities, which are not shared.
+"""
+
+RECOMPUTE = '''"""Recompute the table from predictions.csv: accuracy, macro-F1 and weighted F1 per strategy, mean over seeds."""
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score
+
+with (Path(__file__).parent / "predictions.csv").open(newline="", encoding="utf-8") as file:
+    lines = list(csv.DictReader(file))
+found = defaultdict(lambda: defaultdict(list))
+for part in ("validation", "test"):
+    rows = [line for line in lines if line["part"] == part]
+    if not rows:
+        continue
+    labels = np.array([line["label"] for line in rows])
+    for run in [name for name in lines[0] if "#" in name]:
+        predicted = np.array([line[run] for line in rows])
+        classes = np.unique(labels)
+        found[run.partition("#")[0]][part].append({
+            "accuracy": accuracy_score(labels, predicted),
+            "macro_f1": f1_score(labels, predicted, labels=classes, average="macro", zero_division=0),
+            "weighted_f1": f1_score(labels, predicted, labels=classes, average="weighted", zero_division=0),
+        })
+table = {
+    strategy: {part: {name: float(np.mean([one[name] for one in runs])) for name in runs[0]} for part, runs in parts.items()}
+    for strategy, parts in found.items()
+}
+print(json.dumps(table, indent=1))
+'''
+
+
+def write_bundle(comparison: Comparison, folder: Path, report: str, salt: bytes | None = None) -> Path:
+    """Write the bundle beside the report; `salt` is drawn anew and forgotten unless a test gives one. Returns its path."""
+    salt = salt or secrets.token_bytes(32)
+    path = folder / NAME
+    partial = path.with_name(path.name + ".part")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, text in (
+            ("README.txt", README),
+            ("recompute.py", RECOMPUTE),
+            ("predictions.csv", _predictions(comparison, salt)),
+            ("report.json", report),
+        ):
+            bundle.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
+    partial.replace(path)
+    return path
+
+
+def _predictions(comparison: Comparison, salt: bytes) -> str:
+    study = comparison.study
+    codes = study.products.classes
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    runs = [(row.candidate, number) for row in comparison.rows for number in range(len(row.candidate.seeds))]
+    writer.writerow(
+        ["key", "part", "label", *(f"{candidate.strategy}#{candidate.seeds[number]}" for candidate, number in runs)]
+    )
+    for part in study.parts:
+        rows, labels = study.products.rows(part), study.labels(part)
+        keys = [hashlib.sha256(salt + str(study.products.ids[row]).encode()).hexdigest()[:24] for row in rows]
+        predicted = np.stack([candidate.outcomes[part][number].predicted for candidate, number in runs], axis=1)
+        for at in np.argsort(keys):  # the order of the catalogue would tell who is who
+            writer.writerow([keys[at], part, codes[labels[at]], *(codes[code] for code in predicted[at])])
+    return out.getvalue()
+
+
+def without_origins(comparison: Comparison) -> Comparison:
+    """The comparison with nothing in its study that names a product or a place on this machine."""
+    hidden = ("catalogue", "commands", "warnings")
+    info = {name: value for name, value in comparison.study.info.items() if name not in hidden}
+    split = dict(info.get("split") or {})
+    if "groups" in split:
+        split["groups"] = {name: value for name, value in split["groups"].items() if name != "largest"}
+        info["split"] = split
+    return replace(comparison, study=replace(comparison.study, info=info))
