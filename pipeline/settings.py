@@ -67,7 +67,9 @@ def load_preset(name: str) -> Preset:
         raise UsageError(message)
     table = _read(path)
     _known(table, TOP, str(path))
-    networks = tuple(_network(key, entry, path) for key, entry in table.get("networks", {}).items())
+    networks = tuple(
+        _network(key, entry, path) for key, entry in _table(table.get("networks", {}), f"{path}: networks").items()
+    )
     if not networks:
         message = f"{path}: no [networks.NAME] table"
         raise UsageError(message)
