@@ -69,7 +69,7 @@ def assign(
     left = wanted.copy()
     for group in sorted((group for group in members.values() if len(group) > 1), key=len, reverse=True):
         need = np.bincount(labels[group], minlength=wanted.shape[1])
-        room = np.cumsum(_room(left, need))
+        room = np.cumsum(_room(left, need, learned=(wanted - left)[-1]))
         number = int(np.searchsorted(room, dice[group[0]] * int(room[-1]) >> 64, side="right")) if room[-1] else len(ORDER) - 1
         left[number] -= need
         yield from ((row, ORDER[number]) for row in group)
@@ -82,14 +82,14 @@ def assign(
             yield group[0], ORDER[number]
 
 
-def _room(left: NDArray[np.int64], need: NDArray[np.intp]) -> NDArray[np.int64]:
+def _room(left: NDArray[np.int64], need: NDArray[np.intp], learned: NDArray[np.int64]) -> NDArray[np.int64]:
     """(parts,) how likely each part is to get a group that needs `need` (C,): in proportion to the room that it has left.
 
-    A group that no part has room for, class by class, may go where there is room for it as a whole, as long as half of each of
-    its classes remains for the others; failing that, nowhere (and so to train).
+    A group that no part has room for, class by class, may go where there is room for half of it, as long as train has `learned`
+    each of its classes, or half of the class remains; failing that, nowhere (and so to train).
     """
     fits = (left >= need).all(axis=1)
-    if not fits.any() and (2 * need <= left.sum(axis=0)).all():
-        fits = left.sum(axis=1) >= need.sum()
+    if not fits.any() and ((2 * need <= left.sum(axis=0)) | (learned > 0))[need > 0].all():
+        fits = 2 * left.sum(axis=1) >= need.sum()
     room: NDArray[np.int64] = np.where(fits, (np.minimum(left.clip(0), need) * left.clip(0)).sum(axis=1), 0)
     return room

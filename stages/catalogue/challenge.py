@@ -121,7 +121,9 @@ class _Reader:
         if len(found) > 1:
             refuse(f"{self.root}: several label files ({', '.join(path.name for path in found)}): keep one")
         if not found and texts.startswith("x_train") and self.options.labels:
-            refuse(f"{self.root / ('Y' + expected[1:])} does not exist: the labels of {self.texts.name} are read from it")
+            others = [name for name in self.beside if name.startswith("y_") and not layout.labels.fullmatch(name)]
+            hint = f"; {others[0]} has the name of another layout" if others else ""
+            refuse(f"{self.root / ('Y' + expected[1:])} does not exist: the labels of {self.texts.name} are read from it{hint}")
         return found[0] if found else None
 
     def _labels(self) -> "_Labels | None":

@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,7 @@ def serve() -> None:
     """Answer one line per picture until stdin ends. What libraries print goes to a file that is read after each picture."""
     from stages.catalogue.images import look_at
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent: it ends this process by closing stdin
     _limit_memory()
     answers = os.fdopen(os.dup(1), "wb")
     answers.write(b"ready\n")

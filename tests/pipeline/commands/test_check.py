@@ -1,9 +1,11 @@
 """`fusecat check` tells what is there in one screen or as JSON, refuses in one line, and then leaves nothing behind."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,24 @@ def test_help_needs_no_library(tmp_path: Path) -> None:
     code = "import sys, pipeline.commands.check; print(sorted({'numpy', 'PIL', 'cv2', 'rich'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_walk_through_of_the_docs_goes_as_it_says(monkeypatch, capsys, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "own-catalogue.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("fusecat check ")]
+    monkeypatch.chdir(ROOT)
+    assert [run(monkeypatch, tmp_path / "w", *command) for command in commands] == [3, 0, 0]
+    pasted = capsys.readouterr().err.partition("--columns '")[2].partition("'")[0]
+    assert pasted in page
+    assert pasted == commands[1][2]
+    settings = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])
+    (tmp_path / "c" / "fotos").mkdir(parents=True)
+    table = (ROOT / "docs" / "haushalt" / "produkte.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "c" / "fotos" / "eins.png").write_bytes(b"")
+    rows = [f"{table[0]};Marke;Bilder", *(f"{row};Nord;eins" for row in table[1:])]
+    (tmp_path / "c" / "produkte.csv").write_text("\n".join(rows), encoding="utf-8")
+    (tmp_path / "c" / "catalogue.toml").write_text(page.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
+    assert set(settings) <= {"files", "images", "group_by", "columns", "classes"}
+    assert run(monkeypatch, tmp_path / "w", tmp_path / "c", "--json") == 0
+    kinds = [warning["kind"] for warning in json.loads(capsys.readouterr().out)["warnings"]]
+    assert kinds == ["codes_without_name", "unreadable_images"]

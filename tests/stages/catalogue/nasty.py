@@ -708,6 +708,11 @@ def labels_are_absent(d: Draft) -> None:
     d.files["Y_train.tsv"] = None
 
 
+@fault("FAIL", "Y_train.tsv does not exist", "y_train_cvw08px.csv has the name of another layout")
+def labels_of_the_other_layout(d: Draft) -> None:
+    d.files |= {"Y_train.tsv": None, "Y_train_CVw08PX.csv": d.text("Y_train.tsv", separator=",").encode()}
+
+
 @fault("FAIL", "Y_train.tsv", "folder")
 def labels_are_a_folder(d: Draft) -> None:
     d.files["Y_train.tsv"] = None

@@ -111,6 +111,14 @@ def test_large_groups_of_many_classes_are_spread_too() -> None:
         assert 24 <= counts["validation"] <= 96
 
 
+def test_a_few_groups_are_enough_for_three_parts() -> None:
+    catalogue = made_up(dict.fromkeys("abcd", 12))
+    suppliers = np.tile(np.arange(6), 8)
+    for seed in range(10):
+        counts = split(catalogue, suppliers, protocol=Protocol.TEST_20, seed=seed).counts
+        assert counts == {"train": 32, "validation": 8, "test": 8}
+
+
 def test_a_class_that_is_one_group_is_learned() -> None:
     catalogue = made_up({"a": 50, "b": 50, "same": 10})
     groups = np.array([*range(100), *[100] * 10])
