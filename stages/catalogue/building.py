@@ -8,7 +8,7 @@ from pathlib import Path
 from stages.catalogue.cleaning import MAX_CHARACTERS, clean
 from stages.catalogue.product import Findings, Product
 from stages.catalogue.reading import Catalogue, ReadingOptions
-from stages.catalogue.refusal import refuse
+from stages.catalogue.refusal import refuse, shorten
 
 NOTHING = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>"})
 """What other programs write where there is nothing. Read as text, it would look like the most frequent description."""
@@ -121,8 +121,3 @@ def whole_numbers(codes: Sequence[str | None]) -> list[str | None]:
 def token(cell: str) -> str:
     """An id or type code as text: NFC, without blanks around it, otherwise exact."""
     return unicodedata.normalize("NFC", cell).strip()
-
-
-def shorten(text: str, width: int = 60) -> str:
-    """The text, cut where it would fill the terminal."""
-    return text if len(text) <= width else f"{text[:width]}... ({len(text)} characters)"

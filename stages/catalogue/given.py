@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from stages.catalogue.building import PARTS, shorten, token
+from stages.catalogue.building import PARTS, token
 from stages.catalogue.product import Findings
 from stages.catalogue.reading import Catalogue, ReadingOptions
-from stages.catalogue.refusal import refuse
+from stages.catalogue.refusal import refuse, shorten
 from stages.catalogue.tables import check_file, open_table
 from stages.errors import UsageError
 

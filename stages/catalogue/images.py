@@ -19,6 +19,7 @@ from stages.catalogue.decoding import DECODING_VERSION, MAX_PIXELS, UnreadableIm
 from stages.catalogue.looking import ImageFacts, Lookers
 from stages.catalogue.product import Finding, Product
 from stages.catalogue.reading import Catalogue, ImageUse
+from stages.catalogue.refusal import printable
 
 __all__ = ["DECODING_VERSION", "MAX_PIXELS", "ImageFacts", "ImageIndex", "UnreadableImage", "decode"]
 
@@ -112,7 +113,12 @@ class ImageIndex:
             return ()
         first, cause = next(iter(unreadable.items()))
         return (
-            Finding("unreadable_images", len(unreadable), f"{first}: {cause}", "kept with its other fields, picture masked"),
+            Finding(
+                "unreadable_images",
+                len(unreadable),
+                printable(f"{first}: {cause}"),
+                "kept with its other fields, picture masked",
+            ),
         )
 
 

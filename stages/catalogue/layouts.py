@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.catalogue.building import shorten
-from stages.catalogue.refusal import refuse
+from stages.catalogue.refusal import refuse, shorten
 from stages.catalogue.tables import Table
 
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stages.catalogue.building import NOTHING, Builder, shorten, token, whole_numbers
+from stages.catalogue.building import NOTHING, Builder, token, whole_numbers
 from stages.catalogue.cleaning import clean
 from stages.catalogue.columns import REQUIRED, Cell, check_field, filler, shown, text
 from stages.catalogue.guess import guess
 from stages.catalogue.parquet import ParquetTable, open_parquet
 from stages.catalogue.pictures import PictureTree, UnsafeName, plain_token
 from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
-from stages.catalogue.refusal import refuse
+from stages.catalogue.refusal import refuse, shorten
 from stages.catalogue.tables import Table, check_file, open_table
 from stages.errors import UsageError
 
 SETTINGS = "catalogue.toml"
-TABLES = (".csv", ".tsv", ".txt", ".parquet")
+TABLES = (".csv", ".tsv", ".parquet")
 LONGEST_ID = 200
 """Characters; a longer id or type code is a text in the wrong column."""
 
@@ -58,12 +58,12 @@ def plan(path: Path, options: ReadingOptions) -> tuple[Plan, ReadingOptions] | N
     root = path if path.is_dir() else path.parent
     file = root / SETTINGS
     settings: dict[str, Any] = {}
-    if path.is_dir() and (file.exists() or file.is_symlink()):
+    if file.exists() or file.is_symlink():
         check_file(file, root, follow_symlinks=options.follow_symlinks)
         settings = _settings(file)
     columns = options.columns or settings.get("columns")
     if not columns:
-        if settings:
+        if settings and path.is_dir():
             refuse(f"{file}: no [columns]; {_guessed(root, _tables(root, settings.get('files')), options)}")
         return None
     missing = [name for name in REQUIRED if name not in columns]
@@ -87,7 +87,7 @@ def read(path: Path, made: Plan, options: ReadingOptions) -> Catalogue:
     wanted = "image" in made.columns and options.images is not ImageUse.NONE
     pictures = PictureTree(made.root / made.images, made.root, follow_symlinks=options.follow_symlinks) if wanted else None
     for file in made.tables:
-        if file == options.split_file:
+        if options.split_file is not None and file.resolve() == options.split_file.resolve():
             continue
         _Rows(builder, made, _open(file, made, options), pictures).read()
     use = options.images if wanted else ImageUse.NONE
@@ -155,6 +155,8 @@ def _settings(file: Path) -> dict[str, Any]:
         )
         if (key in {"columns", "classes"}) != isinstance(value, dict) or not all(isinstance(item, str) for item in texts):
             refuse(f"{file}: {key}: {'a table of texts' if key in {'columns', 'classes'} else 'a text'} is expected")
+    if len(settings.get("separator", ";")) != 1:
+        refuse(f"{file}: separator = {settings['separator']!r}: one character is expected")
     for name in settings.get("columns", {}):
         check_field(name, f"{file}: [columns]")
     for key in ("images", "split_file"):

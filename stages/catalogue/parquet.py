@@ -38,7 +38,7 @@ class ParquetTable:
                             number,
                             [self._cell(value, name, number) for name, value in zip(self.columns, values, strict=True)],
                         )
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8, a date out of range
             refuse(f"{self.path}: row {number + 1}: cannot be read ({_one_line(error)}): write it again")
 
     def _cell(self, value: Any, name: str, number: int) -> Cell:

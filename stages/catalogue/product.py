@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.catalogue.refusal import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -39,7 +41,7 @@ class Findings:
 
     def add(self, kind: str, place: str, treatment: str, count: int = 1) -> None:
         """Count one more of this kind; only the first place is kept."""
-        seen, first, told = self._found.get(kind, (0, place, treatment))
+        seen, first, told = self._found.get(kind, (0, printable(place), treatment))
         self._found[kind] = (seen + count, first, told)
 
     def extend(self, findings: Iterable[Finding]) -> None:

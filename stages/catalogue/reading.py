@@ -73,7 +73,9 @@ class Catalogue:
     def labels(self) -> NDArray[np.int32]:
         """(N,) int32 index into `classes`, -1 where a product has no label."""
         index: dict[str | None, int] = {code: number for number, code in enumerate(self.classes)}
-        return np.fromiter((index.get(product.code, -1) for product in self.products), np.int32, len(self.products))
+        labels = np.fromiter((index.get(product.code, -1) for product in self.products), np.int32, len(self.products))
+        labels.flags.writeable = False
+        return labels
 
     def limit(self, count: int) -> "Catalogue":
         """The first `count` products, with the findings of the whole."""

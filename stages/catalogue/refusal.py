@@ -1,4 +1,4 @@
-"""How reading ends when it cannot go on."""
+"""How reading ends when it cannot go on, and how text from a catalogue is quoted in a message."""
 
 from typing import NoReturn
 
@@ -6,5 +6,15 @@ from stages.errors import DataError
 
 
 def refuse(message: str) -> NoReturn:
-    """Raise DataError: one line that names file, line and column, and the way out."""
-    raise DataError(message)
+    """Raise DataError: one printable line that names file, line and column, and the way out."""
+    raise DataError(printable(message))
+
+
+def printable(text: str) -> str:
+    """The text with `?` for what could drive a terminal or break a line (file names and headers may hold anything)."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """The text, cut where it would fill the terminal."""
+    return text if len(text) <= width else f"{text[:width]}... ({len(text)} characters)"

@@ -9,6 +9,7 @@ import gzip
 import io
 import os
 import random
+import shutil
 import struct
 import unicodedata
 import zipfile
@@ -70,7 +71,7 @@ class Draft:
             return image.convert("RGB")
 
     def put(self, data: bytes, number: int = 0) -> None:
-        """Replace a picture by other bytes (never through the link to the good one)."""
+        """Replace a picture by other bytes."""
         path = self.picture(number)
         path.unlink(missing_ok=True)
         path.write_bytes(data)
@@ -131,7 +132,7 @@ def draft(sample: Path, folder: Path, per_class: int = 6) -> Draft:
         (folder / where).mkdir(parents=True)
         for row in rows:
             name = f"image_{row['Image_id']}_product_{row['Product_id']}.jpg"
-            os.link(sample / "image_training" / name, folder / where / name)
+            shutil.copy(sample / "image_training" / name, folder / where / name)
     return Draft(folder, texts, [dict(labels[row["Integer_id"]]) for row in texts], read("catalog_english_taxonomy.tsv"), tests)
 
 
@@ -760,6 +761,11 @@ def columns_of_the_other_layout(d: Draft) -> None:
 @fault("FAIL", "X_train.tsv", "X_train_update.csv", "several catalogues")
 def both_layouts_in_one_folder(d: Draft) -> None:
     d.files["X_train_update.csv"] = b",designation,description,productid,imageid\n0,a,b,1,2\n"
+
+
+@fault("FAIL", "X_train.tsv", "column Title missing", "Title?[31m")
+def escape_codes_in_the_header(d: Draft) -> None:
+    lines(d, "X_train.tsv", lambda rows: rows.__setitem__(0, rows[0].replace("Title", "Title\x1b[31m")))
 
 
 @fault("FAIL", "X_train.tsv", "header row is missing")

@@ -116,6 +116,7 @@ def test_many_files_are_one_catalogue_and_settings_stand_in_the_folder(rows: lis
     catalogue = Catalogue.read(tmp_path)
     assert [product.id for product in catalogue.products] == [row["sku"] for row in rows]
     assert catalogue.class_names == {"Animals": "Les animaux"}
+    assert len(Catalogue.read(tmp_path / "part-2.csv").products) == len(rows) - 70
     assert [finding.kind for finding in catalogue.findings] == ["codes_without_name"]
 
 
@@ -286,6 +287,7 @@ def test_a_row_that_cannot_be_read_is_named(rows: list[Row], tmp_path: Path, cha
         ("files='../*.csv'\n[columns]\nid='sku'\ntitle='name'", "leads out"),
         ("images='/etc'\n[columns]\nid='sku'\ntitle='name'", "leads out"),
         ("files='none*.csv'\n[columns]\nid='sku'\ntitle='name'", "nothing matches"),
+        ("separator=';;'\n[columns]\nid='sku'\ntitle='name'", "one character is expected"),
         ("images=3\n[columns]\nid='sku'\ntitle='name'", "images: a text is expected"),
         ("columns='id=sku'", "columns: a table"),
         ("not toml", "catalogue.toml"),
