@@ -45,6 +45,7 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
     environment.globals |= {
         "of": tables.of,
         "label": tables.label,
+        "group_text": tables.group_text,
         "interval": partial(tables.interval_text, metric),
         "score": lambda value, name=metric: tables.score_text(Metric(name), value),
         "metric_name": metric_name,

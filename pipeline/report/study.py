@@ -196,6 +196,11 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
             run = _read(runs, strategy, seed, labels, classes, failed)
             if run is None:
                 continue
+            if kept and _terms(run) != _terms(kept[0]):
+                failed.append(
+                    f"{strategy}, seed {seed}: fitted on other terms than seed {kept[0].seed}, so it is no repetition of it"
+                )
+                continue
             for part, truth in labels.items():
                 probabilities = run.probabilities[part]
                 outcomes[part].append(Outcome.of(probabilities, truth))
@@ -204,6 +209,12 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
         if kept:
             average = {part: Outcome.of(total / np.float32(len(kept)), labels[part]) for part, total in totals.items()}
             yield Candidate(tuple(kept), {part: tuple(of) for part, of in outcomes.items()}, average if len(kept) > 1 else None)
+
+
+def _terms(run: Run) -> tuple[Any, ...]:
+    """What runs must share to be seeds of one strategy: features, fit rows and settings, whatever epoch was kept."""
+    settings = {name: value for name, value in run.settings.items() if name != "best_epoch"}
+    return run.features, run.fitted_on, run.tuned, settings
 
 
 def _read(

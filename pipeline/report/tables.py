@@ -46,6 +46,18 @@ def interval_text(metric: Metric, score: Mapping[str, Any] | None) -> str:
     return f"{figure(metric, score['low'])} to {figure(metric, score['high'])}"
 
 
+def group_text(letters: str | None) -> str:
+    """`abcdef` as `a–f`: runs of three letters and more are shortened."""
+    text, run = "", ""
+    for letter in f"{letters or ''}\0":
+        if run and ord(letter) == ord(run[-1]) + 1:
+            run += letter
+            continue
+        text += f"{run[0]}–{run[-1]}" if len(run) > 2 else run
+        run = letter
+    return text
+
+
 def of(row: Mapping[str, Any], part: str, metric: str) -> Mapping[str, Any] | None:
     """A score of a row, None where the part does not exist."""
     return None if row[part] is None else row[part][metric]
@@ -68,7 +80,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             score_text(metric, of(row, "validation", metric.key)),
             score_text(metric, of(row, "test", metric.key)),
             interval_text(metric, of(row, "test", metric.key)),
-            row["group"] or "",
+            group_text(row["group"]),
             score_text(Metric.ACCURACY, of(row, "test", "accuracy")),
             f"{row['parameters']:,}",
             f"{row['fit_seconds']:.1f}",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.console import console, safe
 from pipeline.report.comparison import Comparison, compare
 from pipeline.report.record import record
-from pipeline.report.tables import interval_text, label, of, score_text, shown_rows
+from pipeline.report.tables import group_text, interval_text, label, of, score_text, shown_rows
 from pipeline.report.writing import write_report
 from stages.vocabulary import Metric
 
@@ -54,7 +54,7 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
         cells = {
             "test": score_text(metric, of(row, "test", metric.key)),
             "95 % interval": interval_text(metric, of(row, report["judged"], metric.key)),
-            "group": row["group"] or "",
+            "group": group_text(row["group"]),
             "accuracy": score_text(Metric.ACCURACY, of(row, report["judged"], "accuracy")),
             "parameters": f"{row['parameters']:,}",
             "fit s": f"{row['fit_seconds']:.1f}",

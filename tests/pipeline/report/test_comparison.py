@@ -1,9 +1,12 @@
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sklearn.metrics import f1_score
 
+import pipeline.report
 from pipeline.report.comparison import compare
 from pipeline.report.record import record
 from stages.errors import ModelError, UsageError
@@ -120,3 +123,32 @@ def test_the_ensemble_of_seeds_is_a_row(comparison):
     mean = sum(runs.read(row.strategy, seed).probabilities["test"] for seed in row.candidate.seeds)
     expected = f1_score(comparison.study.labels("test"), mean.argmax(axis=1), average="macro")
     assert ensembles[row.strategy]["test"]["macro_f1"]["mean"] == pytest.approx(expected)
+
+
+def test_a_run_on_other_terms_is_no_repetition(tmp_path):
+    root = make_study(tmp_path, strategies=FEW)
+    runs = Runs(root / "runs")
+    runs.write(replace(runs.read("flat/average", 3), settings={"epochs": 99}))
+    comparison = compare(root, resamples=20)
+    assert comparison.row("flat/average").candidate.seeds == (1, 2)
+    assert comparison.study.failed[0].startswith("flat/average, seed 3: fitted on other terms")
+
+
+def test_an_identical_twin_is_no_real_difference_and_a_planted_one_is(tmp_path):
+    names = ("probe/camembert.title_description", "flat/average", "flat/addition")
+    root = make_study(tmp_path, strategies=names, products={"train": 60, "validation": 600, "test": 900}, seeds=5,
+                      skill={"flat/average": 3.6, "flat/addition": 3.6})  # fmt: skip
+    comparison = compare(root, resamples=200)
+    assert comparison.headline.real and comparison.headline.difference.value > 0
+    twins = next(c for c in comparison.contrasts if {c.one, c.other} == {"flat/average", "flat/addition"})
+    assert not twins.real
+    groups = dict(zip(comparison.pairs.strategies, comparison.pairs.groups, strict=True))
+    assert set(groups["flat/average"]) & set(groups["flat/addition"])
+    assert not set(groups["flat/average"]) & set(groups[names[0]])
+
+
+def test_every_key_of_the_json_is_documented(comparison):
+    documented = (Path(pipeline.report.__file__).parent / "REPORT.md").read_text()
+    report = record(comparison)
+    for key in [*report, *report["rows"][0], *report["contrasts"][0], *report["headline"]]:
+        assert f"`{key}`" in documented or re.search(rf"[{{ ,]{key}[,}}]", documented), key

@@ -1,0 +1,52 @@
+import json
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from pipeline.report.comparison import compare
+from pipeline.report.writing import write_report
+from tests.pipeline.report.studies import make_study
+from tests.pipeline.report.test_comparison import FEW
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    groups = {"groups": {"count": 1, "products": 2, "largest": ["secret-1", "secret-2"]}}
+    info = {"catalogue": "/home/someone/secret", "commands": ["fusecat extract secret"], "split": groups,
+            "warnings": [{"kind": "x", "count": 1, "first": "secret-7", "treatment": "kept"}]}  # fmt: skip
+    make_study(root, strategies=FEW, ids=[f"secret-{at}" for at in range(450)], info=info)
+    write_report(compare(root, resamples=20), shareable=True)
+    return root / "report-shareable"
+
+
+def test_nothing_that_is_shared_names_a_product_or_a_place(shared):
+    for path in shared.iterdir():
+        texts = [path.read_text()] if path.suffix != ".zip" else [
+            zipfile.ZipFile(path).read(name).decode() for name in zipfile.ZipFile(path).namelist()
+        ]  # fmt: skip
+        assert not any("secret" in text for text in texts), path.name
+    assert "<img" not in (shared / "index.html").read_text()
+
+
+def test_the_table_can_be_recomputed_from_the_bundle_alone(shared, tmp_path):
+    zipfile.ZipFile(shared / "report-bundle.zip").extractall(tmp_path)
+    done = subprocess.run([sys.executable, "-I", tmp_path / "recompute.py"], capture_output=True, text=True, check=True)
+    table = json.loads(done.stdout)
+    report = json.loads((shared / "report.json").read_text())
+    for row in report["rows"]:
+        for part in ("validation", "test"):
+            for metric in ("accuracy", "macro_f1", "weighted_f1"):
+                assert table[row["strategy"]][part][metric] == pytest.approx(row[part][metric]["mean"])
+
+
+def test_keys_are_salted_anew(shared, tmp_path):
+    def keys():
+        text = zipfile.ZipFile(shared / "report-bundle.zip").read("predictions.csv").decode()
+        return {line.partition(",")[0] for line in text.splitlines()[1:]}
+
+    before = keys()
+    write_report(compare(shared.parent, resamples=20), shareable=True)
+    assert len(before) == 210 and not before & keys()
