@@ -40,7 +40,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     `strategy`: `baseline/average`, `hierarchical/average/gated`, ... (any with a trainable head). `features`: name ->
     slice or list of columns; the names are wired as those of stage one (`camembert.title`, `resnet.image`) or, if none of them
-    ends in a field of a product, merged all together. By default the columns are parted evenly: in two, for hierarchical in three.
+    ends in a field of a product, merged all together. By default the columns are parted evenly, in two (hierarchical: three).
     `settings`: `default`, `thesis` or a `FitSettings`; the other hyperparameters replace single ones of it where they are not
     None. `validation_fraction` of the rows chooses the epoch; 0 fits on all rows and keeps the last epoch.
     """

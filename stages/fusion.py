@@ -37,17 +37,19 @@ def fuse(
     seeds: int = 5,
     metric: Metric = Metric.MACRO_F1,
     fit_on: Sequence[str] = FIT_ON,
+    tuned: Mapping[str, FitSettings] | None = None,
     processes: int = 0,
     progress: Progress | None = None,
 ) -> list[Run]:
     """Stage two: fit each strategy with each seed, and store what it predicts.
 
     A run that is there already with the same key (same vectors, labels, settings, metric, rows) is read, not repeated; an
-    interrupted one is done again. `processes`: how many share the work (0: one per core); it changes no figure.
+    interrupted one is done again. `tuned`: strategy -> settings that take the place of `settings`; such runs are
+    marked. `processes`: how many share the work (0: one per core); it changes no figure.
 
     Returns the runs in the order of `strategies`, then of seeds.
     """
-    jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on)
+    jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on, tuned=tuned)
     keep_or_set_aside(runs, table)
     runs.write_products(table)
     ready = {
@@ -106,6 +108,7 @@ def schedule(
     seeds: int,
     metric: Metric,
     fit_on: Sequence[str],
+    tuned: Mapping[str, FitSettings] | None = None,
 ) -> list[Job]:
     """One job per strategy and seed, ensembles last; what draws nothing at random has one."""
     marks = {name: digest(feature) for name, feature in table.features.items()}
@@ -114,18 +117,20 @@ def schedule(
     for strategy in strategies:
         if strategy.ensemble:
             continue
+        own = (tuned or {}).get(strategy.name, settings)
         decided = {
             "revision": REVISION,
             "table": table.fingerprint,
             "strategy": strategy.name,
             "features": {name: marks[name] for name in features_of(strategy, table)},
-            "settings": asdict(settings) if strategy.learned else {},
+            "settings": asdict(own) if strategy.learned else {},
             "metric": metric if strategy.learned else "",
             "fit_on": list(fit_on),
         }
         for seed in range(1, seeds + 1) if strategy.learned else (DETERMINISTIC,):
             text = json.dumps(decided | {"seed": seed}, sort_keys=True)
-            jobs.append(Job(strategy, seed, settings, metric, hashlib.sha256(text.encode()).hexdigest()))
+            is_tuned = strategy.name in (tuned or {})
+            jobs.append(Job(strategy, seed, own, metric, hashlib.sha256(text.encode()).hexdigest(), tuned=is_tuned))
     for strategy in strategies:
         if strategy.ensemble:
             for seed in range(1, seeds + 1):

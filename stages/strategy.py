@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from stages.errors import UsageError
-from stages.vocabulary import Architecture, Field, Late, Merge
+from stages.vocabulary import Architecture, Field, Late, Merge, Variant
 
 THESIS_MERGES = (Merge.CONCATENATION, Merge.ADDITION, Merge.AVERAGE)
 """The merges of the study that this project rebuilds; each is a first merge of every final merge."""
@@ -31,6 +31,20 @@ class Strategy:
     def name(self) -> str:
         """`hierarchical/concatenation/average`, `late/mean`, `probe/camembert.title`."""
         return "/".join(part for part in (self.architecture.value, self.first, self.final, self.feature) if part)
+
+    @property
+    def merge(self) -> str | None:
+        """The final merge without its variant: `average` of `average+dropout`."""
+        return self.final.partition("+")[0] if self.final else None
+
+    @property
+    def variant(self) -> Variant | None:
+        """What stands between the final merge and the last layer, if anything. Raises UsageError for one that is not known."""
+        name = self.final.partition("+")[2] if self.final else ""
+        if name and name not in list(Variant):
+            message = f"no variant is called '{name}'; choose from {', '.join(Variant)}"
+            raise UsageError(message)
+        return Variant(name) if name else None
 
     @property
     def learned(self) -> bool:
@@ -211,7 +225,10 @@ def _one(final: str, architecture: Architecture | None, first: str | None) -> li
 
 def _thesis(architecture: Architecture | None, first: str | None) -> list[Strategy]:
     found = [strategy for final in THESIS_MERGES for strategy in _one(final.value, architecture, first)]
-    return sorted(found, key=lambda strategy: FUSED.index(strategy.architecture))
+    found = sorted(found, key=lambda strategy: FUSED.index(strategy.architecture))
+    # the two variants that the study tried: dropout on the flat average, more layers on the average of averages
+    variants = [Strategy.parse("flat/average+dropout"), Strategy.parse("hierarchical/average/average+layers")]
+    return found + [strategy for strategy in variants if architecture in (None, strategy.architecture)]
 
 
 def _others(architecture: Architecture | None, first: str | None) -> list[Strategy]:

@@ -59,6 +59,13 @@ class Merge(StrEnum):
     TENSOR = "tensor"
 
 
+class Variant(StrEnum):
+    """What may stand between the final merge and the last layer: `average+dropout`, `average+layers`."""
+
+    DROPOUT = "dropout"
+    LAYERS = "layers"
+
+
 class Late(StrEnum):
     """How the class probabilities of several networks become one (late fusion)."""
 

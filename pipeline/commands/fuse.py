@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -12,84 +13,94 @@ import click
 
 from pipeline.console import console, json_option, print_json, workspace_option
 from stages.strategy import ALL, FUSED
-from stages.vocabulary import Architecture, Merge, Metric
+from stages.vocabulary import Architecture, Merge, Metric, Variant
 from stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from cache.table import FeatureTable
+    from stages.heads.settings import FitSettings
     from stages.runs import Run
+    from stages.strategy import Plan
 
 FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
+MERGES = [merge.value for merge in Merge]
+
+
+def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that choose strategies and how their heads are fitted, the same for `fuse` and `tune`."""
+    options = (
+        click.option(
+            "--fusion", type=click.Choice([*MERGES, ALL]), default="average", show_default=True, help="The final merge."
+        ),
+        click.option("--merge", "own", metavar="MODULE:CLASS", help="A final merge of your own instead, package.module:Class."),
+        click.option(
+            "--variant", type=click.Choice([each.value for each in Variant]), help="What stands before the last layer."
+        ),
+        click.option("--architecture", type=click.Choice([kind.value for kind in FUSED]), help="Only this architecture."),
+        click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
+        click.option(
+            "--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Rows for heads."
+        ),
+        click.option(
+            "--settings", "named", type=click.Choice(["default", "thesis"]), help="How heads are fitted [the preset's]."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 @click.command()
-@click.option(
-    "--fusion",
-    type=click.Choice([*(merge.value for merge in Merge), ALL]),
-    default="average",
-    show_default=True,
-    help="The final merge, or all.",
-)
-@click.option("--architecture", type=click.Choice([kind.value for kind in FUSED]), help="Only this architecture.")
-@click.option(
-    "--first-merge",
-    "first",
-    type=click.Choice([merge.value for merge in Merge]),
-    help="Only this first merge of hierarchical strategies.",
-)
+@strategy_options
 @click.option(
     "--seeds", type=click.IntRange(1), default=5, show_default=True, help="Heads per strategy, each with its own seed."
 )
-@click.option("--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Parts to fit heads on.")
 @click.option(
-    "--settings",
-    "named",
-    type=click.Choice(["default", "thesis"]),
-    default="default",
-    show_default=True,
-    help="How heads are fitted.",
+    "--tuned", is_flag=True, help="Use the settings that 'fusecat tune' found, where it found some; marks those runs."
+)
+@click.option(
+    "--processes", type=click.IntRange(0), default=0, help="How many share the work [one per core]; changes no figure."
 )
 @workspace_option
 @json_option
-def command(
-    *,
-    fusion: str,
-    architecture: str | None,
-    first: str | None,
-    seeds: int,
-    fit_on: str,
-    named: str,
-    workspace: Path,
-    as_json: bool,
-) -> None:
+def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json: bool, **choice: Any) -> None:
     """Fit a head for every strategy with that merge, and compare them.
 
     One merge M runs baseline/M, flat/M and hierarchical/F/M for each first merge F of concatenation, addition and average;
-    uni-modal rows and probes stand beside them. Runs that are there already are not repeated.
+    uni-modal rows, probes and late fusion stand beside them. Runs that are there already are not repeated.
     """
-    from cache.store import FeatureCache
     from stages.fusion import fuse, schedule
-    from stages.heads.settings import NAMED
     from stages.runs import Runs
-    from stages.strategy import plan
+    from stages.tuning import read_tuned
 
     place = Workspace(workspace)
-    table = FeatureCache(place.features).table()
-    chosen = plan(fusion, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
-    judged, settings, rows = metric_of(place), NAMED[named], FITS[fit_on]
-    jobs = len(schedule(table, chosen.strategies, settings, seeds=seeds, metric=judged, fit_on=rows))
+    table, chosen, settings, rows = prepare(place, **choice)
+    metric = metric_of(place)
+    better = read_tuned(place.root / "tuning") if tuned else {}
+    jobs = len(schedule(table, chosen.strategies, settings, seeds=seeds, metric=metric, fit_on=rows, tuned=better))
     say = None if as_json else console()
     if say:
+        fitted = "+".join(part for part in rows if len(table.rows(part)))
         say.print(
-            f"{len(chosen.strategies)} strategies, {jobs} runs; heads fitted on {fit_on}, chosen by {judged} on validation"
+            f"{len(chosen.strategies)} strategies, {jobs} runs; heads fitted on {fitted}, chosen by {metric} on validation"
         )
         for name, reason in chosen.left_out.items():
-            say.print(f"left out: {name} ({reason})", style="yellow")
-    with Ticker(say, judged) as ticker:
+            say.print(f"left out: {name} ({reason})", style="yellow", markup=False)
+    with Ticker(say, metric) as ticker:
         found = fuse(
-            table, chosen.strategies, Runs(place.runs), settings, seeds=seeds, metric=judged, fit_on=rows, progress=ticker
+            table,
+            chosen.strategies,
+            Runs(place.runs),
+            settings,
+            seeds=seeds,
+            metric=metric,
+            fit_on=rows,
+            tuned=better,
+            processes=processes,
+            progress=ticker,
         )
     if as_json:
         print_json({"runs": [summary(run) for run in found], "left_out": dict(chosen.left_out)})
@@ -99,11 +110,45 @@ def command(
     print_report(workspace)
 
 
-def metric_of(place: Workspace) -> Metric:
-    """The metric that governs every choice in this workspace."""
+def prepare(
+    place: Workspace,
+    *,
+    fusion: str,
+    own: str | None,
+    variant: str | None,
+    architecture: str | None,
+    first: str | None,
+    fit_on: str,
+    named: str | None,
+) -> tuple["FeatureTable", "Plan", "FitSettings", tuple[str, ...]]:
+    """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
+    from cache.store import FeatureCache
+    from stages.fusion import feasible
+    from stages.heads.build import find_merge
+    from stages.heads.settings import DEFAULT, NAMED
+    from stages.strategy import plan
+
+    for name in (own, first):
+        if name:
+            find_merge(name)
+    table = FeatureCache(place.features).table()
+    final = f"{own or fusion}+{variant}" if variant else own or fusion
+    chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
+    settings = NAMED.get(named or study_of(place).get("fusion_settings", ""), DEFAULT)
+    return table, feasible(table, chosen), settings, FITS[fit_on]
+
+
+def study_of(place: Workspace) -> dict[str, Any]:
+    """What stage one wrote of the study; empty for imported vectors."""
     if not place.study.is_file():
-        return Metric.MACRO_F1
-    return Metric(json.loads(place.study.read_text(encoding="utf-8")).get("metric", Metric.MACRO_F1))
+        return {}
+    found: dict[str, Any] = json.loads(place.study.read_text(encoding="utf-8"))
+    return found
+
+
+def metric_of(place: Workspace) -> Metric:
+    """Return the metric that governs every choice in this workspace."""
+    return Metric(study_of(place).get("metric", Metric.MACRO_F1))
 
 
 def summary(run: "Run") -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """From a strategy to its head."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
 
 from stages.errors import UsageError
 from stages.heads.head import Head, common_width
@@ -8,7 +10,7 @@ from stages.heads.merges import MergeModule, merge_class
 from stages.heads.merges.own import load_merge
 from stages.heads.settings import FitSettings
 from stages.strategy import Strategy, Wiring, wire
-from stages.vocabulary import Architecture, Merge
+from stages.vocabulary import Architecture, Merge, Variant
 
 
 def wiring_of(strategy: Strategy, features: Mapping[str, object]) -> Wiring:
@@ -24,7 +26,16 @@ def build_head(strategy: Strategy, widths: Mapping[str, int], classes: int, sett
     `widths`: feature name -> length of its vectors; may hold more features than the strategy takes.
     """
     wiring = wiring_of(strategy, widths)
-    first, final = (find_merge(name) if name else None for name in (strategy.first, strategy.final))
+    first, final = (find_merge(name) if name else None for name in (strategy.first, strategy.merge))
+    match strategy.variant:
+        case Variant.DROPOUT:
+            settings = replace(settings, dropout=settings.dropout or 0.3)
+        case Variant.LAYERS:
+            settings = replace(settings, hidden_layer=True)
+        case None:
+            pass
+        case _:
+            assert_never(strategy.variant)
     return Head(wiring, widths, classes, first=first, final=final, settings=settings)
 
 
@@ -36,7 +47,7 @@ def refusal(strategy: Strategy, widths: Mapping[str, int]) -> str | None:
         for group in wiring.groups:
             if reason := find_merge(strategy.first).refuses(len(group), width):
                 return reason
-    return find_merge(strategy.final).refuses(len(wiring.groups) + len(wiring.singles), width) if strategy.final else None
+    return find_merge(strategy.merge).refuses(len(wiring.groups) + len(wiring.singles), width) if strategy.merge else None
 
 
 def find_merge(name: str) -> type[MergeModule]:

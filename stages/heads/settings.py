@@ -21,7 +21,7 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Hyperparameters of one fit; `THESIS` is what the study used, the defaults are what benchmarks/stage_two.py chose."""
+    """Hyperparameters of one fit; `THESIS` is what the study used, benchmarks/stage_two_settings.py chose the defaults."""
 
     learning_rate: float = 3e-3
     """Peak step size of AdamW."""
@@ -48,7 +48,7 @@ class FitSettings:
     """Share of the merged vector that is zeroed before the last layer while fitting."""
     hidden_layer: bool = False
     """Dropout 0.3, a layer of the merged width and LeakyReLU(0.01) before the last layer."""
-    modality_dropout: float = 0.0
+    modality_dropout: float = 0.1
     """Chance that a present field of a product is treated as absent in one step; at least one stays."""
     missing_vector: bool = False
     """Learn a vector that stands in for each absent field, instead of masking it; needs modality dropout."""
@@ -90,6 +90,7 @@ THESIS = FitSettings(
     patience=0,
     warmup=0.0,
     label_smoothing=0.0,
+    modality_dropout=0.0,
     standardise=False,
 )
 NAMED = {"default": DEFAULT, "thesis": THESIS}

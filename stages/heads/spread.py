@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.errors import ModelError
@@ -37,6 +37,7 @@ class Job:
     settings: FitSettings
     metric: Metric
     key: str
+    tuned: bool = False
 
 
 def cores() -> int:
@@ -47,6 +48,7 @@ def cores() -> int:
 def do(job: Job, material: Material, runs: Runs) -> Run:
     """Do one run and store it, what it has learnt first."""
     run, learnt = run_strategy(job.strategy, job.seed, material, job.settings, job.metric, key=job.key)
+    run = replace(run, tuned=job.tuned)
     folder = runs.path(run.strategy, run.seed)
     (folder / "run.json").unlink(missing_ok=True)
     learnt.save(folder)

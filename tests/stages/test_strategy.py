@@ -48,6 +48,16 @@ def test_all_holds_the_twelve_thesis_strategies_their_controls_and_every_merge()
     assert {f"{kind}/{merge}" for kind, merge in itertools.product(("baseline", "flat"), Merge)} <= found
 
 
+def test_a_variant_is_part_of_the_final_merges_name():
+    strategy = Strategy.parse("hierarchical/average/average+layers")
+    assert (strategy.merge, strategy.variant) == ("average", "layers")
+    assert Strategy.parse("baseline/gated").variant is None
+    with pytest.raises(UsageError, match="choose from dropout, layers"):
+        assert Strategy.parse("baseline/average+more").variant
+    found = names(plan("gated+dropout", SEVEN))
+    assert {"baseline/gated+dropout", "hierarchical/average/gated+dropout"} <= set(found)
+
+
 def test_options_narrow_the_plan():
     found = names(plan("average", SEVEN, architecture=Architecture.HIERARCHICAL, first="addition"))
     assert [name for name in found if not name.startswith(("probe", "unimodal", "late"))] == ["hierarchical/addition/average"]

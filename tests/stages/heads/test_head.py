@@ -16,6 +16,7 @@ THESIS += [Strategy(Architecture.HIERARCHICAL, first=first, final=final) for fir
 FIRSTS = [Strategy(Architecture.HIERARCHICAL, first=merge, final=Merge.AVERAGE) for merge in Merge]
 EVERY = [Strategy(kind, final=final) for kind in (Architecture.BASELINE, Architecture.FLAT) for final in Merge]
 EVERY += [Strategy(Architecture.HIERARCHICAL, first=Merge.CONCATENATION, final=final) for final in Merge]
+EVERY += [Strategy.parse("flat/average+dropout"), Strategy.parse("hierarchical/average/average+layers")]
 EVERY = list(dict.fromkeys([*EVERY, *THESIS, *FIRSTS, Strategy(Architecture.PROBE, feature="camembert.title")]))
 
 

@@ -1,0 +1,309 @@
+"""Stage two beside what everybody would write, beside its peers, and beside the best that is possible.
+
+    python -m benchmarks.stage_two speed      # seconds per epoch, thesis settings: per-sample h5py, RAM + DataLoader, ours
+    python -m benchmarks.stage_two peers      # baseline/concatenation to its final score: ours, lbfgs, MLPClassifier, skorch
+    python -m benchmarks.stage_two all60      # 12 thesis heads x 5 seeds, load included
+    python -m benchmarks.stage_two posterior  # every strategy against the true posterior on the three generators
+    python -m benchmarks.stage_two noise      # features of pure noise: nothing may beat the majority class
+    python -m benchmarks.stage_two growth     # seconds and memory from 10,000 products on
+
+`--products N` shrinks the table (55,025 by default), `--seeds N` the repetitions. All compared ways run side by side, one after
+the other in turns, and medians are printed; ratios are what counts. Set OMP_NUM_THREADS to choose the threads of the peers; our
+fits use one thread each.
+"""
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.generators import GENERATORS, additive
+from cache.table import Feature, FeatureTable
+from stages.fusion import feasible, fuse
+from stages.heads.build import build_head
+from stages.heads.fit import fit, predict
+from stages.heads.material import Material, gather
+from stages.heads.settings import DEFAULT, THESIS, FitSettings
+from stages.runs import Runs
+from stages.scores import scores
+from stages.strategy import THESIS_MERGES, Strategy, plan
+from stages.vocabulary import Architecture
+
+THREE = ("camembert.title_description", "flaubert.title_description", "se_resnext50.image")
+CONCATENATION = Strategy.parse("baseline/concatenation")
+
+
+class Plain(nn.Module):
+    """The head as it is usually written: a 1x1 convolution for the image, layer after layer."""
+
+    def __init__(self, text: int, image: int, classes: int) -> None:
+        super().__init__()
+        self.project = nn.Conv1d(image, text, 1)
+        self.classify = nn.Linear(3 * text, classes)
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        return self.classify(torch.cat([first, second, self.project(image[:, :, None]).squeeze(2)], dim=1))
+
+
+class FromFile(torch.utils.data.Dataset):
+    """One product at a time from HDF5."""
+
+    def __init__(self, file: h5py.File, rows: np.ndarray, labels: np.ndarray) -> None:
+        self.file, self.rows, self.labels = file, rows, labels
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[object, ...]:
+        row = self.rows[place]
+        vectors = [torch.from_numpy(self.file[name][row]).float() for name in THREE]
+        return (*vectors, int(self.labels[row]))
+
+
+def plain_epoch(loader: torch.utils.data.DataLoader, model: nn.Module, most: int) -> float:
+    """Seconds for one epoch of what everybody writes, from its first `most` steps."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-4, weight_decay=1e-3)
+    start, steps = time.perf_counter(), 0
+    for *vectors, labels in loader:
+        loss = nn.functional.cross_entropy(model(*vectors), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        steps += 1
+        if steps == most:
+            break
+    return (time.perf_counter() - start) / steps * len(loader)
+
+
+def our_epoch(material: Material, settings: FitSettings, *, collapsed: bool) -> float:
+    """Seconds for one epoch of ours, without evaluation."""
+
+    def build() -> nn.Module:
+        head = build_head(CONCATENATION, widths(material), len(material.classes), settings)
+        head.linear = collapsed
+        return head
+
+    nothing = np.zeros(0, np.intp)
+    start = time.perf_counter()
+    fit(build, material.vectors, material.labels, material.rows["fit"], nothing, one_epoch(settings))  # type: ignore[arg-type]
+    return time.perf_counter() - start
+
+
+def one_epoch(settings: FitSettings) -> FitSettings:
+    return replace(settings, epochs=1, patience=0)
+
+
+def widths(material: Material) -> dict[str, int]:
+    return {name: len(mean) for name, (mean, _) in material.scaling.items()}
+
+
+def in_turns(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way; the ways take turns, so that a busy minute hits all of them."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            found[name].append(way())
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def speed(options: argparse.Namespace) -> None:
+    table = additive(options.products).table
+    rows, labels = table.rows("train"), table.labels
+    material = gather(table, THREE, ("train",), standardise=False)
+    with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "features.h5", "w") as file:
+        for name in THREE:
+            file.create_dataset(name, data=table.features[name].embedding)
+        held = [torch.from_numpy(table.features[name].embedding[rows]).float() for name in THREE]
+        in_memory = torch.utils.data.TensorDataset(*held, torch.from_numpy(labels[rows]).long())
+
+        def loader(data: torch.utils.data.Dataset) -> torch.utils.data.DataLoader:
+            return torch.utils.data.DataLoader(data, batch_size=128, shuffle=True)
+
+        def model() -> Plain:
+            return Plain(held[0].shape[1], held[2].shape[1], len(table.classes))
+
+        found = in_turns(
+            {
+                "DataLoader, h5py per sample, Conv1d": lambda: plain_epoch(loader(FromFile(file, rows, labels)), model(), 20),
+                "RAM, DataLoader, Conv1d, AdamW": lambda: plain_epoch(loader(in_memory), model(), 60),
+                "ours, literal": lambda: our_epoch(material, THESIS, collapsed=False),
+                "ours, collapsed": lambda: our_epoch(material, THESIS, collapsed=True),
+            },
+            options.rounds,
+        )
+    ours = found["ours, collapsed"]
+    for name, seconds in found.items():
+        print(f"{name:40s} {seconds:8.2f} s per epoch of {len(rows)} products, {seconds / ours:6.2f} x ours")
+
+
+def peers(options: argparse.Namespace) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+
+    warnings.simplefilter("ignore")
+    table = additive(options.products).table
+    train, test = table.rows("train"), table.rows("test")
+    everything = np.hstack([table.features[name].embedding for name in THREE]).astype(np.float32)
+    mean, scale = everything[train].mean(0), everything[train].std(0)
+    everything = (everything - mean) / scale
+
+    def ours() -> tuple[float, float]:
+        start = time.perf_counter()
+        material = gather(table, THREE, ("train",), standardise=True)
+        fitted = fit(
+            lambda: build_head(CONCATENATION, widths(material), len(material.classes), DEFAULT),
+            material.vectors,
+            table.labels,
+            train,
+            table.rows("validation"),
+            DEFAULT,
+        )
+        seconds = time.perf_counter() - start
+        return seconds, scores(table.labels[test], predict(fitted.head, material.vectors, test))["macro_f1"]
+
+    def theirs(make: Callable[[], object]) -> Callable[[], tuple[float, float]]:
+        def run() -> tuple[float, float]:
+            start = time.perf_counter()
+            model = make().fit(everything[train], table.labels[train].astype(np.int64))  # type: ignore[attr-defined]
+            seconds = time.perf_counter() - start
+            return seconds, scores(table.labels[test], model.predict_proba(everything[test]))["macro_f1"]
+
+        return run
+
+    ways = {
+        "ours, default settings": ours,
+        "LogisticRegression lbfgs, 30 steps": theirs(lambda: LogisticRegression(max_iter=30)),
+        "LogisticRegression lbfgs, converged": theirs(lambda: LogisticRegression(max_iter=1000)),
+        "MLPClassifier (768)": theirs(lambda: MLPClassifier((768,), early_stopping=True, max_iter=20, random_state=1)),
+        "skorch, the same head": theirs(lambda: skorch_head(everything.shape[1], len(table.classes))),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(options.rounds):
+        for name, way in ways.items():
+            found[name].append(way())
+    base = statistics.median(seconds for seconds, _ in found["LogisticRegression lbfgs, 30 steps"])
+    for name, values in found.items():
+        seconds = statistics.median(second for second, _ in values)
+        print(f"{name:38s} {seconds:8.2f} s, {seconds / base:6.2f} x lbfgs-30, test macro-F1 {100 * values[0][1]:.2f}")
+
+
+def skorch_head(width: int, classes: int) -> object:
+    from skorch import NeuralNetClassifier
+
+    return NeuralNetClassifier(
+        nn.Linear(width, classes),
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.AdamW,
+        lr=2e-4,
+        batch_size=128,
+        max_epochs=7,
+        verbose=0,
+    )
+
+
+def all60(options: argparse.Namespace) -> None:
+    table = additive(options.products).table
+    thesis = [strategy for merge in THESIS_MERGES for strategy in plan(merge, table.features).strategies]
+    kinds = (Architecture.BASELINE, Architecture.HIERARCHICAL)
+    twelve = [strategy for strategy in dict.fromkeys(thesis) if strategy.architecture in kinds]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        found = fuse(table, twelve, Runs(Path(folder) / "runs"), seeds=options.seeds)
+        seconds = time.perf_counter() - start
+    fits = sum(run.fit_seconds for run in found)
+    print(f"{len(found)} runs of {len(twelve)} thesis strategies: {seconds:.1f} s on the clock, fits {fits:.1f} s")
+
+
+def posterior(options: argparse.Namespace) -> None:
+    for name, make in GENERATORS.items():
+        made = make(options.products)
+        rows = made.table.rows("test")
+        best = scores(made.table.labels[rows], made.posterior[rows])["macro_f1"]
+        print(f"\n{name}: macro-F1 of the true posterior on {len(rows)} test products: {100 * best:.2f}")
+        chosen = feasible(made.table, plan(options.fusion, made.table.features))
+        with tempfile.TemporaryDirectory() as folder:
+            found = fuse(made.table, chosen.strategies, Runs(Path(folder) / "runs"), seeds=options.seeds)
+        grouped: dict[str, list[float]] = {}
+        for run in found:
+            grouped.setdefault(run.strategy, []).append(run.scores["test"]["macro_f1"])
+        for strategy, values in sorted(grouped.items(), key=lambda item: -statistics.fmean(item[1])):
+            mean = statistics.fmean(values)
+            print(f"{strategy:48s} {100 * mean:6.2f}  {mean / best:6.1%} of the posterior")
+
+
+def noise(options: argparse.Namespace) -> None:
+    """Holm-adjusted one-sided exact binomial tests of each strategy's accuracy against the majority class's share."""
+    from scipy.stats import binomtest
+
+    table = additive(options.products).table
+    random = np.random.default_rng(9)
+    features = {
+        name: Feature(
+            name,
+            (random.standard_normal(feature.embedding.shape, dtype=np.float32) * feature.present[:, None]).astype(np.float16),
+            feature.present.copy(),
+            logits=(3 * random.standard_normal((len(table.labels), len(table.classes)))).astype(np.float32),
+            fitted_on=("train",),
+        )
+        for name, feature in table.features.items()
+    }
+    made = FeatureTable(table.ids, table.labels, table.split, table.classes, table.parts, features, "noise")
+    labels = made.labels[made.rows("test")]
+    share = np.bincount(labels).max() / len(labels)
+    chosen = feasible(made, plan(options.fusion, made.features))
+    with tempfile.TemporaryDirectory() as folder:
+        found = fuse(made, chosen.strategies, Runs(Path(folder) / "runs"), seeds=1)
+    tests = []
+    for run in found:
+        right = round(run.scores["test"]["accuracy"] * len(labels))
+        tests.append((binomtest(right, len(labels), share, alternative="greater").pvalue, run.strategy))
+    adjusted = [(p * (len(tests) - rank), strategy) for rank, (p, strategy) in enumerate(sorted(tests))]
+    print(f"majority class {share:.4f}; {len(tests)} strategies; smallest adjusted p: {adjusted[0][0]:.3f} ({adjusted[0][1]})")
+
+
+def growth(options: argparse.Namespace) -> None:
+    for products in (10_000, 30_000, 100_000, 300_000, 1_000_000):
+        if products > options.products:
+            break
+        table = additive(products, widths=(64, 128)).table
+        material = gather(table, THREE, ("train",), standardise=True)
+        start = time.perf_counter()
+        fit(
+            lambda material=material: build_head(CONCATENATION, widths(material), len(material.classes), DEFAULT),
+            material.vectors,
+            table.labels,
+            material.rows["fit"],
+            material.rows["validation"],
+            one_epoch(DEFAULT),
+        )
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        pace = 1e6 * seconds / products
+        print(f"{products:9d} products: {seconds:7.2f} s an epoch, {pace:6.2f} s per million; peak {peak:.2f} GiB")
+
+
+def main() -> None:
+    parts = {"speed": speed, "peers": peers, "all60": all60, "posterior": posterior, "noise": noise, "growth": growth}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=list(parts))
+    parser.add_argument("--products", type=int, default=55_025)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fusion", default="all")
+    options = parser.parse_args()
+    parts[options.part](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""`fusecat tune`: the same search for each strategy, on validation only."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands.fuse import metric_of, prepare, strategy_options
+from pipeline.console import console, json_option, print_json, workspace_option
+from stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from stages.strategy import Strategy
+
+
+@click.command()
+@strategy_options
+@click.option("--trials", type=click.IntRange(1), default=50, show_default=True, help="Settings tried for each strategy.")
+@workspace_option
+@json_option
+def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> None:
+    """Search learning rate, weight decay, smoothing and dropouts for each strategy, the same budget for all.
+
+    Trials that were done before count. 'fusecat fuse --tuned' then uses what was found and marks those runs.
+    """
+    from dataclasses import asdict
+
+    from stages.tuning import TUNED, tune
+
+    place = Workspace(workspace)
+    table, chosen, base, rows = prepare(place, **choice)
+    strategies = [strategy for strategy in chosen.strategies if strategy.learned]
+    metric = metric_of(place)
+    say = None if as_json else console()
+    if say:
+        say.print(f"{len(strategies)} strategies, {trials} trials each, judged by {metric} on validation")
+
+    def progress(strategy: "Strategy", done: int, asked: int, best: float) -> None:
+        if say and (done == asked or done % 10 == 0 or say.is_terminal):
+            say.print(
+                f"{strategy.name}: {done} of {asked} trials, best {metric} {best:.4f}", end="\r" if say.is_terminal else "\n"
+            )
+
+    found = tune(
+        table, strategies, place.root / "tuning", trials=trials, metric=metric, fit_on=rows, base=base, progress=progress
+    )
+    if as_json:
+        print_json({name: {field: asdict(settings)[field] for field in TUNED} for name, settings in found.items()})
+        return
+    if say:
+        say.print(f"\n{place.root / 'tuning'}: settings of {len(found)} strategies; next: fusecat fuse --tuned", markup=False)

@@ -1,0 +1,55 @@
+"""Tuning: on validation only, resumable, never worse than where it began."""
+
+import dataclasses
+
+import numpy as np
+
+from stages.fusion import fuse
+from stages.heads.settings import FitSettings
+from stages.runs import Runs
+from stages.strategy import Strategy
+from stages.tuning import read_tuned, tune
+from tests.stages.heads.synthetic import table
+
+STRATEGIES = [Strategy.parse("baseline/average"), Strategy.parse("flat/gated")]
+BASE = FitSettings(epochs=3)
+
+
+def test_tuned_is_never_worse_than_untuned_on_validation_and_marked(tmp_path):
+    made = table(products=160)
+    best = tune(made, STRATEGIES, tmp_path / "tuning", trials=4, base=BASE)
+    assert set(best) == {strategy.name for strategy in STRATEGIES}
+    assert read_tuned(tmp_path / "tuning") == best
+    plain = fuse(made, STRATEGIES, Runs(tmp_path / "plain"), BASE, seeds=2)
+    tuned = fuse(made, STRATEGIES, Runs(tmp_path / "tuned"), BASE, seeds=2, tuned=best)
+    for strategy in STRATEGIES:
+        scores = [
+            np.mean([run.scores["validation"]["macro_f1"] for run in runs if run.strategy == strategy.name])
+            for runs in (plain, tuned)
+        ]
+        assert scores[1] >= scores[0] - 1e-9
+    assert all(run.tuned for run in tuned)
+    assert not any(run.tuned for run in plain)
+
+
+def test_a_search_goes_on_where_it_ended(tmp_path):
+    made = table(products=160)
+    calls = []
+
+    def count(*call):
+        calls.append(call[1])
+
+    tune(made, STRATEGIES[:1], tmp_path, trials=2, base=BASE, progress=count)
+    tune(made, STRATEGIES[:1], tmp_path, trials=3, base=BASE, progress=count)
+    assert calls == [1, 2, 3]
+    tune(table(products=160, seed=5), STRATEGIES[:1], tmp_path, trials=1, base=BASE, progress=count)
+    assert calls == [1, 2, 3, 1]
+
+
+def test_test_labels_change_nothing(tmp_path):
+    made = table(products=160)
+    labels = made.labels.copy()
+    labels[made.rows("test")] = 0
+    other = dataclasses.replace(made, labels=labels, fingerprint="other")
+    found = [tune(each, STRATEGIES[:1], tmp_path / each.fingerprint, trials=3, base=BASE) for each in (made, other)]
+    assert found[0] == found[1]
