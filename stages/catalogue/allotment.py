@@ -1,7 +1,7 @@
 """How many products of each class a part gets, and which: the arithmetic of the split."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -16,55 +16,18 @@ ORDER = (Part.TEST, Part.VALIDATION, Part.HEAD, Part.TRAIN)
 """The order in which parts are filled; train takes what is left."""
 
 
-def quotas(counts: NDArray[np.integer], protocol: Protocol, head_share: float) -> NDArray[np.int64]:
-    """(parts in `ORDER`, C) products wanted of each class: a class of one is train's, from three on each part gets one."""
-    total = int(counts.sum())
-    test = _up(total * TEST) if protocol is Protocol.TEST_20 else 0
-    validation = _up((total - test) * VALIDATION_OF_REST) if test else _up(total * VALIDATION_WITHOUT_TEST)
-    head = round((total - test - validation) * head_share)
-    left = counts.astype(np.int64)
-    wanted = []
-    for size, others in ((test, 2), (validation, 1), (head, 1)):
-        share = _apportion(left, size, others)
-        wanted.append(share)
-        left = left - share
-    return np.stack([*wanted, left])
+def allot(
+    ids: Sequence[str], labels: NDArray[np.int32], groups: NDArray[np.intp], *, protocol: Protocol, head_share: float, seed: int
+) -> Iterator[tuple[int, Part]]:
+    """(row, part) of every labelled product: groups first, the largest first, then single products fill what is left.
 
-
-def _apportion(counts: NDArray[np.int64], size: int, others: int) -> NDArray[np.int64]:
-    """Divide `size` among classes in proportion to `counts`, by largest remainder.
-
-    A class of more than `others` members gives one at least; none gives its last.
+    `labels` (N,): -1 for no label. Only which products share a class matters, not what the class is called.
     """
-    if size == 0:
-        return np.zeros_like(counts)
-    ideal = counts * size / counts.sum()
-    most = np.maximum(counts - 1, 0)
-    share: NDArray[np.int64] = np.minimum(np.maximum(np.floor(ideal).astype(np.int64), counts > others), most)
-    for number in sorted(range(len(counts)), key=lambda number: (share[number] - ideal[number], number)):
-        if share.sum() >= size:
-            break
-        share[number] += share[number] < most[number]
-    return share
-
-
-def _up(value: Fraction) -> int:
-    """Round up."""
-    return -(-value.numerator // value.denominator)
-
-
-def _dice(seed: int, identity: str) -> int:
-    """A number below 2 ** 64 that only seed and id decide."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\x00{identity}".encode()).digest()[:8], "big")
-
-
-def assign(
-    ids: Sequence[str], labels: NDArray[np.int32], groups: NDArray[np.intp], wanted: NDArray[np.int64], seed: int
-) -> Iterable[tuple[int, Part]]:
-    """(row, part) of every labelled product: groups first, the largest first, then single products fill what is left."""
     dice = {row: _dice(seed, ids[row]) for row in np.flatnonzero(labels >= 0).tolist()}
+    thrown = sorted(dice, key=lambda row: (dice[row], ids[row]))
+    wanted = _quotas(labels, thrown, protocol, head_share)
     members: dict[int, list[int]] = {}
-    for row in sorted(dice, key=lambda row: (dice[row], ids[row])):
+    for row in thrown:
         members.setdefault(int(groups[row]), []).append(row)
     left = wanted.copy()
     for group in sorted((group for group in members.values() if len(group) > 1), key=len, reverse=True):
@@ -80,6 +43,50 @@ def assign(
             number = next(number for number, count in enumerate(open_parts) if count > 0)
             open_parts[number] -= 1
             yield group[0], ORDER[number]
+
+
+def _quotas(labels: NDArray[np.int32], thrown: Sequence[int], protocol: Protocol, head_share: float) -> NDArray[np.int64]:
+    """(parts in `ORDER`, C) products wanted of each class: a class of one is train's, from three on each part gets one."""
+    left = np.bincount(labels[thrown]).astype(np.int64)
+    total = len(thrown)
+    test = _up(total * TEST) if protocol is Protocol.TEST_20 else 0
+    validation = _up((total - test) * VALIDATION_OF_REST) if test else _up(total * VALIDATION_WITHOUT_TEST)
+    head = round((total - test - validation) * head_share)
+    ties = np.full(len(left), total)  # classes by their first product in the order of the dice
+    np.minimum.at(ties, labels[thrown], np.arange(total))
+    wanted = []
+    for size, others in ((test, 2), (validation, 1), (head, 1)):
+        share = _apportion(left, size, others, ties)
+        wanted.append(share)
+        left = left - share
+    return np.stack([*wanted, left])
+
+
+def _apportion(counts: NDArray[np.int64], size: int, others: int, ties: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Divide `size` among classes in proportion to `counts`, by largest remainder.
+
+    A class of more than `others` members gives one at least; none gives its last. `ties` (C,) ranks classes of equal remainder.
+    """
+    if size == 0:
+        return np.zeros_like(counts)
+    ideal = counts * size / counts.sum()
+    most = np.maximum(counts - 1, 0)
+    share: NDArray[np.int64] = np.minimum(np.maximum(np.floor(ideal).astype(np.int64), counts > others), most)
+    for number in sorted(range(len(counts)), key=lambda number: (share[number] - ideal[number], ties[number])):
+        if share.sum() >= size:
+            break
+        share[number] += share[number] < most[number]
+    return share
+
+
+def _up(value: Fraction) -> int:
+    """Round up."""
+    return -(-value.numerator // value.denominator)
+
+
+def _dice(seed: int, identity: str) -> int:
+    """A number below 2 ** 64 that only seed and id decide."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\x00{identity}".encode()).digest()[:8], "big")
 
 
 def _room(left: NDArray[np.int64], need: NDArray[np.intp], learned: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import stat
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,24 +148,24 @@ def _to_rgb(image: "Image") -> NDArray[np.uint8]:
     """Eight bits, three channels, white behind what is transparent."""
     from PIL import Image
 
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        # 16-bit grey comes as I;16 or I; floats in [0, 1] or [0, 255] by habit
-        top = (
-            65535.0
-            if image.mode.startswith("I") and values.max(initial=0) > 255
-            else 1.0
-            if values.max(initial=0) <= 1
-            else 255.0
-        )
-        grey = np.clip(np.nan_to_num(values) / top * 255, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode.startswith("I;16"):
+        return _grey(np.asarray(image) >> 8)
+    if image.mode in {"I", "F"}:
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        top = values.max(initial=0)
+        scale = 255 / 65535 if top > 255 else 255 if top <= 1 else 1  # 16 bits, [0, 1] or 8 bits
+        return _grey(np.clip(values * scale, 0, 255))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image)
         image = white
     return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _grey(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """(H, W) values from 0 to 255 as three equal channels."""
+    return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def _looks_like(data: bytes) -> str:

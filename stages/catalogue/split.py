@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.catalogue.allotment import assign, quotas
+from stages.catalogue.allotment import allot
 from stages.catalogue.product import Finding
 from stages.catalogue.reading import Catalogue
 from stages.catalogue.refusal import refuse
@@ -154,8 +154,7 @@ def split(
         protocol = Protocol.TEST_20 if Part.TEST in parts else Protocol.NO_TEST
     else:
         parts = [None] * len(labels)
-        wanted = quotas(np.bincount(labels[rows], minlength=len(catalogue.classes)), protocol, head_share)
-        for row, part in assign(ids, labels, groups, wanted, seed):
+        for row, part in allot(ids, labels, groups, protocol=protocol, head_share=head_share, seed=seed):
             parts[row] = part
     findings = (*_small_classes(catalogue, labels, parts), *(_straddling(catalogue, groups, parts) if own else ()))
     summary, mark = summarise(catalogue, groups), fingerprint(catalogue)

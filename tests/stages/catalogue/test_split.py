@@ -67,6 +67,16 @@ def test_the_order_of_rows_does_not_matter(sample) -> None:
     assert dict(zip(one.ids, one.parts, strict=True)) == dict(zip(other.ids, other.parts, strict=True))
 
 
+def test_what_classes_are_called_does_not_matter(sample) -> None:
+    catalogue, groups = sample
+    renamed = tuple(dataclasses.replace(product, code=f"{9999 - int(product.code)}x") for product in catalogue.products)
+    one = split(catalogue, groups, protocol=Protocol.TEST_20, head_share=0.1)
+    assert (
+        split(dataclasses.replace(catalogue, products=renamed), groups, protocol=Protocol.TEST_20, head_share=0.1).parts
+        == one.parts
+    )
+
+
 def test_shares_are_those_of_the_thesis() -> None:
     catalogue = made_up({str(code): 55025 // 25 for code in range(25)})
     assert len(catalogue.products) == 55025
