@@ -6,8 +6,10 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from pipeline.report.cards import cards, choose
 from pipeline.report.comparison import compare
 from pipeline.report.writing import write_report
 from tests.pipeline.report.studies import make_study
@@ -180,5 +182,21 @@ def test_print_cuts_no_table(hostile, tmp_path):
 
 def test_a_catalogue_that_has_gone_is_said_and_does_not_fail_the_report(tmp_path):
     root = make_study(tmp_path, strategies=FEW, info={"catalogue": str(tmp_path / "gone")})
-    page = write_report(compare(root, resamples=20)).read_text()
-    assert "cannot be read any more" in page
+    found = cards(compare(root, resamples=20))
+    assert "cannot be read any more" in found.missing
+    assert all(card.title is None and card.thumbnail is None for of in found.kinds.values() for card in of)
+
+
+def test_cards_show_what_they_promise(tmp_path):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, 200)
+    averages = {side: random.dirichlet(np.ones(4) / 2, 200) for side in ("chosen", "text alone", "image alone")}
+    guesses = {side: of.argmax(axis=1) for side, of in averages.items()}
+    picked = choose(averages, labels, 6)
+    repaired, suspect, wrong = picked["repairs"], picked["labels"], picked["errors"]
+    assert (guesses["chosen"][repaired] == labels[repaired]).all() and (
+        guesses["text alone"][repaired] != labels[repaired]
+    ).all()
+    assert all((of[suspect] == guesses["chosen"][suspect]).all() for of in guesses.values())
+    assert (guesses["chosen"][suspect] != labels[suspect]).all() and (guesses["chosen"][wrong] != labels[wrong]).all()
+    assert not set(suspect) & set(wrong)

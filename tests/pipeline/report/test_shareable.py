@@ -6,6 +6,7 @@ import zipfile
 import pytest
 
 from pipeline.report.comparison import compare
+from pipeline.report.shareable import write_bundle
 from pipeline.report.writing import write_report
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
@@ -48,5 +49,5 @@ def test_keys_are_salted_anew(shared, tmp_path):
         return {line.partition(",")[0] for line in text.splitlines()[1:]}
 
     before = keys()
-    write_report(compare(shared.parent, resamples=20), shareable=True)
+    write_bundle(compare(shared.parent, resamples=20), shared, "")
     assert len(before) == 210 and not before & keys()
