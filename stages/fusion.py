@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
@@ -50,7 +52,7 @@ def fuse(
     Returns the runs in the order of `strategies`, then of seeds.
     """
     jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on, tuned=tuned)
-    keep_or_set_aside(runs, table)
+    set_stale_aside(runs, table)
     runs.write_products(table)
     ready = {
         (job.strategy, job.seed): run for job in jobs if (run := runs.read(job.strategy.name, job.seed)) and run.key == job.key
@@ -72,6 +74,7 @@ def fuse(
         if job.strategy.ensemble:
             members = members_of(job.strategy, job.seed, list(ready.values()))
             note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
+    set_broken_ensembles_aside(runs)
     return [ready[job.strategy, job.seed] for job in jobs]
 
 
@@ -129,15 +132,17 @@ def schedule(
         }
         for seed in range(1, seeds + 1) if strategy.learned else (DETERMINISTIC,):
             text = json.dumps(decided | {"seed": seed}, sort_keys=True)
-            is_tuned = strategy.name in (tuned or {})
-            jobs.append(Job(strategy, seed, own, metric, hashlib.sha256(text.encode()).hexdigest(), tuned=is_tuned))
+            key, is_tuned = hashlib.sha256(text.encode()).hexdigest(), strategy.name in (tuned or {})
+            vectors = vectors_of(features_of(strategy, table), marks)
+            jobs.append(Job(strategy, seed, own, metric, key, vectors, tuned=is_tuned))
     for strategy in strategies:
         if strategy.ensemble:
             for seed in range(1, seeds + 1):
                 # an ensemble is decided by its members: by all of the call's runs that it may choose from
                 members = [job.key for job in jobs if job.seed in (seed, DETERMINISTIC) and not job.strategy.ensemble]
                 text = json.dumps([REVISION, strategy.name, seed, metric, members])
-                jobs.append(Job(strategy, seed, settings, metric, hashlib.sha256(text.encode()).hexdigest()))
+                key = hashlib.sha256(text.encode()).hexdigest()
+                jobs.append(Job(strategy, seed, settings, metric, key, ""))
     return jobs
 
 
@@ -160,19 +165,56 @@ def digest(feature: Feature) -> str:
     return found.hexdigest()
 
 
-def keep_or_set_aside(runs: Runs, table: FeatureTable) -> None:
-    """Runs of other ids, labels, split or classes cannot stand beside new ones: their folder is renamed, not deleted."""
+def set_stale_aside(runs: Runs, table: FeatureTable) -> None:
+    """Move runs of other labels, split, classes or vectors out of the folder: they cannot stand beside new ones.
+
+    They are renamed to `runs-before-...`, never deleted.
+    """
     try:
         fingerprint = runs.products().fingerprint
     except FileNotFoundError:
         return
     if fingerprint != table.fingerprint:
-        os.replace(runs.folder, runs.folder.with_name(f"{runs.folder.name}-before-{table.fingerprint[:12]}"))
+        aside = runs.folder.with_name(f"{runs.folder.name}-before-{table.fingerprint[:12]}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = aside.with_name(f"{runs.folder.name}-before-{table.fingerprint[:12]}-{number}")
+        os.replace(runs.folder, aside)
+        return
+    marks = {name: digest(feature) for name, feature in table.features.items()}
+    folder = runs.folder.with_name(f"{runs.folder.name}-before-{vectors_of(sorted(marks), marks)}")
+    for path in list(runs.folder.glob("**/run.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = record["settings"].get("vectors")
+        if known is not None and known != vectors_of(record["features"], marks):
+            _move(path.parent, folder / path.parent.relative_to(runs.folder))
+    # an ensemble follows its members
+    set_broken_ensembles_aside(runs)
 
 
-def by_strategy(found: Iterable[Run]) -> Mapping[str, list[Run]]:
-    """Runs grouped by strategy, in order."""
-    groups: dict[str, list[Run]] = {}
-    for run in found:
-        groups.setdefault(run.strategy, []).append(run)
-    return groups
+def set_broken_ensembles_aside(runs: Runs) -> None:
+    """Move ensembles out of the folder whose members have been fitted anew since: they would predict something else."""
+    keys = {}
+    ensembles = []
+    for path in runs.folder.glob("**/run.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        keys[f"{record['strategy']} {record['seed']}"] = record["key"]
+        if "members" in record["settings"]:
+            ensembles.append((path.parent, record["settings"]["members"]))
+    for place, members in ensembles:
+        if any(keys.get(name) != key for name, key in members.items()):
+            aside = runs.folder.with_name(f"{runs.folder.name}-before-ensembles")
+            _move(place, aside / place.relative_to(runs.folder))
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(source, target)
+
+
+def vectors_of(features: Sequence[str], marks: Mapping[str, str]) -> str:
+    """A short digest of the content of these features, by which a stored run knows its vectors again."""
+    text = json.dumps({name: marks.get(name, "gone") for name in sorted(features)})
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

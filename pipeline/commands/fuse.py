@@ -72,7 +72,7 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
     One merge M runs baseline/M, flat/M and hierarchical/F/M for each first merge F of concatenation, addition and average;
     uni-modal rows, probes and late fusion stand beside them. Runs that are there already are not repeated.
     """
-    from stages.fusion import fuse, schedule
+    from stages.fusion import fuse
     from stages.runs import Runs
     from stages.tuning import read_tuned
 
@@ -80,7 +80,7 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
     table, chosen, settings, rows = prepare(place, **choice)
     metric = metric_of(place)
     better = read_tuned(place.root / "tuning") if tuned else {}
-    jobs = len(schedule(table, chosen.strategies, settings, seeds=seeds, metric=metric, fit_on=rows, tuned=better))
+    jobs = sum(seeds if strategy.seeded else 1 for strategy in chosen.strategies)
     say = None if as_json else console()
     if say:
         fitted = "+".join(part for part in rows if len(table.rows(part)))

@@ -30,13 +30,17 @@ WORTH_SPREADING = 8.0
 
 @dataclass(frozen=True)
 class Job:
-    """One run to do; `key` is the digest of everything that decides its result."""
+    """One run to do.
+
+    `key` is the digest of everything that decides its result, `vectors` that of the vectors alone.
+    """
 
     strategy: Strategy
     seed: int
     settings: FitSettings
     metric: Metric
     key: str
+    vectors: str = ""
     tuned: bool = False
 
 
@@ -48,7 +52,7 @@ def cores() -> int:
 def do(job: Job, material: Material, runs: Runs) -> Run:
     """Do one run and store it, what it has learnt first."""
     run, learnt = run_strategy(job.strategy, job.seed, material, job.settings, job.metric, key=job.key)
-    run = replace(run, tuned=job.tuned)
+    run = replace(run, tuned=job.tuned, settings={**run.settings, "vectors": job.vectors})
     folder = runs.path(run.strategy, run.seed)
     (folder / "run.json").unlink(missing_ok=True)
     learnt.save(folder)

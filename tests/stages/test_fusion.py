@@ -142,6 +142,37 @@ def test_runs_of_another_split_are_set_aside_not_mixed(planted, tmp_path):
     assert len(list(tmp_path.glob("runs-before-*"))) == 1
 
 
+def test_runs_on_vectors_that_are_no_more_are_set_aside(planted, tmp_path):
+    runs = Runs(tmp_path / "runs")
+    names = ("baseline/average", "probe/camembert.title", "unimodal/camembert.title", "late/vote")
+    fuse(planted, [Strategy.parse(name) for name in names], runs, QUICK, seeds=1)
+    image = planted.features["se_resnext50.image"]
+    changed = dataclasses.replace(image, embedding=np.ascontiguousarray(image.embedding[:, ::-1]))
+    other = dataclasses.replace(planted, features={**planted.features, image.name: changed})
+    fuse(other, [Strategy.parse("probe/se_resnext50.image")], runs, QUICK, seeds=1)
+    assert {run.strategy for run in runs} == {"probe/camembert.title", "unimodal/camembert.title", "probe/se_resnext50.image"}
+
+
+def test_an_ensemble_whose_member_was_fitted_anew_is_set_aside(planted, tmp_path):
+    runs = Runs(tmp_path / "runs")
+    strategies = [Strategy.parse(name) for name in ("baseline/average", "flat/average", "late/vote")]
+    fuse(planted, strategies, runs, QUICK, seeds=1)
+    fuse(planted, strategies[:1], runs, dataclasses.replace(QUICK, epochs=3), seeds=1)
+    assert {run.strategy for run in runs} == {"baseline/average", "flat/average"}
+
+
+def test_any_number_of_processes_gives_the_same_bytes(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.heads.spread.WORTH_SPREADING", 0.0)
+    strategies = [Strategy.parse(name) for name in ("baseline/average", "hierarchical/concatenation/gated", "late/calibrated")]
+    one, two = Runs(tmp_path / "one"), Runs(tmp_path / "two")
+    fuse(planted, strategies, one, QUICK, seeds=2, processes=1)
+    fuse(planted, strategies, two, QUICK, seeds=2, processes=2)
+    for run in one:
+        for file in ("head.safetensors", "head.json", "predictions.npz"):
+            found = [(runs.path(run.strategy, run.seed) / file).read_bytes() for runs in (one, two)]
+            assert found[0] == found[1]
+
+
 def test_stage_two_never_loads_what_only_stage_one_needs():
     heavy = {"transformers", "torchvision", "cv2", "stages.catalogue", "stages.encoders", "pipeline"}
     code = "import sys, stages.fusion; print(*sys.modules)"

@@ -60,6 +60,7 @@ def combine(
         predict_seconds=sum(member.predict_seconds for member in kept),
         probabilities=found,
         scores={part: scores(labels[part], values) for part, values in found.items()},
+        settings={"members": {f"{member.strategy} {member.seed}": member.key for member in kept}},
         notes=notes,
         key=key,
     )
