@@ -1,11 +1,11 @@
 """How fast the cache is, and what a table costs that does not fit into memory.
 
-    python benchmarks/cache.py read                            # one feature, against a plain read_direct
-    python benchmarks/cache.py stream                          # seven features in class order, from disk and from memory
+    python benchmarks/cache.py read                            # one feature, against read_direct
+    python benchmarks/cache.py stream                          # seven features in class order, from disk and memory
     python benchmarks/cache.py stream --products 1000000       # the same at full size: 10.2 GB of vectors
 
-`read` compares medians of interleaved readings of a warm file. `stream` plants a signal (a mean vector per class, normal
-noise), stores the products sorted by class, and trains one linear softmax head from disk and from memory, each in a process of its own.
+`read` compares medians of interleaved readings of a warm file. `stream` plants a signal (a mean vector per class and normal
+noise), sorts the products by class, and trains a linear softmax head from disk and from memory, each in its own process.
 """
 
 import json
@@ -35,15 +35,11 @@ from cache.writing import Rows
 
 CLASSES = tuple(str(number) for number in range(27))
 PARTS = ("train", "head", "validation", "test")
-WIDTHS = {
-    **{
-        f"{network}.{field}": 512
-        for network in ("camembert", "flaubert")
-        for field in ("title", "description", "title_description")
-    },
-    "se_resnext50.image": 2048,
-}
-SIGNAL = 0.1
+TEXTS = [
+    f"{network}.{field}" for network in ("camembert", "flaubert") for field in ("title", "description", "title_description")
+]
+WIDTHS = {**dict.fromkeys(TEXTS, 512), "se_resnext50.image": 2048}
+SIGNAL = 0.045
 """Length of a class mean's components in units of the noise, so that one epoch of a linear head leaves room above and below."""
 
 
@@ -99,16 +95,17 @@ def read(products: int, width: int, repeats: int) -> None:
     type=click.Path(path_type=Path),
     help="Where the features are kept for another run; default: removed at the end.",
 )
+@click.option("--shrink", default=1, show_default=True, help="Divide widths and window by this: the same mixing in less time.")
 @click.option("--window", default=WINDOW, show_default=True, help="Bytes of vectors held at a time.")
 @click.option("--epochs", default=1, show_default=True)
 @click.option("--batch", default=1024, show_default=True)
-def stream(products: int, folder: Path | None, window: int, epochs: int, batch: int) -> None:
+def stream(products: int, folder: Path | None, shrink: int, window: int, epochs: int, batch: int) -> None:
     """Train a head from disk, cold and warm, and from memory."""
     with tempfile.TemporaryDirectory() as temporary:
-        cache = FeatureCache((folder or Path(temporary)) / f"features-{products}")
+        cache = FeatureCache((folder or Path(temporary)) / f"features-{products}-{shrink}")
         if len(cache.names()) < len(WIDTHS):
             begin = time.perf_counter()
-            make(cache, WIDTHS, products)
+            make(cache, {name: width // shrink for name, width in WIDTHS.items()}, products, SIGNAL * shrink**0.5)
             print(f"written in {time.perf_counter() - begin:.0f} s")
         size = sum(cache.path(name).stat().st_size for name in WIDTHS) / 1e9
         print(f"{products} products in class order, {len(WIDTHS)} features, {size:.2f} GB; batch {batch}, {epochs} epochs")
@@ -120,7 +117,7 @@ def stream(products: int, folder: Path | None, window: int, epochs: int, batch: 
         ):
             if cold:
                 forget(cache)
-            words = [sys.executable, __file__, "train", mode, str(cache.folder), str(window), str(epochs), str(batch)]
+            words = [sys.executable, __file__, "train", mode, str(cache.folder), str(window // shrink), str(epochs), str(batch)]
             done = subprocess.run(words, check=True, capture_output=True, text=True)
             found[label] = result = json.loads(done.stdout)
             print(
@@ -149,7 +146,7 @@ def train(mode: str, folder: Path, window: int, epochs: int, batch: int) -> None
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cache = FeatureCache(folder)
     batches, fit, test, truth = (from_disk if mode == "stream" else from_memory)(cache, window)
-    head = torch.nn.Linear(sum(WIDTHS.values()), len(CLASSES))
+    head = torch.nn.Linear(next(batches(fit[:1], 1, None))[1].shape[1], len(CLASSES))
     steps = epochs * -(-len(fit) // batch)
     optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
@@ -202,7 +199,7 @@ def from_memory(cache: FeatureCache, window: int):  # noqa: ARG001
     return batches, table.rows("train"), test, table.labels[test]
 
 
-def make(cache: FeatureCache, widths: dict[str, int], products: int) -> None:
+def make(cache: FeatureCache, widths: dict[str, int], products: int, signal: float = SIGNAL) -> None:
     """Write features of made-up products, sorted by class, class sizes from 1 to 13 as in a real catalogue."""
     random = np.random.default_rng(2020)
     shares = np.geomspace(1, 13, len(CLASSES))
@@ -211,7 +208,7 @@ def make(cache: FeatureCache, widths: dict[str, int], products: int) -> None:
     rows = Rows([f"{number:07d}" for number in range(products)], labels, split, CLASSES, PARTS)
     for number, (name, width) in enumerate(widths.items()):
         dice = np.random.default_rng(number)
-        means = SIGNAL * dice.standard_normal((len(CLASSES), width), np.float32)
+        means = signal * dice.standard_normal((len(CLASSES), width), np.float32)
 
         def blocks(dice: np.random.Generator = dice, means: np.ndarray = means, width: int = width) -> Iterator[Block]:
             for start in range(0, products, PIECE):

@@ -4,6 +4,7 @@ Shapes: N products, D width, C classes, P pieces of 256 rows.
 """
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ class SealedFile:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
+        self._known: dict[int, int] = {}
         if path.exists() and not path.is_file():
             foreign(path, "it is not a regular file")
         with path.open("rb") as file:  # what the disk or the rights refuse shows here, as what it is
@@ -41,6 +43,7 @@ class SealedFile:
             with self._as_damage():
                 self.header = read_header(self._file, path)
                 self._datasets = read_members(self._file, self.header, path)
+                self._type = self._datasets["embedding"].dtype
             if name is not None and self.header.feature != name:
                 foreign(path, f"it holds the feature '{self.header.feature}'; give it back its own name")
         except BaseException:
@@ -111,23 +114,25 @@ class SealedFile:
             foreign(self.path, "'embedding_digest' does not belong to 'embedding'")
         return digests
 
-    def piece(self, number: int, digests: NDArray[np.uint8] | None) -> NDArray[Any]:
-        """Read the vectors of one piece (256, D), the last one shorter.
+    def piece(self, number: int, digests: NDArray[np.uint8], *, again: bool = False) -> NDArray[Any]:
+        """Read the vectors of one piece (256, D), the last one shorter, and check them by SHA-256.
 
-        Checked against its SHA-256, and then without HDF5's fletcher32, which costs as much and finds less; by fletcher32 where
-        `digests` is None.
+        `again`: the piece will be read more than once; later times are checked by the CRC-32 that the first time leaves, which
+        is enough for what a disk does meanwhile. Neither needs HDF5's fletcher32, which is slower than the CRC.
         """
-        start = number * PIECE
-        if digests is None:
-            return self.raw("embedding", slice(start, start + PIECE))
-        dataset = self._datasets["embedding"]
+        rows, width = self.header.digests["embedding"]["shape"]
+        dataset, start = self._datasets["embedding"], number * PIECE
+        rows = min(PIECE, rows - start)
         with self._as_damage():
             _, data = dataset.id.read_direct_chunk((start, 0))
-        rows, width = min(PIECE, dataset.shape[0] - start), dataset.shape[1]
-        size = rows * width * dataset.dtype.itemsize
-        if hashlib.sha256(data[:size]).digest() != digests[number].tobytes():
+        data = memoryview(data)[: rows * width * self._type.itemsize]
+        known = self._known.get(number)
+        whole = known == zlib.crc32(data) if known is not None else hashlib.sha256(data).digest() == digests[number].tobytes()
+        if not whole:
             damaged(self.path, f"'embedding' from row {start} on is not what was sealed")
-        return np.frombuffer(data, dataset.dtype, rows * width).reshape(rows, width)
+        if again and known is None:
+            self._known[number] = zlib.crc32(data)
+        return np.frombuffer(data, self._type).reshape(rows, width)
 
     def pieces(self, name: str) -> Iterator[NDArray[Any]]:
         """Yield `embedding`, `logits` or `logits_oof` 256 rows at a time.

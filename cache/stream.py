@@ -119,9 +119,8 @@ class FeatureStream:
         found[:start] = left
         bounds = [*np.searchsorted(numbers, pieces * PIECE).tolist(), len(numbers)]
         for piece, first, last in zip(pieces.tolist(), bounds[:-1], bounds[1:], strict=True):
-            unchecked = bool(self._unchecked[name][piece])
-            array = file.piece(piece, self._digests[name] if unchecked else None)
-            if unchecked:
+            array = file.piece(piece, self._digests[name], again=True)
+            if self._unchecked[name][piece]:
                 cut = slice(piece * PIECE, piece * PIECE + len(array))
                 file.check_values("embedding", array, self.present[name][cut], self._encoded[cut])
                 self._unchecked[name][piece] = False

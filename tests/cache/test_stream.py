@@ -84,3 +84,16 @@ def test_a_stream_refuses_what_a_table_refuses(features):
         features.stream()
     with pytest.raises(ValueError, match="at least one"):
         FeatureStream({})
+
+
+def test_a_piece_that_changes_between_two_epochs_is_met(features):
+    """The second reading does not trust the first."""
+    path = features.path("b.image")
+    with features.stream(["b.image"]) as stream:
+        assert len(list(stream.batches(np.arange(COUNT), COUNT))) == 1
+        data = bytearray(path.read_bytes())
+        data[data.index(np.float32(2000 / 4).tobytes()) + 2] ^= 1
+        with path.open("r+b") as file:
+            file.write(data)
+        with pytest.raises(DamagedFeature, match=r"from row 1792 on is not what was sealed"):
+            list(stream.batches(np.arange(COUNT), 256))
