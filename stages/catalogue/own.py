@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +88,7 @@ def read(path: Path, made: Plan, options: ReadingOptions) -> Catalogue:
     wanted = "image" in made.columns and options.images is not ImageUse.NONE
     pictures = PictureTree(made.root / made.images, made.root, follow_symlinks=options.follow_symlinks) if wanted else None
     for file in made.tables:
-        if options.split_file is not None and file.resolve() == options.split_file.resolve():
+        if options.split_file is not None and os.path.realpath(file) == os.path.realpath(options.split_file):
             continue
         _Rows(builder, made, _open(file, made, options), pictures).read()
     use = options.images if wanted else ImageUse.NONE

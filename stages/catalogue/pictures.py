@@ -1,5 +1,6 @@
 """Where the pictures of products lie: folders listed once, and no way out of the catalogue."""
 
+import glob
 import os
 import re
 from fnmatch import fnmatchcase
@@ -25,9 +26,11 @@ class PictureFolder:
         """Raises DataError where the folder is missing, is no folder, or is a link out of the catalogue."""
         if not folder.is_dir():
             what = "is not a folder" if folder.exists() else "does not exist"
-            refuse(f"{folder} {what}: put the pictures there, or pass --images none to go without")
+            packed = next(folder.parent.glob(glob.escape(folder.name) + ".*"), None)
+            way = f"unpack {packed.name}" if packed is not None else "put the pictures there"
+            refuse(f"{folder} {what}: {way}, or pass --images none to go without")
         self.folder = folder
-        self._inside = root.resolve()
+        self._inside = os.path.realpath(root)
         self._follow = follow_symlinks
         if self._leaves(folder):
             refuse(f"{folder} is a link out of the catalogue: move the pictures in, or pass --follow-symlinks")
@@ -64,7 +67,7 @@ class PictureFolder:
         return path.name in self._links and self._leaves(path)
 
     def _leaves(self, path: Path) -> bool:
-        return not self._follow and not path.resolve().is_relative_to(self._inside)
+        return not self._follow and not Path(os.path.realpath(path)).is_relative_to(self._inside)
 
 
 class PictureTree:

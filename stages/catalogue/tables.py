@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -90,7 +91,7 @@ def check_file(path: Path, root: Path, *, follow_symlinks: bool = False) -> None
         refuse(f"{path} is a folder, a file is expected")
     if not stat.S_ISREG(mode):
         refuse(f"{path} is a pipe or a device: copy it to a file first")
-    if not follow_symlinks and not path.resolve().is_relative_to(root.resolve()):
+    if not follow_symlinks and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         refuse(f"{path} is a link out of the catalogue: copy the file, or pass --follow-symlinks")
     if path.stat().st_size == 0:
         refuse(f"{path} is empty (0 bytes)")

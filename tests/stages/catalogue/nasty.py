@@ -184,6 +184,17 @@ def windows_line_ends(d: Draft) -> None:
 
 
 @fault("PASS", same=True)
+def old_mac_line_ends(d: Draft) -> None:
+    d.files["X_train.tsv"] = d.text("X_train.tsv", end="\r").encode()
+
+
+@fault("PASS", same=True)
+def blanks_around_numbers(d: Draft) -> None:
+    relabel(d.texts, "Integer_id", lambda text: f" {text} ")
+    relabel(d.labels, "Prdtypecode", lambda text: f"{text} ")
+
+
+@fault("PASS", same=True)
 def windows_line_ends_in_labels_only(d: Draft) -> None:
     d.files["Y_train.tsv"] = d.text("Y_train.tsv", end="\r\n").encode()
 
@@ -457,6 +468,12 @@ def a_link_to_nothing(d: Draft) -> None:
     d.last.append(lambda: d.picture().symlink_to(d.folder / "image_training" / "gone"))
 
 
+@fault("WARN", "unreadable_images")
+def a_link_to_itself(d: Draft) -> None:
+    d.picture().unlink()
+    d.picture().symlink_to(d.picture())
+
+
 @fault("WARN", "refused_links")
 def a_link_out_of_the_catalogue(d: Draft) -> None:
     target = d.folder.parent / "outside.jpg"
@@ -616,6 +633,17 @@ def all_pictures_missing(d: Draft) -> None:
 @fault("FAIL", "image_training", "does not exist", "--images none")
 def no_picture_folder(d: Draft) -> None:
     d.last.append(lambda: (d.folder / "image_training").rename(d.folder / "pictures"))
+
+
+@fault("FAIL", "image_training", "does not exist", "unpack image_training.zip")
+def pictures_still_packed(d: Draft) -> None:
+    d.files["image_training.zip"] = b"PK\x03\x04"
+    d.last.append(lambda: (d.folder / "image_training").rename(d.folder / "pictures"))
+
+
+@fault("FAIL", "X_train.tsv", "line 52", "'Integer_id' is not an integer")
+def a_second_header_in_the_middle(d: Draft) -> None:
+    lines(d, "X_train.tsv", lambda rows: rows.insert(51, rows[0]))
 
 
 @fault("FAIL", "image_training", "is not a folder")
