@@ -1,7 +1,7 @@
 """Are the report's statistics honest, and is it quick? Simulated studies whose truth is known.
 
-    python benchmarks/report.py --coverage 500 --null 200 --power 100 --size
-    python benchmarks/report.py --coverage 40 --null 5 --power 5          (small: does it run?)
+    python -m benchmarks.report --coverage 500 --null 200 --power 100 --size
+    python -m benchmarks.report --coverage 40 --null 5 --power 5          (small: does it run?)
 
 coverage  95 % intervals of macro-F1 must hold the truth - the expectation over seeds and products - in 92 to 98 % of
           simulations, at seed spreads of 0.5, 1, 2 and 4 times the error from products.
@@ -14,6 +14,7 @@ size      27 classes x 40 strategies x 5 seeds on 13,000 products: the whole rep
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -143,22 +144,20 @@ def slope() -> float:
     return float(high - low) / 0.1
 
 
-def size(classes: int, strategies: int = 40, n: int = 13_000, seeds: int = SEEDS) -> None:
+def size(classes: int, names: Sequence[str], n: int, seeds: int) -> None:
     """Seconds and bytes of a whole report read from disk."""
-    from tests.pipeline.report.studies import THESIS, make_study
+    from tests.pipeline.report.studies import make_study
 
-    names = [*THESIS[-strategies:], *(f"flat/extra{at}" for at in range(strategies - len(THESIS)))]
+    top_level = {"top_level": {str(10 * (at + 1)): f"category {at % 40}" for at in range(classes)}}
     with tempfile.TemporaryDirectory() as folder:
-        root = make_study(
-            Path(folder), strategies=names, classes=classes, seeds=seeds, products={"validation": n // 2, "test": n}
-        )
+        products = {"validation": n // 2, "test": n}
+        root = make_study(Path(folder), strategies=names, classes=classes, seeds=seeds, products=products, info=top_level)
         start = time.perf_counter()
         page = write_report(compare(root))
         seconds = time.perf_counter() - start
-        print(
-            f"size, {classes} classes x {len(names)} strategies: {seconds:.1f} s, {page.stat().st_size / 1e6:.2f} MB",
-            flush=True,
-        )
+        megabytes = page.stat().st_size / 1e6
+        what = f"{classes} classes x {len(names)} strategies x {seeds} seeds, {n} products"
+        print(f"size, {what}: {seconds:.1f} s, {megabytes:.2f} MB", flush=True)
 
 
 def _one(labels: NDArray[np.intp], level: NDArray[np.float64], random: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -181,8 +180,10 @@ def main() -> None:
     if given.power:
         power(given.power)
     if given.size:
-        size(27)
-        size(3000, strategies=9, n=6000, seeds=2)  # 1.6 GB of probabilities
+        from tests.pipeline.report.studies import THESIS
+
+        size(27, [*THESIS, *(f"flat/extra{at}" for at in range(40 - len(THESIS)))], 13_000, SEEDS)
+        size(3000, THESIS[::4], 6000, 2)  # 1.2 GB of probabilities
 
 
 if __name__ == "__main__":

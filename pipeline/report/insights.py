@@ -21,7 +21,8 @@ class Insights:
     """`sides`: what is compared in detail (`chosen`, `text alone`, `image alone`); other fields as their modules say.
 
     `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
-    seeds on the rows that the head was fitted on. `errors`: strategy -> expected calibration error.
+    seeds on the rows that the head was fitted on; `present`: the same on the judged products that have the one field that the
+    strategy looks at. `errors`: strategy -> expected calibration error.
     """
 
     sides: Mapping[str, Row]
@@ -33,6 +34,7 @@ class Insights:
     confusions: Confusions | None
     controls: Mapping[str, Mapping[str, Mapping[str, float]]]
     fit: Mapping[str, Mapping[str, float]]
+    present: Mapping[str, Mapping[str, float]]
     kin: tuple[Kin, ...]
     published: Mapping[str, Figure]
 
@@ -60,6 +62,7 @@ def insights(comparison: Comparison) -> Insights:
         confusions=mistakes,
         controls={candidate.strategy: _controls(candidate, part) for candidate in candidates},
         fit={candidate.strategy: _mean_scores(candidate, FIT) for candidate in candidates},
+        present={candidate.strategy: _mean_scores(candidate, f"{part}_present") for candidate in candidates},
         kin=tuple(kin(candidates)),
         published=published(study),
     )

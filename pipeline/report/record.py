@@ -48,6 +48,7 @@ def _seen(strategy: str, seen: Insights) -> dict[str, Any]:
     return {
         "calibration_error": seen.errors[strategy],
         "fit": seen.fit[strategy] or None,
+        "present": seen.present[strategy] or None,
         "controls": seen.controls[strategy],
     }
 

@@ -42,7 +42,7 @@ def sides(comparison: Comparison) -> dict[str, Row]:
     """The chosen strategy, and the single features on text and on image that validation prefers (where there are any)."""
     found = {"chosen": comparison.chosen}
     for row in comparison.rows:
-        if row.candidate.single:
+        if row.candidate.single and row is not comparison.chosen:
             kind = "image alone" if row.candidate.runs[0].features[0].endswith(f".{Field.IMAGE}") else "text alone"
             found.setdefault(kind, row)
     return found

@@ -1,12 +1,13 @@
 """The comparison in the terminal: the verdict, the ranked table, and where the page is."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.console import console, safe
 from pipeline.report.comparison import Comparison, compare
 from pipeline.report.record import record
-from pipeline.report.tables import group_text, interval_text, label, of, score_text, shown_rows
+from pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
 from pipeline.report.writing import write_report
 from stages.vocabulary import Metric
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_WIDE, _MIDDLE = 130, 95  # columns that the whole table and the table without cost need
+_WIDE, _ROOMY, _MIDDLE = 130, 95, 76  # columns for the whole table, for names on one line, for intervals
 
 
 def print_report(workspace: Path, *, against: str | None = None, shareable: bool = False) -> Comparison:
@@ -40,7 +41,13 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
 
     metric = Metric(report["metric"])
     tested = report["judged"] == "test"
-    table = Table(box=box.SIMPLE_HEAD, title=f"{metric}, ranked on validation (* chosen)", title_justify="left", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{metric}, ranked on validation (* chosen)",
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("strategy", overflow="fold", min_width=18)
     table.add_column("validation", justify="right", no_wrap=True)
     columns = ["test"] if tested else []
@@ -60,10 +67,23 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
             "fit s": f"{row['fit_seconds']:.1f}",
             "fitted on": ", ".join(row["fitted_on"]) or "-",
         }
-        name = f"* {label(row)}" if chosen else f"  {label(row)}"
+        name = f"  ensemble of its {len(row['seeds'])} seeds" if row["ensemble"] else str(row["strategy"])
+        name = ("* " if chosen else "  ") + (name if width >= _ROOMY else folded(name))
         texts = [name, score_text(metric, of(row, "validation", metric.key)), *(cells[column] for column in columns)]
-        table.add_row(*(Text(safe(text)) for text in texts), style="bold" if chosen else None)
+        table.add_row(
+            *(Text("\n".join(safe(line) for line in text.split("\n"))) for text in texts), style="bold" if chosen else None
+        )
     return table
+
+
+def folded(name: str, width: int = 27) -> str:
+    """A strategy's name on lines of at most `width` characters where its slashes allow, each indented like the first."""
+    lines = [""]
+    for piece in re.findall(r"[^/]*/|[^/]+$", name):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n  ".join(lines)
 
 
 def _where(terminal: "Console", page: Path) -> None:
