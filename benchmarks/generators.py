@@ -27,6 +27,8 @@ NETWORKS = ("camembert", "flaubert")
 WIDTHS = (768, 2048)
 """Columns of a text feature and of the image."""
 IMAGE = "se_resnext50.image"
+NOISE = 0.05
+"""Standard deviation outside the latent directions: most of a fine-tuned network's variance is about the class."""
 OVERCONFIDENCE = 1.5
 """Networks trust themselves too much: their logits are the true log posterior of what they see, times this."""
 
@@ -89,7 +91,11 @@ def multiplicative(products: int = PRODUCTS, *, seed: int = 2, widths: tuple[int
     return _assemble(random, labels, described, latents, posterior, widths)
 
 
-GENERATORS: Mapping[str, Callable[..., Synthetic]] = {"additive": additive, "multiplicative": multiplicative, "missing": missing}
+GENERATORS: Mapping[str, Callable[..., Synthetic]] = {
+    "additive": additive,
+    "multiplicative": multiplicative,
+    "missing": missing,
+}
 
 
 def _gaussian(products: int, seed: int, widths: tuple[int, int], absent: Array) -> Synthetic:
@@ -149,7 +155,7 @@ def _mix(random: np.random.Generator, latent: NDArray[np.float32], width: int) -
         part = slice(start, start + 8192)
         noise = random.standard_normal((len(latent[part]), width), dtype=np.float32)
         noise -= (noise @ directions) @ directions.T
-        found[part] = latent[part] @ directions.T + 0.5 * noise
+        found[part] = latent[part] @ directions.T + NOISE * noise
     return found
 
 

@@ -19,7 +19,11 @@ from stages.heads.data import Vectors
 from stages.heads.head import Head, Masks
 from stages.heads.losses import loss_function, order
 from stages.heads.settings import FitSettings, Schedule
+from stages.heads.streaming import StreamedVectors
 from stages.vocabulary import Metric
+
+Source = Vectors | StreamedVectors
+"""In memory, or read window by window."""
 
 EVALUATION_BATCH = 4096
 """Products per forward pass where nothing is learned."""
@@ -50,7 +54,7 @@ def reproducible(seed: int) -> Iterator[None]:
 
 def fit(
     build: Callable[[], Head],
-    data: Vectors,
+    data: Source,
     labels: NDArray[np.integer],
     rows: NDArray[np.intp],
     chooser: NDArray[np.intp],
@@ -68,19 +72,20 @@ def fit(
     with reproducible(seed):
         head = build()
         targets = torch.from_numpy(np.asarray(labels).astype(np.int64))
-        places = torch.from_numpy(rows.astype(np.int64))
         size = settings.batch(len(rows))
         steps = -(-len(rows) // size)
         optimiser = torch.optim.AdamW(
             head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.epsilon, fused=True
         )
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, steps * settings.epochs))
-        minimise = loss_function(settings, targets[places], head.classes)
+        minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
         average = _average(head, settings.averaging) if settings.averaging else None
+        learner = _Learner(head, settings, optimiser, rate, minimise, average)
         kept = head if average is None else cast("Head", average.module)
         best, best_state, best_epoch, curve = (-np.inf, -np.inf), kept.state_dict(), 0, []
         for epoch in range(1, settings.epochs + 1):
-            loss = _epoch(head, data, targets, places, size, settings, optimiser, rate, minimise, average)
+            head.train()
+            loss = sum(learner.step(*batch) for batch in _batches(data, targets, rows, size, settings)) / len(rows)
             seen = {"epoch": float(epoch), "loss": loss}
             if len(chooser):
                 seen |= quick_scores(labels[chooser], predict(kept, data, chooser))
@@ -96,7 +101,7 @@ def fit(
     return Fitted(head, tuple(curve), best_epoch, time.perf_counter() - start)
 
 
-def predict(head: Head, data: Vectors, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Class probabilities (n, C) of these rows, in evaluation mode."""
     head.eval()
     found = np.empty((len(rows), head.classes), np.float32)
@@ -126,41 +131,48 @@ def quick_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating
     }
 
 
-def _epoch(
-    head: Head,
-    data: Vectors,
-    targets: Tensor,
-    places: Tensor,
-    size: int,
-    settings: FitSettings,
-    optimiser: torch.optim.Optimizer,
-    rate: torch.optim.lr_scheduler.LRScheduler,
-    minimise: Callable[[Tensor, Tensor], Tensor],
-    average: AveragedModel | None,
-) -> float:
-    """One pass over the fit rows in random order; returns the mean loss of its products."""
-    head.train()
-    parameters = list(head.parameters())
-    total = 0.0
-    for block in torch.split(places[order(settings, targets[places])], size):
-        views, present = data.batch(block)
+def _batches(
+    data: Source, targets: Tensor, rows: NDArray[np.intp], size: int, settings: FitSettings
+) -> Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]:
+    """One pass over the fit rows in random order: labels, views and masks of each batch."""
+    if isinstance(data, Vectors):
+        places = torch.from_numpy(rows.astype(np.int64))
+        for block in torch.split(places[order(settings, targets[places])], size):
+            yield targets[block], *data.batch(block)
+    else:
+        yield from data.epoch(rows, size, int(torch.randint(2**31 - 1, ())))
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """What one step needs."""
+
+    head: Head
+    settings: FitSettings
+    optimiser: torch.optim.Optimizer
+    rate: torch.optim.lr_scheduler.LRScheduler
+    minimise: Callable[[Tensor, Tensor], Tensor]
+    average: AveragedModel | None
+
+    def step(self, truth: Tensor, views: Mapping[str, Tensor], present: Masks) -> float:
+        """Take one step down; returns the summed loss of the batch."""
+        head, settings = self.head, self.settings
         if settings.modality_dropout:
             present = drop_fields(present, settings.modality_dropout)
-        loss = minimise(head(views, present), targets[block])
+        loss = self.minimise(head(views, present), truth)
         for logits, held in head.auxiliary(views, present) if settings.auxiliary else ():
             # a feature that no product of the batch has is left out
             if held.any():
-                loss = loss + settings.auxiliary / len(head.features) * minimise(logits[held], targets[block][held])
-        optimiser.zero_grad()
+                loss = loss + settings.auxiliary / len(head.features) * self.minimise(logits[held], truth[held])
+        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm:
-            torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-        optimiser.step()
-        rate.step()
-        if average is not None:
-            average.update_parameters(head)
-        total += float(loss.detach()) * len(block)
-    return total / len(places)
+            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
+        self.optimiser.step()
+        self.rate.step()
+        if self.average is not None:
+            self.average.update_parameters(head)
+        return float(loss.detach()) * len(truth)
 
 
 def _average(head: Head, decay: float) -> AveragedModel:
