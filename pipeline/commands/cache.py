@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -102,15 +102,15 @@ def _show(found: "list[Entry]", folder: Path) -> None:
         "field": lambda entry: entry.field,
         "rows": lambda entry: f"{entry.rows:,}",
         "present": lambda entry: f"{entry.present:,}",
-        "width": lambda entry: entry.width,
-        "type": lambda entry: entry.dtype,
+        "width": lambda entry: f"{entry.width} {entry.dtype.replace('float', 'f')}",
         "size": lambda entry: f"{entry.size / 1e6:,.1f} MB",
         "fitted on": lambda entry: "unknown" if entry.fitted_on is None else ", ".join(entry.fitted_on) or "nothing",
         "state": lambda entry: safe(entry.state),
     }
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="right" if name in {"rows", "present", "width", "size"} else "left")
+        justify: Literal["left", "right"] = "right" if name in {"rows", "present", "width", "size"} else "left"
+        table.add_column(name, justify=justify, overflow="fold")
     for entry in found:
         table.add_row(*(str(show(entry)) for show in columns.values()))
     console().print(table)
