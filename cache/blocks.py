@@ -70,6 +70,10 @@ class Blocks:
         ((width, classes),) = shapes
         return width, None if classes == NO_LOGITS else classes, max(float(peak) for _, _, peak in found)
 
+    def present(self) -> NDArray[np.bool_]:
+        """Which products of all blocks have the field (N,)."""
+        return np.concatenate([self._read(number, "present")["present"] for number in range(len(self.ranges))])
+
     def __iter__(self) -> Iterator[Block]:
         """All blocks in order, read one at a time."""
         for number in range(len(self.ranges)):

@@ -26,9 +26,9 @@ def read_header(file: h5py.File, path: Path) -> Header:
     if digest(dict(texts)) != stated:
         damaged(path, "its attributes are not what was sealed")
     value = {name: json.loads(str(texts[name])) for name in ("classes", "parts", "recipe", "fitted_on", "versions", "digests")}
-    lists = {name: value[name] for name in ("classes", "parts", "fitted_on") if value[name] is not None}
-    if not all(isinstance(item, str) for items in lists.values() for item in items):
-        foreign(path, "its classes, parts or fitted parts are not texts")
+    lists = [value[name] for name in ("classes", "parts", "fitted_on") if name != "fitted_on" or value[name] is not None]
+    if not all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in lists):
+        foreign(path, "its classes, parts or fitted parts are not lists of texts")
     return Header(
         feature=str(texts["feature"]),
         classes=tuple(value["classes"]),

@@ -135,7 +135,7 @@ class FeatureWriter:
         with self._lock():
             width, classes, peak = self._blocks.summary()
             wide = np.dtype(dtype) == np.float32 or peak > LARGEST_HALF
-            present = np.concatenate([block.present for block in self._blocks])
+            present = self._blocks.present()
             content = Content(
                 header,
                 self._rows.columns() | {"present": present},

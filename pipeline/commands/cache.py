@@ -107,7 +107,7 @@ def _show(found: "list[Entry]", folder: Path) -> None:
         "fitted on": lambda entry: "unknown" if entry.fitted_on is None else ", ".join(entry.fitted_on) or "nothing",
         "state": lambda entry: safe(entry.state),
     }
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for name in columns:
         justify: Literal["left", "right"] = "right" if name in {"rows", "present", "width", "size"} else "left"
         table.add_column(name, justify=justify, overflow="fold")
