@@ -19,7 +19,7 @@ NEAR = 4
 """Bits of 64 that the hashes of one picture in two sizes or qualities may differ in."""
 
 COMMON = 0.1
-"""A picture that more than this share of the products has (and more than `FEW`) is a placeholder: it links nobody."""
+"""A text or picture that more than this share of the products has (and more than `FEW`) is a placeholder: it links nobody."""
 FEW = 20
 
 _BLOCKS = 7
@@ -30,7 +30,8 @@ sorts, keys of 27 or 28 bits) brings all near pairs together and hardly any othe
 def duplicate_groups(catalogue: Catalogue, images: ImageIndex) -> NDArray[np.intp]:
     """(N,) group number per product, numbered by first product; a product like no other is a group of one."""
     products = catalogue.products
-    pairs = [_equal(_text_keys(products)), *_picture_pairs(products, images)]
+    limit = max(FEW, COMMON * len(products))
+    pairs = [_equal(_text_keys(products), limit), *_picture_pairs(products, images, limit)]
     if catalogue.group_keys is not None:
         pairs.append(_equal(enumerate(catalogue.group_keys)))
     return _components(len(products), np.concatenate(pairs))
@@ -42,15 +43,15 @@ def _text_keys(products: Sequence[Product]) -> Iterator[tuple[int, Hashable]]:
         yield number, ((product.title or "").casefold(), (product.description or "").casefold()) if product.text else None
 
 
-def _picture_pairs(products: Sequence[Product], images: ImageIndex) -> list[NDArray[np.intp]]:
-    """Pairs of products that share a picture, byte for byte or nearly. Flat pictures and placeholders link nobody."""
-    limit = max(FEW, COMMON * len(products))
+def _picture_pairs(products: Sequence[Product], images: ImageIndex, limit: float) -> list[NDArray[np.intp]]:
+    """Pairs of products that share a picture, byte for byte or nearly. Flat pictures look like nothing, so like no other."""
     same, looks = [], []
     for number, product in enumerate(products):
         for path in product.images:
             facts = images.facts[path]
-            if facts.phash is not None:
+            if facts.cause is None:
                 same.append((number, facts.sha256))
+            if facts.phash is not None:
                 looks.append((number, facts.phash))
     hashes, holders = np.unique(np.array([phash for _, phash in looks], dtype=np.uint64), return_inverse=True)
     likeness = _components(len(hashes), near_pairs(hashes))[holders]

@@ -175,8 +175,10 @@ def _recall(memory: Path | None) -> dict[str, tuple[str, ImageFacts]]:
     try:
         with closing(sqlite3.connect(memory, timeout=30)) as database:
             rows = database.execute("SELECT path, stamp, sha256, phash, width, height, flat, cause FROM images").fetchall()
+    except sqlite3.OperationalError:
+        return {}  # nothing written yet, or locked for longer than the patience above
     except sqlite3.DatabaseError:
-        memory.unlink()  # an aid only: what it forgot is looked at again
+        memory.unlink()  # not a database: an aid only, so what it forgot is looked at again
         return {}
     return {
         path: (stamp, ImageFacts(sha256, None if phash is None else int(phash, 16), width, height, bool(flat), cause))

@@ -69,7 +69,7 @@ def plan(path: Path, options: ReadingOptions) -> tuple[Plan, ReadingOptions] | N
         return None
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        message = f"--columns {shown(columns)}: {' and '.join(missing)} missing"
+        message = f"columns {shown(columns)}: {' and '.join(missing)} missing"
         raise UsageError(message)
     tables = _tables(root, settings.get("files")) if path.is_dir() else (path,)
     given: dict[str, Any] = {name: settings[name] for name in ("encoding", "split_column", "group_by") if name in settings}
@@ -147,15 +147,16 @@ def _settings(file: Path) -> dict[str, Any]:
         if key not in _KEYS:
             nearest = difflib.get_close_matches(key, _KEYS, 1)
             refuse(f"{file}: unknown key {key!r}: {f'did you mean {nearest[0]!r}?' if nearest else f'known are {_KEYS}'}")
+        table = key in {"columns", "classes"}
         texts = (
             list(value.values())
             if isinstance(value, dict)
             else value
-            if key == "files" and isinstance(value, list)
+            if isinstance(value, list) and key == "files"
             else [value]
         )
-        if (key in {"columns", "classes"}) != isinstance(value, dict) or not all(isinstance(item, str) for item in texts):
-            refuse(f"{file}: {key}: {'a table of texts' if key in {'columns', 'classes'} else 'a text'} is expected")
+        if table != isinstance(value, dict) or not all(isinstance(item, str) for item in texts):
+            refuse(f"{file}: {key}: {'a table of texts' if table else 'a text'} is expected")
     if len(settings.get("separator", ";")) != 1:
         refuse(f"{file}: separator = {settings['separator']!r}: one character is expected")
     for name in settings.get("columns", {}):
@@ -245,7 +246,7 @@ class _Rows:
                 missing += [] if paths else [name]
                 found |= dict.fromkeys(paths)
         except UnsafeName as error:
-            refuse(f"{self._where(number, 'image')}: {shorten(name or text(cells[0]), 40)!r}: {error}")
+            refuse(f"{self._where(number, 'image')}: {error}")
         refused = [path for path in found if self.pictures.refused(path)]
         for path in refused:
             findings.add("refused_links", str(path), "links out of the catalogue are not followed (--follow-symlinks): masked")
@@ -274,7 +275,7 @@ class _Rows:
             except ValueError:
                 items = None
             if isinstance(items, list) and all(isinstance(item, str) for item in items):
-                return items
+                return [item.strip() for item in items if item.strip()]
         separator = self.separator or next((mark for mark in _SEPARATORS if mark in cell), None)
         pieces = cell.split(separator) if separator else re.split(r"\n", cell)
         return [piece.strip() for piece in pieces if piece.strip() and piece.strip() not in NOTHING]

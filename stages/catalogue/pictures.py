@@ -6,8 +6,9 @@ import re
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
-from stages.catalogue.refusal import refuse
+from stages.catalogue.refusal import refuse, shorten
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Endings that are looked for, in this order and in either case. What a file holds is read from its content."""
@@ -90,8 +91,7 @@ class PictureTree:
             return found
         hits = [hit for hit in (self._in(folder, relative.name) for folder in self._subfolders) if hit]
         if len(hits) > 1:
-            message = f"in {hits[0][0].parent.name} and in {hits[1][0].parent.name}: name the folder too"
-            raise UnsafeName(message)
+            _unsafe(name, f"in {hits[0][0].parent.name} and in {hits[1][0].parent.name}: name the folder too")
         return hits[0] if hits else []
 
     def _in(self, folder_name: str, name: str) -> list[Path]:
@@ -125,25 +125,25 @@ class PictureTree:
 
 def safe_path(name: str) -> PurePosixPath:
     """The name as a relative path that goes down only. Raises UnsafeName with the reason."""
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
-        message = "an address on the web: download the pictures and name the files"
-        raise UnsafeName(message)
     path = PurePosixPath(name)
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
+        _unsafe(name, "an address on the web: download the pictures and name the files")
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\x00" in name:
-        message = "a path inside of the picture folder is expected (no '..', no '/' first, no '\\')"
-        raise UnsafeName(message)
-    if len(name) > 1000 or any(len(part.encode()) > 255 for part in path.parts):
-        message = f"a name of {len(name)} characters is no file name"
-        raise UnsafeName(message)
+        _unsafe(name, "a path inside of the picture folder is expected (no '..', no '/' first, no '\\')")
+    if len(name) > 1000 or any(len(part.encode()) > 255 for part in path.parts):  # what file systems allow
+        _unsafe(name, "too long for the name of a file")
     if not path.name or any(_GLOB & set(part) for part in path.parts[:-1]):
-        message = "a file name, or a glob in the last part of a path, is expected"
-        raise UnsafeName(message)
+        _unsafe(name, "a file name, or a glob in the last part of a path, is expected")
     return path
 
 
 def plain_token(cell: str) -> str:
     """A cell that may be filled into a path. Raises UnsafeName for whatever could change where the path leads."""
     if not re.fullmatch(r"[\w.+@-]{1,200}", cell) or ".." in cell:
-        message = "only letters, digits and . _ + @ - may stand in a picture's name that is put together from cells"
-        raise UnsafeName(message)
+        _unsafe(cell, "only letters, digits and . _ + @ - may stand in a picture's name that is put together from cells")
     return cell
+
+
+def _unsafe(name: str, reason: str) -> NoReturn:
+    message = f"{shorten(name, 40)!r}: {reason}"
+    raise UnsafeName(message)

@@ -1,6 +1,5 @@
 """Delimited text files, read strictly: what is not exactly a table is refused with the file, the line and the way out."""
 
-import codecs
 import csv
 import os
 import stat
@@ -62,7 +61,7 @@ def open_table(path: Path, separator: str | None = None, encoding: str = "utf-8"
     text in that encoding or no table; UsageError for an encoding that does not exist.
     """
     try:
-        codecs.lookup(encoding)
+        path.open(encoding=encoding).close()
     except LookupError as error:
         message = f"--encoding {encoding}: no such encoding (utf-8, cp1252, latin-1, utf-16, ...)"
         raise UsageError(message) from error

@@ -111,6 +111,8 @@ def test_an_encoding_can_be_said(small: Draft) -> None:
     assert len(Catalogue.read(small.write(), ReadingOptions(encoding="utf-16")).products) == len(small.texts)
     with pytest.raises(UsageError, match="no such encoding"):
         Catalogue.read(small.folder, ReadingOptions(encoding="utf-99"))
+    with pytest.raises(UsageError, match="no such encoding"):
+        Catalogue.read(small.folder, ReadingOptions(encoding="hex"))
 
 
 def test_a_path_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:

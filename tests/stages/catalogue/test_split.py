@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pipeline.console import default_catalogue
 from stages.catalogue.duplicates import duplicate_groups, near_pairs
 from stages.catalogue.images import ImageIndex
+from stages.catalogue.looking import Lookers
 from stages.catalogue.product import Product
 from stages.catalogue.reading import Catalogue
 from stages.catalogue.split import Split, split
 from stages.errors import DataError
 from stages.vocabulary import Part, Protocol
+from tests.stages.catalogue.nasty import coded, draft
 
 
 def made_up(counts: dict[str, int], title: str = "{code} {number}") -> Catalogue:
@@ -184,6 +187,24 @@ def test_near_pairs_are_those_that_comparing_all_with_all_finds(seeds: list[int]
     hashes = np.unique(np.array(seeds + near, dtype=np.uint64))
     expected = {(i, j) for i, j in combinations(range(len(hashes)), 2) if int(hashes[i] ^ hashes[j]).bit_count() <= 4}
     assert {tuple(sorted(pair)) for pair in near_pairs(hashes).tolist()} == expected
+
+
+def test_pictures_link_products_unless_half_the_catalogue_has_them(lookers: Lookers, tmp_path: Path) -> None:
+    spoilt = draft(default_catalogue(), tmp_path / "it", per_class=3)
+    grey = coded(Image.new("RGB", (40, 40), (128, 128, 128)), "JPEG")
+    same, nearly = spoilt.pixels(10), coded(spoilt.pixels(10).resize((70, 70)), "JPEG", quality=80)
+    for number in (1, 2):
+        spoilt.put(grey, number)
+    for number in (11, 12):
+        spoilt.put(coded(same, "JPEG", quality=95) if number == 11 else nearly, number)
+    catalogue = Catalogue.read(spoilt.write())
+    groups = duplicate_groups(catalogue, ImageIndex.scan(catalogue, None, lookers=lookers))
+    assert groups[1] == groups[2] != groups[0]
+    assert groups[10] == groups[11] == groups[12] != groups[13]
+    for number in range(40):
+        spoilt.put(nearly, number)
+    catalogue = Catalogue.read(spoilt.write())
+    assert len(set(duplicate_groups(catalogue, ImageIndex.scan(catalogue, None, lookers=lookers))[:40])) == 40
 
 
 def test_the_same_text_makes_a_group_whatever_its_case() -> None:
