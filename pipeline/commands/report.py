@@ -34,9 +34,12 @@ def command(
         return
     from pipeline.report.comparison import compare
     from pipeline.report.record import record
+    from pipeline.report.shareable import without_origins
     from pipeline.report.writing import write_report
 
     comparison = compare(workspace, against=against)
+    if shareable:
+        comparison = without_origins(comparison)
     write_report(comparison, shareable=shareable)
     print_json(record(comparison))
 

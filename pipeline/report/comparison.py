@@ -156,7 +156,7 @@ def _estimates(study: Study, part: str, resamples: int) -> tuple[dict[str, Estim
     }
     scores: list[Scores] = []
     for number, columns in enumerate(np.split(values, cuts, axis=1)):
-        intervals = {metric: _bounded(metric, *estimates[metric].interval(number)) for metric in METRICS}
+        intervals = {metric: bounded(metric, *estimates[metric].interval(number)) for metric in METRICS}
         scores.append({metric: _score(columns[at], *intervals[metric]) for at, metric in enumerate(METRICS)})
     return estimates, scores
 
@@ -174,7 +174,7 @@ def _score(values: NDArray[np.float64], low: float | None = None, high: float | 
     return Score(float(values.mean()), spread, tuple(float(value) for value in values), low, high)
 
 
-def _bounded(metric: str, low: float, high: float) -> tuple[float, float]:
+def bounded(metric: str, low: float, high: float) -> tuple[float, float]:
     """No score lies below 0, and only log loss above 1."""
     return max(low, 0.0), high if metric == Metric.LOG_LOSS.key else min(high, 1.0)
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 
 from markupsafe import Markup
 
@@ -15,8 +16,8 @@ def content_policy(style: str, script: str | None = None) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A strategy's name that may break after its slashes, and is still itself when copied."""
-    return Markup("/<wbr>").join(safe(name).split("/"))
+    """A strategy's name that may break after its slashes, points and underscores, and is still itself when copied."""
+    return Markup("<wbr>").join(re.findall(r"[^/._]*[/._]|[^/._]+$", safe(name)))
 
 
 def _hash(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.comparison import Comparison
+from pipeline.report.comparison import Comparison, bounded
 from pipeline.report.contrasts import ALPHA
 from pipeline.report.statistics import holm
 from pipeline.report.verdict import gain
@@ -83,7 +83,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     names, scores, chooses = [names[at] for at in order], scores[order], chooses[order]
     single = [at for at, name in enumerate(names) if first.row(name).candidate.single]
     reference = single[0] if single else len(names) - 1
-    rows = _rows(names, scores, chooses, metric.sign, reference)
+    rows = _rows(names, scores, chooses, metric, reference)
     friedman, critical = _ranks(scores, same=same)
     return Pool(
         tuple(str(c.study.workspace.root) for c in comparisons),
@@ -142,13 +142,13 @@ def _mean(comparison: Comparison, strategy: str, part: str) -> float:
 
 
 def _rows(
-    names: Sequence[str], scores: NDArray[np.float64], chooses: NDArray[np.float64], sign: int, reference: int
+    names: Sequence[str], scores: NDArray[np.float64], chooses: NDArray[np.float64], metric: Metric, reference: int
 ) -> tuple[Pooled, ...]:
     from scipy.stats import rankdata, t
 
     count = scores.shape[1]
     quantile = float(t.ppf(0.975, count - 1))
-    ranks = np.mean([rankdata(-sign * column) for column in scores.T], axis=0)
+    ranks = np.mean([rankdata(-metric.sign * column) for column in scores.T], axis=0)
     gaps = scores - scores[reference]
     errors = gaps.std(axis=1, ddof=1) / np.sqrt(count)
     raw = [
@@ -163,9 +163,8 @@ def _rows(
     rows = []
     for at, name in enumerate(names):
         mean, half = float(scores[at].mean()), quantile * float(scores[at].std(ddof=1)) / np.sqrt(count)
-        row = Pooled(
-            name, tuple(scores[at].tolist()), float(chooses[at]), mean, float(mean - half), float(mean + half), float(ranks[at])
-        )
+        low, high = bounded(metric.key, float(mean - half), float(mean + half))
+        row = Pooled(name, tuple(scores[at].tolist()), float(chooses[at]), mean, low, high, float(ranks[at]))
         if at != reference:
             gap, reach, p = float(gaps[at].mean()), quantile * float(errors[at]), next(others)
             row = replace(row, difference=gap, difference_low=gap - reach, difference_high=gap + reach, p=p, real=p < ALPHA)

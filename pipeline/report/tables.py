@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.console import safe
-from pipeline.report.verdict import figure, gain
+from pipeline.report.verdict import figure, gain, metric_name
 from stages.vocabulary import Metric
 
 METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss")
@@ -68,7 +68,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     metric = Metric(report["metric"])
     lines = ["# Comparison of fusion strategies", "", cell(report["verdict"]), ""]
     lines += [
-        f"Ranked by {metric} on validation; mean ± standard deviation over seeds; 95 % intervals over products and seeds.",
+        f"Ranked by {metric_name(metric)} on validation; mean ± deviation over seeds; intervals over products and seeds.",
         "",
     ]
     lines += ["| strategy | validation | test | test interval | group | test accuracy | parameters | fit s | fitted on |"]
@@ -87,7 +87,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             ", ".join(row["fitted_on"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"## Primary contrasts ({report['judged']}, Holm-corrected)", ""]
+    lines += ["", f"## Planned differences ({report['judged']}, p corrected over all of them)", ""]
     lines += ["| one | other | difference | 95 % interval | p | real |", "|---|---|---|---|---|---|"]
     for contrast in report["contrasts"]:
         span = f"{gain(metric, contrast['low'])} to {gain(metric, contrast['high'])}"

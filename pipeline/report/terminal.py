@@ -8,6 +8,7 @@ from pipeline.console import console, safe
 from pipeline.report.comparison import Comparison, compare
 from pipeline.report.record import record
 from pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
+from pipeline.report.verdict import metric_name
 from pipeline.report.writing import write_report
 from stages.vocabulary import Metric
 
@@ -43,7 +44,7 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
     tested = report["judged"] == "test"
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{metric}, ranked on validation (* chosen)",
+        title=f"{metric_name(metric)}, ranked on validation (* chosen)",
         title_justify="left",
         pad_edge=False,
         collapse_padding=True,

@@ -82,7 +82,7 @@ def test_a_single_feature_that_wins_is_chosen_and_the_best_fusion_is_held_agains
     best = "probe/camembert.title_description"
     comparison = compare(make_study(tmp_path, strategies=FEW, skill={best: 9.0}), resamples=50)
     assert comparison.chosen.strategy == comparison.reference == best
-    assert comparison.row(comparison.headline.one).candidate.fused
+    assert not comparison.row(comparison.headline.one).candidate.single
     assert comparison.headline.difference.value < 0
 
 
