@@ -87,7 +87,7 @@ class Comparison:
 
     @property
     def headline(self) -> Contrast | None:
-        """The best fusion on validation against the reference; None where there is nothing to hold against each other."""
+        """What validation chose against the reference (see `contrasts`); None where there is nothing to hold against it."""
         return next((contrast for contrast in self.contrasts if contrast.family == "headline"), None)
 
     @property
@@ -103,10 +103,6 @@ class Comparison:
     def row(self, strategy: str) -> Row:
         """The row of a strategy."""
         return next(row for row in self.rows if row.strategy == strategy)
-
-    def best(self, *architectures: str) -> Row | None:
-        """The best on validation among these architectures."""
-        return next((row for row in self.rows if row.candidate.architecture in architectures), None)
 
 
 def compare(workspace: Path, *, against: str | None = None, resamples: int = RESAMPLES) -> Comparison:
