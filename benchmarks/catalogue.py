@@ -45,9 +45,8 @@ def main() -> None:
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - start
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(
-        f"{count:,} products: {seconds:.1f} s, {usage.ru_utime:.1f} s of processor time, {usage.ru_maxrss / 1024:.0f} MB at most"
-    )
+    spent, memory = usage.ru_utime, usage.ru_maxrss >> 10
+    print(f"{count:,} products: {seconds:.1f} s, {spent:.1f} s of processor time, at most {memory} MB")
 
 
 if __name__ == "__main__":
