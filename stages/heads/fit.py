@@ -74,16 +74,21 @@ def fit(
         targets = torch.from_numpy(np.asarray(labels).astype(np.int64))
         size = settings.batch(len(rows))
         steps = -(-len(rows) // size)
+        epochs = settings.passes(len(rows))
         optimiser = torch.optim.AdamW(
-            head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.epsilon, fused=True
+            head.parameters(),
+            lr=settings.rate(sum(head.widths.values())),
+            weight_decay=settings.weight_decay,
+            eps=settings.epsilon,
+            fused=True,
         )
-        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, steps * settings.epochs))
+        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, steps * epochs))
         minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
         average = _average(head, settings.averaging) if settings.averaging else None
         learner = _Learner(head, settings, optimiser, rate, minimise, average)
         kept = head if average is None else cast("Head", average.module)
         best, best_state, best_epoch, curve = (-np.inf, -np.inf), kept.state_dict(), 0, []
-        for epoch in range(1, settings.epochs + 1):
+        for epoch in range(1, epochs + 1):
             head.train()
             loss = sum(learner.step(*batch) for batch in _batches(data, targets, rows, size, settings)) / len(rows)
             seen = {"epoch": float(epoch), "loss": loss}

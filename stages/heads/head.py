@@ -52,6 +52,7 @@ class Head(nn.Module):
         settings = settings or FitSettings()
         self.wiring = wiring
         self.features = wiring.features
+        self.widths = {name: widths[name] for name in self.features}
         self.classes = classes
         width = common_width({name: widths[name] for name in self.features}) if final else widths[self.features[0]]
         self.projections = nn.ModuleDict()

@@ -24,7 +24,10 @@ class FitSettings:
     """Hyperparameters of one fit; `THESIS` is what the study used, benchmarks/stage_two_settings.py chose the defaults."""
 
     learning_rate: float = 3e-3
-    """Peak step size of AdamW."""
+    """Peak step size of AdamW, for a head that reads `columns` columns in all."""
+    columns: int = 512
+    """A head that reads more columns gets a step size smaller in proportion: a step of Adam moves every weight alike, so its
+    effect on the logits grows with their number. 0: the step size is taken as it is."""
     weight_decay: float = 1e-2
     """Decoupled, per step, multiplied by the learning rate."""
     epsilon: float = 1e-8
@@ -35,6 +38,8 @@ class FitSettings:
     """Steps per epoch, at least: small catalogues get smaller batches (16 products or more). 0: always `batch_size`."""
     epochs: int = 30
     """Passes over the fit rows, at most."""
+    steps: int = 400
+    """Steps in all, at most, unless 4 passes take more: a large catalogue needs fewer passes. 0: `epochs` alone counts."""
     patience: int = 6
     """Epochs without a better validation metric before the fit stops. 0: never stops early."""
     warmup: float = 0.1
@@ -73,6 +78,15 @@ class FitSettings:
             message = "missing_vector needs modality_dropout above 0: fields that are never absent could not learn theirs"
             raise ValueError(message)
 
+    def passes(self, rows: int) -> int:
+        """Epochs for so many fit rows."""
+        each = -(-rows // self.batch(rows))
+        return min(self.epochs, max(4, self.steps // each)) if self.steps else self.epochs
+
+    def rate(self, columns: int) -> float:
+        """Peak step size for a head that reads so many columns."""
+        return self.learning_rate * min(1.0, self.columns / columns) if self.columns else self.learning_rate
+
     def batch(self, rows: int) -> int:
         """Products per step for so many fit rows."""
         if not self.least_steps:
@@ -83,6 +97,8 @@ class FitSettings:
 DEFAULT = FitSettings()
 THESIS = FitSettings(
     learning_rate=2e-4,
+    columns=0,
+    steps=0,
     weight_decay=1e-3,
     batch_size=128,
     least_steps=0,

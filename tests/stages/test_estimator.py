@@ -89,7 +89,7 @@ def test_saved_and_loaded_it_predicts_the_very_same_without_pickle(blobs, tmp_pa
 
 def test_validation_rows_choose_the_epoch(blobs):
     x, y = blobs
-    settings = FitSettings(learning_rate=5e-2, epochs=200, patience=3)
+    settings = FitSettings(learning_rate=5e-2, epochs=200, steps=0, patience=3)
     model = FusionClassifier(settings=settings, validation_fraction=0.2, random_state=1).fit(x, y)
     assert model.n_iter_ < 200
 

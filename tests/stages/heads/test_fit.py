@@ -95,7 +95,7 @@ def test_patience_ends_a_fit_that_has_stopped_getting_better():
         STRATEGY,
         1,
         gather(table(), sorted(SEVEN), ("train",), standardise=True),
-        FitSettings(epochs=500, patience=3, schedule="constant"),
+        FitSettings(epochs=500, steps=0, patience=3, schedule="constant"),
         Metric.ACCURACY,
     )
     assert len(run.curve) == run.settings["best_epoch"] + 3
@@ -160,6 +160,14 @@ def test_batches_are_never_larger_than_asked_and_small_catalogues_get_small_ones
     assert THESIS.batch(55_025) == 128
     assert DEFAULT.batch(900) * DEFAULT.least_steps <= 900 + DEFAULT.batch(900)
     assert DEFAULT.batch(5) == 5
+
+
+def test_large_catalogues_get_fewer_passes_and_wide_heads_smaller_steps():
+    assert DEFAULT.passes(900) > DEFAULT.passes(40_000) >= DEFAULT.passes(10_000_000) == 4
+    assert THESIS.passes(10_000_000) == THESIS.epochs
+    assert DEFAULT.rate(512) == DEFAULT.rate(10) == DEFAULT.learning_rate
+    assert DEFAULT.rate(3584) == pytest.approx(DEFAULT.learning_rate / 7)
+    assert THESIS.rate(3584) == THESIS.learning_rate
 
 
 def test_the_callers_random_numbers_and_threads_are_left_alone():

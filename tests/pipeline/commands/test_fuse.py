@@ -1,0 +1,75 @@
+"""`fusecat fuse` and `fusecat tune` from the command line's side."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.commands.fuse import Ticker, command
+from pipeline.commands.tune import command as tune
+from pipeline.console import console
+from stages.vocabulary import Merge, Metric
+from tests.stages.heads.synthetic import table
+from tests.stages.heads.workspace import seal
+
+ONE = ("--architecture", "baseline", "--seeds", "1", "--settings", "thesis")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return seal(table(products=120), tmp_path_factory.mktemp("study"))
+
+
+def run(*arguments, command=command):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+def test_it_prints_what_it_does_and_ends_with_the_comparison(workspace):
+    result = run("--workspace", workspace, *ONE)
+    assert result.exit_code == 0, result.output
+    assert "heads fitted on train, chosen by macro-f1 on validation" in result.output
+    assert "baseline/average" in result.output
+    assert (workspace / "report" / "index.html").is_file()
+
+
+def test_json_is_one_document_with_a_line_for_each_run(workspace):
+    result = run("--workspace", workspace, *ONE, "--json")
+    found = json.loads(result.output)
+    learned = {"baseline/average", *(f"probe/{name}" for name in table(products=120).features)}
+    assert learned <= {line["strategy"] for line in found["runs"]}
+    assert found["left_out"] == {}
+
+
+def test_what_cannot_run_is_named_and_left_out(tmp_path):
+    made = table({"camembert.title_description": 6, "resnet.image": 8}, products=120)
+    found = json.loads(run("--workspace", seal(made, tmp_path), "--seeds", "1", "--settings", "thesis", "--json").output)
+    assert found["left_out"]["flat/average"] == "no text network has both a title and a description feature"
+
+
+def test_every_merge_is_a_choice_and_shown_in_the_help():
+    shown = run("--help").output
+    assert all(merge.value in shown for merge in Merge)
+
+
+def test_an_empty_workspace_is_one_error_that_says_what_to_do_first(tmp_path):
+    result = run("--workspace", tmp_path)
+    assert "run 'fusecat extract' or 'fusecat import' first" in str(result.exception)
+    assert result.exception.exit_code == 4
+
+
+def test_tuned_settings_are_found_by_tune_and_used_by_fuse(workspace):
+    options = ("--architecture", "baseline", "--settings", "thesis")
+    found = json.loads(run("--workspace", workspace, *options, "--trials", "1", "--json", command=tune).output)
+    assert "baseline/average" in found
+    tuned = json.loads(run("--workspace", workspace, *ONE, "--tuned", "--json").output)
+    assert all(line["tuned"] for line in tuned["runs"] if line["architecture"] in ("baseline", "probe"))
+
+
+def test_the_ticker_says_what_was_done_when_it_is_interrupted(capsys):
+    class Run:
+        strategy, seed, scores = "baseline/average", 1, {"validation": {"macro_f1": 0.5}}
+
+    with pytest.raises(KeyboardInterrupt), Ticker(console(), Metric.MACRO_F1) as ticker:
+        ticker(Run(), 1, 60)
+        raise KeyboardInterrupt
+    assert "1 of 60 runs done" in capsys.readouterr().out
