@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from cache.store import FeatureCache, Verdict
+from stages.encoders.devices import processes
 from stages.encoders.embed import embed
 from stages.encoders.encoder import Encoder
 from stages.encoders.learning import learn, read_record
@@ -82,7 +82,7 @@ def extract(
         recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
         with _only_writer(cache, encoder.feature, progress, wait=wait):
             held = cache.holds(encoder.feature, recipe)
-            PartialState().wait_for_everyone()
+            processes().wait_for_everyone()
             if held:
                 learning = read_record(workspace.encoders / encoder.feature) or {}
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
@@ -104,7 +104,7 @@ def _extract(
     progress: Progress,
 ) -> Outcome:
     """One feature: learn, embed, seal."""
-    begin, state, present = time.monotonic(), PartialState(), study.present(encoder.field)
+    begin, state, present = time.monotonic(), processes(), study.present(encoder.field)
     for part in (Part.TRAIN, Part.VALIDATION):
         if not len(study.labelled(part, present)):
             return Outcome(
@@ -165,7 +165,7 @@ def _budget(encoder: Encoder, device: torch.device) -> int:
 @contextmanager
 def _only_writer(cache: FeatureCache, feature: str, progress: Progress, *, wait: bool) -> Iterator[None]:
     """Rank 0 locks the feature for all ranks."""
-    state = PartialState()
+    state = processes()
     if not state.is_main_process:
         yield
         return

@@ -19,6 +19,7 @@ from stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipeline.settings import Preset
+    from stages.extraction import Outcome
 
 
 @click.command()
@@ -71,40 +72,38 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     preset, place = _preset(options), Workspace(workspace)
     found = examine_catalogue(catalogue, place, reading_options(options), options)
     study = open_study(found, options["max_image_pixels"])
-    screen = console(quiet=as_json)
-    show_examination(screen, found)
 
+    from stages.encoders.devices import leave, processes
     from stages.extraction import encoders, explain, extract
 
+    leading, metric = processes().is_main_process, options["metric"]  # of several processes, one speaks and writes
+    screen = console(quiet=as_json or not leading)
+    show_examination(screen, found)
     chosen = encoders(preset.networks, preset.extraction, options["fields"])
     if options["explain"] or options["dry_run"]:
-        verdicts = explain(study, chosen, place, options["metric"])
-        print_json({name: asdict(verdict) for name, verdict in verdicts.items()}) if as_json else show_verdicts(
-            screen, verdicts
-        )
+        verdicts = explain(study, chosen, place, metric)
+        if as_json:
+            print_json({name: asdict(verdict) for name, verdict in verdicts.items()})
+        show_verdicts(screen, verdicts)
         return
-    study.split.write(place.split)
+    if leading:
+        study.split.write(place.split)
     begin = time.monotonic()
     with Ticker(screen) as ticker:
         outcomes = extract(
-            study,
-            chosen,
-            place,
-            metric=options["metric"],
-            wait=not options["no_wait"],
-            progress=ticker,
-            finished=ticker.finished,
+            study, chosen, place, metric=metric, wait=not options["no_wait"], progress=ticker, finished=ticker.finished
         )
-    write_study(place, found, preset, options["metric"], outcomes, command_line())
-    if as_json:
-        print_json(
-            {
-                outcome.feature: {"state": outcome.state, "seconds": outcome.seconds, "reason": outcome.reason}
-                for outcome in outcomes
-            }
-        )
+    if leading:
+        write_study(place, found, preset, metric, outcomes, command_line())
+        if as_json:
+            print_json({outcome.feature: _told(outcome) for outcome in outcomes})
     seconds = time.monotonic() - begin
     screen.print(f"{place.features}: {len(outcomes)} features in {seconds:.0f} s; next: fusecat fuse --workspace {workspace}")
+    leave()
+
+
+def _told(outcome: "Outcome") -> dict[str, Any]:
+    return {"state": outcome.state, "seconds": outcome.seconds, "reason": outcome.reason}
 
 
 def _preset(options: dict[str, Any]) -> "Preset":

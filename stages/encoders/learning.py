@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from safetensors.torch import save_file
 
 from cache.fingerprint import digest
+from stages.encoders.devices import processes
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import Learning, Lesson, finetune
 from stages.encoders.inputs import Inputs
@@ -42,7 +42,7 @@ def learn(
     report_to: str = "none",
 ) -> tuple[TextNetwork | ImageNetwork, Inputs, dict[str, Any]]:
     """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it."""
-    state = PartialState()
+    state = processes()
     key = digest({name: value for name, value in recipe.items() if name != "extraction"})
     record = read_record(folder)
     if record is None or record["recipe"] != key:
@@ -120,7 +120,7 @@ def _teach(
             accumulation *= 2
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             torch.cuda.empty_cache()
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         _keep(network, encoder, learning, folder, key, accumulation)
 
 
