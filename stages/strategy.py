@@ -15,6 +15,8 @@ THESIS_MERGES = (Merge.CONCATENATION, Merge.ADDITION, Merge.AVERAGE)
 """The merges of the study that this project rebuilds; each is a first merge of every final merge."""
 
 ALL = "all"
+THESIS = "thesis"
+"""`--fusion thesis`: the twelve strategies of the study and their flat controls."""
 FUSED = (Architecture.BASELINE, Architecture.FLAT, Architecture.HIERARCHICAL)
 
 
@@ -192,13 +194,17 @@ def plan(
     """Every strategy that `--fusion FUSION` stands for, those whose features are missing left out with the reason.
 
     One merge M means `baseline/M`, `flat/M` and `hierarchical/F/M` for each thesis merge F (`first` picks one, `architecture`
-    narrows all); `all` means that for the thesis merges, then each other merge once per architecture (hierarchical with
+    narrows all); `thesis` means that for the thesis merges; `all` means thesis, then each other merge once per architecture (hierarchical with
     concatenation and with itself first) and late fusion in every way. Uni-modal rows and probes of every feature, the mean of
     the networks' probabilities, and that mean calibrated, stand beside them always.
     """
-    wanted = (
-        [*_thesis(architecture, first), *_others(architecture, first)] if fusion == ALL else _one(fusion, architecture, first)
-    )
+    match fusion:
+        case "all":
+            wanted = [*_thesis(architecture, first), *_others(architecture, first)]
+        case "thesis":
+            wanted = _thesis(architecture, first)
+        case _:
+            wanted = _one(fusion, architecture, first)
     strategies: list[Strategy] = []
     left_out: dict[str, str] = {}
     for strategy in wanted:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.console import console, json_option, print_json, workspace_option
-from stages.strategy import ALL, FUSED
+from stages.strategy import ALL, FUSED, THESIS
 from stages.vocabulary import Architecture, Merge, Metric, Variant
 from stages.workspace import Workspace
 
@@ -33,7 +33,7 @@ def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose strategies and how their heads are fitted, the same for `fuse` and `tune`."""
     options = (
         click.option(
-            "--fusion", type=click.Choice([*MERGES, ALL]), default="average", show_default=True, help="The final merge."
+            "--fusion", type=click.Choice([*MERGES, THESIS, ALL]), default="average", show_default=True, help="The final merge."
         ),
         click.option("--merge", "own", metavar="MODULE:CLASS", help="A final merge of your own instead, package.module:Class."),
         click.option(
