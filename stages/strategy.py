@@ -96,7 +96,7 @@ class Wiring:
         return canonical([*self.singles, *(name for group in self.groups for name in group)])
 
 
-class Unwirable(ValueError):
+class Unwirable(ValueError):  # noqa: N818 - a reason, caught and told
     """The features at hand do not allow this architecture; the message is the reason that a person reads."""
 
 
@@ -194,9 +194,9 @@ def plan(
     """Every strategy that `--fusion FUSION` stands for, those whose features are missing left out with the reason.
 
     One merge M means `baseline/M`, `flat/M` and `hierarchical/F/M` for each thesis merge F (`first` picks one, `architecture`
-    narrows all); `thesis` means that for the thesis merges; `all` means thesis, then each other merge once per architecture (hierarchical with
-    concatenation and with itself first) and late fusion in every way. Uni-modal rows and probes of every feature, the mean of
-    the networks' probabilities, and that mean calibrated, stand beside them always.
+    narrows all); `thesis` means that for the thesis merges; `all` means thesis, then each other merge once per architecture
+    (hierarchical with concatenation and with itself first) and late fusion in every way. Uni-modal rows and probes of every
+    feature, the mean of the networks' probabilities, and that mean calibrated, stand beside them always.
     """
     match fusion:
         case "all":
