@@ -4,6 +4,7 @@ Shapes: N products, D width, C classes, P pieces of 256 rows.
 """
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ class SealedFile:
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
         self._known: dict[int, int] = {}
+        self._places: dict[int, tuple[int, int]] | None = None
         if path.exists() and not path.is_file():
             foreign(path, "it is not a regular file")
         with path.open("rb") as file:  # what the disk or the rights refuse shows here, as what it is
@@ -133,6 +135,23 @@ class SealedFile:
         if again and known is None:
             self._known[number] = zlib.crc32(data)
         return np.frombuffer(data, self._type).reshape(rows, width)
+
+    def announce(self, numbers: NDArray[np.intp]) -> None:
+        """Tell the system which pieces are read next, so that the disk works while the processor does."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        if self._places is None:
+            found: list[tuple[int, int, int]] = []
+            dataset = self._datasets["embedding"]
+            with self._as_damage():
+                dataset.id.chunk_iter(
+                    lambda chunk: found.append((chunk.chunk_offset[0] // PIECE, chunk.byte_offset, chunk.size))
+                )
+            self._places = {number: (offset, size) for number, offset, size in found}
+        descriptor = self._file.id.get_vfd_handle()
+        for number in numbers.tolist():
+            offset, size = self._places.get(number, (0, 1))
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def pieces(self, name: str) -> Iterator[NDArray[Any]]:
         """Yield `embedding`, `logits` or `logits_oof` 256 rows at a time.

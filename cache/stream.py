@@ -81,25 +81,25 @@ class FeatureStream:
     def batches(self, rows: NDArray[np.intp], size: int, *, seed: int | None = None, window: int = WINDOW) -> Iterator[Batch]:
         """Yield these rows once, `size` at a time (the last batch may be shorter).
 
-        With a `seed` in an order drawn from it: pieces of 256 rows are shuffled, as many as fit `window` bytes are held at a
-        time, and the rows of all of them are shuffled. Without one in ascending order. Memory: one window and a batch.
-        Raises DamagedFeature where a piece, when it is met for the first time, is not what was sealed.
+        With a `seed` in an order drawn from it: windows of as many pieces of 256 rows as fit `window` bytes come one after the
+        other, each with pieces from everywhere in the file, and the rows of a window are shuffled. Without one in ascending
+        order. Memory: one window and a batch. Raises DamagedFeature before a piece that is not what was sealed.
         """
         random = None if seed is None else np.random.default_rng(seed)
         wanted = np.sort(np.asarray(rows))
         pieces, starts = np.unique(wanted // PIECE, return_index=True)
         groups = np.split(wanted, starts[1:])
-        order = np.arange(len(pieces)) if random is None else random.permutation(len(pieces))
-        held = max(1, window // (PIECE * self._row_bytes()))
+        windows = _windows(len(pieces), max(1, window // (PIECE * self._row_bytes())), random)
         left, vectors = np.empty(0, np.intp), {name: np.empty((0, width), np.float16) for name, width in self.widths.items()}
-        for start in range(0, len(order), held):
-            # In the order of the file, because a disk reads forwards faster.
-            chosen = np.sort(order[start : start + held])
-            added = np.concatenate([groups[number] for number in chosen])
+        for number, chosen in enumerate(windows):
+            last = number + 1 == len(windows)
+            added = np.concatenate([groups[piece] for piece in chosen])
             numbers = np.concatenate([left, added])
             vectors = {name: self._gather(name, pieces[chosen], added, vectors[name]) for name in self._files}
+            if not last:
+                for file in self._files.values():
+                    file.announce(pieces[windows[number + 1]])
             shuffled = np.arange(len(numbers)) if random is None else random.permutation(len(numbers))
-            last = start + held >= len(order)
             stop = len(numbers) if last else len(numbers) - len(numbers) % size
             for cut in range(0, stop, size):
                 picked = shuffled[cut : min(cut + size, stop)]
@@ -131,3 +131,18 @@ class FeatureStream:
         """Bytes of one product's vectors as they are stored."""
         sizes = {"<f2": 2, "<f4": 4}
         return sum(self.widths[name] * sizes[file.header.digests["embedding"]["dtype"]] for name, file in self._files.items())
+
+
+def _windows(count: int, held: int, random: np.random.Generator | None) -> list[NDArray[np.intp]]:
+    """Part `count` pieces into windows of at most `held`, each ascending, because a disk reads forwards faster.
+
+    With `random`, a window takes one piece of every stretch of the file, drawn by lot: on rows in class order all windows then
+    hold all classes in about the same shares, which a plain shuffle of the pieces leaves to chance.
+    """
+    if random is None:
+        return [np.arange(start, min(start + held, count)) for start in range(0, count, held)]
+    stretch = -(-count // held)
+    places = np.arange(held * stretch).reshape(held, stretch)
+    columns = random.permuted(places, axis=1).T if count else places[:0]
+    windows = [column[column < count] for column in columns]
+    return [windows[number] for number in random.permutation(len(windows)) if len(windows[number])]

@@ -1,10 +1,12 @@
 """Laws of the stream: each row once, with its own label, whatever the window; the order a pure function of the seed."""
 
+import os
+
 import numpy as np
 import pytest
 
 from cache.errors import DamagedFeature, MismatchedFeatures
-from cache.stream import FeatureStream
+from cache.stream import FeatureStream, _windows
 from tests.cache.study import study_rows, study_vectors, write_feature
 
 COUNT = 3000
@@ -59,6 +61,20 @@ def test_the_order_is_a_function_of_the_seed(features):
     assert not np.array_equal(one, other)
 
 
+@pytest.mark.parametrize(("count", "held"), [(1, 1), (10, 3), (100, 7), (7, 100), (12, 4), (5, 1)])
+def test_windows_part_the_pieces_and_take_from_everywhere(count, held):
+    windows = _windows(count, held, np.random.default_rng(0))
+    assert sorted(np.concatenate(windows).tolist()) == list(range(count))
+    assert all(0 < len(window) <= held and (np.diff(window) > 0).all() for window in windows)
+    stretch = -(-count // held)
+    for window in windows:  # never two of one stretch
+        assert len(set((window // stretch).tolist())) == len(window)
+    again, other = (_windows(count, held, np.random.default_rng(seed)) for seed in (0, 1))
+    assert [window.tolist() for window in again] == [window.tolist() for window in windows]
+    assert len(windows) < 3 or [window.tolist() for window in other] != [window.tolist() for window in windows]
+    assert np.array_equal(np.concatenate(_windows(count, held, None)), np.arange(count))
+
+
 def test_a_window_mixes_pieces_from_everywhere(features):
     """Rows in class order must not arrive in class order: the first batch holds rows of many pieces."""
     with features.stream(["b.image"]) as stream:
@@ -97,3 +113,17 @@ def test_a_piece_that_changes_between_two_epochs_is_met(features):
             file.write(data)
         with pytest.raises(DamagedFeature, match=r"from row 1792 on is not what was sealed"):
             list(stream.batches(np.arange(COUNT), 256))
+
+
+def test_the_next_window_is_announced_where_its_bytes_lie(features, monkeypatch):
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, offset, size, advice: told.append((offset, size, advice)))
+    data = features.path("b.image").read_bytes()
+    expected = features.table(["b.image"]).features["b.image"].embedding
+    with features.stream(["b.image"]) as stream:
+        list(stream.batches(np.arange(COUNT), 256, window=1))
+    assert len(told) == COUNT // 256  # all pieces but the first
+    for number, (offset, size, advice) in enumerate(told, 1):
+        piece = expected[number * 256 : number * 256 + 256].tobytes()
+        assert data[offset : offset + len(piece)] == piece and size == 256 * 5 * 4 + 4
+        assert advice == os.POSIX_FADV_WILLNEED
