@@ -109,7 +109,8 @@ def _network(name: str, entry: Any, path: Path) -> Network:
         raise UsageError(message)
     entry = dict(_table(entry, place))
     training = _make(Training, entry.pop("training", {}), f"{place[:-1]}.training]")
-    return _make(Network, entry | {"name": name, "training": training}, place)
+    network: Network = _make(Network, entry | {"name": name, "training": training}, place)
+    return network
 
 
 def _make(kind: type[Any], values: Any, place: str) -> Any:

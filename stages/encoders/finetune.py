@@ -83,8 +83,9 @@ def finetune(
     checkpoints = folder / "checkpoints"
     if training.freeze:
         network.backbone.requires_grad_(requires_grad=False)
-    if training.gradient_checkpointing and hasattr(network.backbone, "gradient_checkpointing_enable"):
-        network.backbone.gradient_checkpointing_enable()
+    save_memory = getattr(network.backbone, "gradient_checkpointing_enable", None)
+    if training.gradient_checkpointing and save_memory is not None:
+        save_memory()
     examples = lesson.examples(lesson.train, training.seed)
     batch = training.batch // (accumulation * int(os.environ.get("WORLD_SIZE", "1"))) or 1
     trainer = _Trainer(

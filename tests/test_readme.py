@@ -1,0 +1,109 @@
+"""The README cannot rot: its tree is today's, its commands exist, and they run - on a cut of the sample."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.cli import COMMANDS, cli
+from tests.readme_tree import ROOT, rewritten
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PRESET = ROOT / "tests" / "small.toml"
+
+
+def test_the_tree_is_todays() -> None:
+    assert rewritten(README) == README, "run: python -m tests.readme_tree"
+
+
+def test_every_file_that_the_readme_links_exists() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_command_and_flag_that_the_readme_names_exists() -> None:
+    lines = re.findall(r"(?:^|`|\s|/)fusecat ((?:[a-z]+)[^`\n]*)", README)
+    named = [words for line in lines if (words := line.split()) and words[0] in COMMANDS]
+    assert {words[0] for words in named} >= {"check", "extract", "import", "cache"}
+    context = click.Context(cli)
+    for words in named:
+        command = cli.get_command(context, words[0])
+        assert command is not None
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, words
+
+
+@pytest.fixture(scope="module")
+def make(sample_cut: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Run a `make` command of the README, on the cut of the sample, with the installed project of this interpreter."""
+    workspace = tmp_path_factory.mktemp("readme") / "workspace é"
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        words = command.replace("/data/rakuten", str(sample_cut)).replace("PRESET=modern", f"PRESET={PRESET}").split()[1:]
+        tools = [f"FUSECAT={sys.executable} -m pipeline", f"BIN={Path(sys.executable).parent}", f"WORKSPACE={workspace}"]
+        environment = os.environ | {"COLUMNS": "100"}
+        return subprocess.run(
+            ["make", "-o", ".venv/installed", *words, *tools],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+            env=environment,
+        )
+
+    run.workspace = workspace
+    return run
+
+
+def test_the_rakuten_walk_through_runs_from_check_to_report(make) -> None:
+    commands = [
+        "make check CATALOG=/data/rakuten",
+        *re.findall(r"`(make (?:extract|fuse|report)[^`]*)`", README)[:2],
+        "make report",
+    ]
+    assert commands[1:3] == ["make extract CATALOG=/data/rakuten PRESET=modern", "make fuse FUSION=average"]
+    for command in commands:
+        done = make(f"{command} SEEDS=2" if "fuse" in command else command)
+        assert done.returncode == 0, (command, done.stdout[-1500:], done.stderr[-1500:])
+    report = json.loads((make.workspace / "report" / "report.json").read_text(encoding="utf-8"))
+    names = {row["strategy"] for row in report["rows"]}
+    assert {"baseline/average", "flat/average", "hierarchical/concatenation/average"} <= names
+    assert report["chosen"] in names
+    for name in ("index.html", "report.md", "report.csv", "report.tex"):
+        assert (make.workspace / "report" / name).stat().st_size > 200
+
+
+def test_what_the_walk_through_wrote_is_read_without_this_project(make) -> None:
+    path = make.workspace / "features" / "camembert.title_description.h5"
+    if not path.exists():
+        pytest.skip("the walk-through did not run")
+    with h5py.File(path) as file:
+        rows = len(file["product_id"])
+        assert file["embedding"].shape == (rows, 32)
+        assert file["embedding"].dtype == np.float16
+        assert file["label"].dtype == np.int32
+        assert set(file["split"][:].tolist()) <= {0, 1, 2, 3, 255}
+        assert file["product_id"].asstr()[0]
+    for tool, *options in (["h5ls", "-r"], ["h5dump", "-H"]):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed (Debian: hdf5-tools)")
+        done = subprocess.run([tool, *options, str(path)], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0
+        assert "embedding" in done.stdout
+
+
+def test_make_help_lists_every_target_of_the_readme() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    for target in set(re.findall(r"(?:^|`)make ([a-z]+)", README, flags=re.MULTILINE)):
+        assert f"make {target}" in done.stdout, target
