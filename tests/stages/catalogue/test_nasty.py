@@ -1,7 +1,6 @@
 """Every faulty catalogue ends with its verdict: PASS, one counted WARN, or a FAIL that names the place. Never anything else."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,12 +32,12 @@ def folder(tmp_path: Path) -> Iterator[Path]:
             path.chmod(0o644)
 
 
+@pytest.mark.timeout(60)  # none of them may hang
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_ends_with_its_verdict(fault: Fault, folder: Path, products: list[tuple], lookers: Lookers) -> None:
     spoilt = draft(default_catalogue(), folder)
     fault.spoil(spoilt)
     spoilt.write()
-    start = time.perf_counter()
     try:
         found = examine(spoilt.folder, ReadingOptions(), None, lookers=lookers)
     except DataError as error:
@@ -60,7 +59,6 @@ def test_a_fault_ends_with_its_verdict(fault: Fault, folder: Path, products: lis
             assert told(found.catalogue) == products
         elif fault.verdict == "PASS" or "duplicate" in fault.name:
             assert [product[0] for product in told(found.catalogue)] == [product[0] for product in products]
-    assert time.perf_counter() - start < 5
 
 
 def test_there_are_the_known_faults_and_many_more() -> None:

@@ -4,8 +4,6 @@ import csv
 import os
 import random
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,17 +83,6 @@ def test_texts_without_labels_will_do_for_prediction(small: Draft) -> None:
     with pytest.raises(DataError, match=r"Y_train\.tsv does not exist"):
         Catalogue.read(folder)
     assert Catalogue.read(folder, ReadingOptions(labels=False)).classes == ()
-
-
-def test_the_sample_is_read_in_half_a_second() -> None:
-    fastest = min(_seconds(lambda: Catalogue.read(default_catalogue())) for _ in range(5))
-    assert fastest < 0.5
-
-
-def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def test_classes_are_sorted_as_numbers_where_they_are_numbers(small: Draft) -> None:
