@@ -52,6 +52,32 @@ def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequen
     ]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What `extract` would do for one feature: products to learn from, optimiser steps, products to encode, bytes to store."""
+
+    feature: str
+    verdict: Verdict
+    train: int
+    steps: int
+    products: int
+    disk: int
+
+
+def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> list[Plan]:
+    """The work of `extract`, counted and not done; `disk` reckons with base-size networks where the width is not yet known."""
+    verdicts = explain(study, chosen, workspace, metric)
+    plans = []
+    for encoder in chosen:
+        present, taught = study.present(encoder.field), encoder.network.training
+        train = len(study.labelled(Part.TRAIN, present))
+        steps = -(-train // taught.batch) * taught.epochs
+        row = encoder.network.likely_width * (2 if encoder.extraction.storage == "float16" else 4) + 4 * len(study.rows.classes)
+        products = int(present.sum())
+        plans.append(Plan(encoder.feature, verdicts[encoder.feature], train, steps, products, row * len(present)))
+    return plans
+
+
 def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:
     """Feature -> hit, missing, stale (with the parts of the recipe that changed) or damaged."""
     cache, precision = FeatureCache(workspace.features), device_precision

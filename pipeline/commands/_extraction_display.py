@@ -1,7 +1,7 @@
 """What a person sees of stage one: the catalogue in two lines, one progress line per network, one line per finished feature."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,8 @@ from pipeline.console import safe
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cache.store import Verdict
     from stages.catalogue.examination import Examination
-    from stages.extraction import Outcome
+    from stages.extraction import Outcome, Plan
 
 EVERY = 10.0
 """Seconds between two plain progress lines where the output is no terminal."""
@@ -41,11 +40,19 @@ def show_examination(screen: "Console", found: "Examination") -> None:
         )
 
 
-def show_verdicts(screen: "Console", verdicts: Mapping[str, "Verdict"]) -> None:
-    """One line per feature: hit, or why not."""
-    for name, verdict in verdicts.items():
+def show_plans(screen: "Console", plans: Sequence["Plan"], *, work: bool) -> None:
+    """One line per feature: hit, or why not; with `work` also what there is to do."""
+    for plan in plans:
+        verdict = plan.verdict
         why = f" ({', '.join(verdict.changed) or verdict.reason})" if verdict.changed or verdict.reason else ""
-        screen.print(f"{name}: {verdict.state}{why}", markup=False)
+        todo = f": {plan.steps:,} steps on {plan.train:,} products, then {plan.products:,} encoded, {plan.disk / 1e6:,.1f} MB"
+        screen.print(f"{plan.feature}: {verdict.state}{why}{todo if work and verdict.state != 'hit' else ''}", markup=False)
+    if work:
+        waiting = [plan for plan in plans if plan.verdict.state != "hit"]
+        disk = sum(plan.disk for plan in waiting) / 1e6
+        screen.print(
+            f"{len(waiting)} of {len(plans)} features to make, {sum(plan.steps for plan in waiting):,} steps, {disk:,.0f} MB"
+        )
 
 
 class Ticker:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.commands._extraction_display import Ticker, show_examination, show_verdicts
+from pipeline.commands._extraction_display import Ticker, show_examination, show_plans
 from pipeline.console import catalogue_argument, command_line, console, json_option, print_json, workspace_option
 from pipeline.study import examine_catalogue, open_study, write_study
 from stages.encoders.settings import Pooling, Precision
@@ -74,17 +74,17 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     study = open_study(found, options["max_image_pixels"])
 
     from stages.encoders.devices import leave, processes
-    from stages.extraction import encoders, explain, extract
+    from stages.extraction import encoders, extract, plan
 
     leading, metric = processes().is_main_process, options["metric"]  # of several processes, one speaks and writes
     screen = console(quiet=as_json or not leading)
     show_examination(screen, found)
     chosen = encoders(preset.networks, preset.extraction, options["fields"])
     if options["explain"] or options["dry_run"]:
-        verdicts = explain(study, chosen, place, metric)
+        plans = plan(study, chosen, place, metric)
         if as_json:
-            print_json({name: asdict(verdict) for name, verdict in verdicts.items()})
-        show_verdicts(screen, verdicts)
+            print_json([asdict(each) for each in plans])
+        show_plans(screen, plans, work=options["dry_run"])
         return
     if leading:
         study.split.write(place.split)

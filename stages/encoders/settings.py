@@ -126,6 +126,17 @@ class Network:
         """Whether the network looks at images (else at texts)."""
         return self.library is not Library.TRANSFORMERS
 
+    @property
+    def likely_width(self) -> int:
+        """Width of the vector, as far as settings tell: a hub's network says more once it is loaded."""
+        if self.is_image:
+            return 2048
+        return (
+            self.width
+            if self.pooling is Pooling.FLATTEN
+            else int(self.shape.get("hidden_size") or self.shape.get("emb_dim") or 768)
+        )
+
     def features(self) -> tuple[str, ...]:
         """Names of the features that this network gives: `camembert.title`, ..."""
         return tuple(f"{self.name}.{field}" for field in self.fields)
