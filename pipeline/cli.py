@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 import click
 
+from pipeline.console import safe
+
 COMMANDS = {
     "check": "Read and validate a catalogue; trains nothing.",
     "extract": "Stage one: split, fine-tune the networks, write features/*.h5.",
@@ -94,5 +96,5 @@ def main() -> NoReturn:
 
 def _fail(message: str, code: int) -> int:
     """Print one line on stderr."""
-    click.echo("error: " + " ".join(message.split()), err=True)
+    click.echo("error: " + safe(" ".join(message.split())), err=True)
     return code

@@ -21,6 +21,10 @@ KEPT = ("epochs", "best_epoch", "seconds", "curve", "parameters", "settings", "w
 """What `study.json` keeps of `learning.json`."""
 
 
+READING = ("columns", "images", "max_images", "follow_symlinks", "encoding")
+"""How the catalogue was read, so that a report can show its products again."""
+
+
 def examine_catalogue(path: Path, place: Workspace, reading: "ReadingOptions", options: Mapping[str, Any]) -> "Examination":
     """Read and check everything that does not need a network. Raises before anything is trained or written."""
     from stages.catalogue.examination import examine
@@ -53,7 +57,13 @@ def open_study(found: "Examination", max_pixels: int) -> "Study":
 
 
 def write_study(
-    place: Workspace, found: "Examination", preset: "Preset", metric: str, outcomes: Sequence["Outcome"], command: str
+    place: Workspace,
+    found: "Examination",
+    reading: "ReadingOptions",
+    preset: "Preset",
+    metric: str,
+    outcomes: Sequence["Outcome"],
+    command: str,
 ) -> None:
     """Keep, beside the features, what was read and how each network was taught: `study.json` for the report."""
     from stages.extraction import versions
@@ -69,6 +79,7 @@ def write_study(
     record = found.record | {
         "class_names": dict(found.catalogue.class_names),
         "top_level": dict(found.catalogue.top_level),
+        "reading": {name: getattr(reading, name) for name in READING},
         "preset": preset.name,
         "fusion_settings": preset.fusion,
         "metric": metric,

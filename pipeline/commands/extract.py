@@ -70,7 +70,8 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     if options["device"] == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     preset, place = _preset(options), Workspace(workspace)
-    found = examine_catalogue(catalogue, place, reading_options(options), options)
+    reading = reading_options(options)
+    found = examine_catalogue(catalogue, place, reading, options)
     study = open_study(found, options["max_image_pixels"])
 
     from stages.encoders.devices import leave, processes
@@ -94,7 +95,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
             study, chosen, place, metric=metric, wait=not options["no_wait"], progress=ticker, finished=ticker.finished
         )
     if leading:
-        write_study(place, found, preset, metric, outcomes, command_line())
+        write_study(place, found, reading, preset, metric, outcomes, command_line())
         if as_json:
             print_json({outcome.feature: _told(outcome) for outcome in outcomes})
     seconds = time.monotonic() - begin

@@ -127,10 +127,11 @@ def _catalogue(info: Mapping[str, Any], ids: Sequence[str]) -> tuple[dict[str, A
     if not source:
         return {}, "The study names no catalogue, so cards show ids only."
     from cache.errors import FusecatError
-    from stages.catalogue.reading import Catalogue
+    from stages.catalogue.reading import Catalogue, ReadingOptions
 
     try:
-        products = Catalogue.read(Path(source)).products
+        options = ReadingOptions(**info.get("reading", {}), labels=False)
+        products = Catalogue.read(Path(source), options).products
     except (FusecatError, OSError) as error:
         return {}, f"The catalogue cannot be read any more, so cards show ids only ({error})."
     wanted = set(ids)
