@@ -5,6 +5,7 @@ import shlex
 import sys
 import unicodedata
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,16 @@ workspace_option = click.option(
     help="The folder in which this study lives.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
+
+
+def choice(kind: type[StrEnum]) -> "click.Choice[StrEnum]":
+    """The values of an enum as choices (click itself would offer the names of the members); gives back members."""
+
+    class Values(click.Choice[StrEnum]):
+        def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
+            return kind(super().convert(value, param, ctx))
+
+    return Values([member.value for member in kind])  # type: ignore[arg-type]
 
 
 def safe(text: str) -> str:

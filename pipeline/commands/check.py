@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.console import catalogue_argument, console, json_option, print_json, safe, workspace_option
+from pipeline.console import catalogue_argument, choice, console, json_option, print_json, safe, workspace_option
 from stages.vocabulary import Protocol
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ BAR = 24
 @click.command()
 @catalogue_argument
 @catalogue_options
-@click.option("--protocol", type=click.Choice(Protocol), default=Protocol.TEST_20, show_default=True, help="The split to try.")
+@click.option("--protocol", type=choice(Protocol), default=Protocol.TEST_20, show_default=True, help="The split to try.")
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @workspace_option
 @json_option

@@ -11,7 +11,7 @@ import click
 
 from pipeline.commands._catalogue_options import catalogue_options, reading_options
 from pipeline.commands._extraction_display import Ticker, show_examination, show_plans
-from pipeline.console import catalogue_argument, command_line, console, json_option, print_json, workspace_option
+from pipeline.console import catalogue_argument, choice, command_line, console, json_option, print_json, workspace_option
 from pipeline.study import examine_catalogue, open_study, write_study
 from stages.encoders.settings import Pooling, Precision
 from stages.vocabulary import Field, Metric, Protocol
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 @catalogue_argument
 @click.option("--preset", default="tiny", show_default=True, help="tiny, thesis, modern, or a TOML file.")
 @click.option("--networks", multiple=True, help="Only these networks of the preset (repeat, or separate by commas).")
-@click.option("--fields", multiple=True, type=click.Choice(Field), help="Only these fields.")
+@click.option("--fields", multiple=True, type=choice(Field), help="Only these fields.")
 @click.option(
-    "--protocol", type=click.Choice(Protocol), default=Protocol.TEST_20, show_default=True, help="How the products are parted."
+    "--protocol", type=choice(Protocol), default=Protocol.TEST_20, show_default=True, help="How the products are parted."
 )
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @click.option(
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 )
 @click.option("--subset", type=click.Choice(["described"]), help="Only products with a description, as the thesis did.")
 @click.option(
-    "--metric", type=click.Choice(Metric), default=Metric.MACRO_F1, show_default=True, help="What chooses epoch and strategy."
+    "--metric", type=choice(Metric), default=Metric.MACRO_F1, show_default=True, help="What chooses epoch and strategy."
 )
 @click.option("--seed", type=int, help="Seed of the networks (default: the preset's).")
-@click.option("--precision", type=click.Choice(Precision), help="Arithmetic of the networks (default: the preset's).")
+@click.option("--precision", type=choice(Precision), help="Arithmetic of the networks (default: the preset's).")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True, help="auto: the GPU where there is one."
 )
-@click.option("--pooling", type=click.Choice(Pooling), help="How token states become a vector, for all text networks.")
+@click.option("--pooling", type=choice(Pooling), help="How token states become a vector, for all text networks.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning, for all networks.")
 @click.option("--freeze", is_flag=True, help="Do not fine-tune: vectors of the given weights, only the classifier learns.")
 @click.option("--weights", multiple=True, metavar="NETWORK=PATH", help="Folder or file with a network's weights.")

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import COMMANDS, cli
-from pipeline.console import safe
+from pipeline.console import choice, safe
+from stages.vocabulary import Protocol
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("help.txt")
@@ -121,3 +123,14 @@ def test_a_workspace_that_cannot_be_written_is_an_input_output_error(tmp_path: P
 def test_nothing_in_a_catalogue_can_drive_the_terminal() -> None:
     assert safe("a\x1b[2Jb\x07\u202ec\nd") == "a[2Jbc d"
     assert safe("👩\u200d🏫 été") == "👩\u200d🏫 été"
+
+
+def test_choices_are_the_words_of_the_vocabulary_and_arrive_as_members() -> None:
+    for name in ("check", "extract"):
+        told = CliRunner().invoke(cli, [name, "--help"]).output
+        assert "80-20" in told, name
+        assert "TEST_20" not in told, name
+    values = choice(Protocol)
+    assert values.convert("90-10", None, None) is Protocol.NO_TEST
+    with pytest.raises(click.BadParameter):
+        values.convert("NO_TEST", None, None)
