@@ -40,6 +40,8 @@ def variants() -> Mapping[str, FitSettings]:
     """The default, then one change at a time; the thesis settings last."""
     changes: dict[str, dict[str, object]] = {
         "default": {},
+        "lr 1e-4": {"learning_rate": 1e-4},
+        "lr 3e-4": {"learning_rate": 3e-4},
         "lr 1e-3": {"learning_rate": 1e-3},
         "lr 6e-3": {"learning_rate": 6e-3},
         "lr 1e-2": {"learning_rate": 1e-2},

@@ -37,6 +37,11 @@ class Vectors:
         for block in torch.split(rows, size):
             yield self.batch(block)
 
+    def to(self, device: torch.device) -> "Vectors":
+        """The same on a device."""
+        views = {name: view.to(device) for name, view in self.views.items()}
+        return Vectors(views, {name: mask.to(device) for name, mask in self.present.items()})
+
     def select(self, features: Sequence[str]) -> "Vectors":
         """The same rows with these features only."""
         return Vectors({name: self.views[name] for name in features}, {name: self.present[name] for name in features})

@@ -82,7 +82,7 @@ def fit(
             eps=settings.epsilon,
             fused=True,
         )
-        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, steps * epochs))
+        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, steps * epochs))
         minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
         average = _average(head, settings.averaging) if settings.averaging else None
         learner = _Learner(head, settings, optimiser, rate, minimise, average)
@@ -197,7 +197,7 @@ def drop_fields(present: Masks, chance: float) -> dict[str, Tensor]:
     return {name: mask & kept[:, fields.index(name.rpartition(".")[2])] for name, mask in present.items()}
 
 
-def _schedule(settings: FitSettings, steps: int) -> Callable[[int], float]:
+def schedule(settings: FitSettings, steps: int) -> Callable[[int], float]:
     """Step -> factor of the learning rate."""
     warmup = round(settings.warmup * steps)
 

@@ -30,6 +30,8 @@ class FitSettings:
     effect on the logits grows with their number. 0: the step size is taken as it is."""
     weight_decay: float = 1e-2
     """Decoupled, per step, multiplied by the learning rate."""
+    initial: float = 0.1
+    """Factor on the last layer's first weights. Torch's own are noise that weight decay takes too long to remove."""
     epsilon: float = 1e-8
     """AdamW's denominator term."""
     batch_size: int = 1024
@@ -99,6 +101,7 @@ THESIS = FitSettings(
     learning_rate=2e-4,
     columns=0,
     steps=0,
+    initial=1.0,
     weight_decay=1e-3,
     batch_size=128,
     least_steps=0,

@@ -14,9 +14,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
+import torch
+
 from stages.errors import ModelError
+from stages.heads.batched import batchable, fit_seeds
+from stages.heads.build import build_head, wiring_of
+from stages.heads.fit import Fitted
 from stages.heads.material import Material
 from stages.heads.settings import FitSettings
 from stages.heads.work import run_strategy
@@ -49,9 +55,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def do(job: Job, material: Material, runs: Runs) -> Run:
+def do(job: Job, material: Material, runs: Runs, fitted: Fitted | None = None) -> Run:
     """Do one run and store it, what it has learnt first."""
-    run, learnt = run_strategy(job.strategy, job.seed, material, job.settings, job.metric, key=job.key)
+    run, learnt = run_strategy(job.strategy, job.seed, material, job.settings, job.metric, key=job.key, fitted=fitted)
     run = replace(run, tuned=job.tuned, settings={**run.settings, "vectors": job.vectors})
     folder = runs.path(run.strategy, run.seed)
     (folder / "run.json").unlink(missing_ok=True)
@@ -63,8 +69,12 @@ def do(job: Job, material: Material, runs: Runs) -> Run:
 def work_off(jobs: Sequence[Job], material: Material, runs: Runs, *, processes: int) -> Iterator[tuple[Job, Run]]:
     """Do all jobs and yield each as it is finished; what is yielded is stored already.
 
-    The first jobs are done here; once their pace says that workers pay, the rest goes to `processes` of them.
+    Where there is a GPU, all seeds of a strategy are fitted there at once. Otherwise the first jobs are done here; once their
+    pace says that workers pay, the rest goes to `processes` of them.
     """
+    if torch.cuda.is_available():
+        yield from by_seed(jobs, material, runs, torch.device("cuda"))
+        return
     start = time.perf_counter()
     for done, job in enumerate(jobs):
         pace = (time.perf_counter() - start) / done if done else 0.0
@@ -72,6 +82,30 @@ def work_off(jobs: Sequence[Job], material: Material, runs: Runs, *, processes: 
             yield from _spread(jobs[done:], material, runs, min(processes, len(jobs) - done))
             return
         yield job, do(job, material, runs)
+
+
+def by_seed(jobs: Sequence[Job], material: Material, runs: Runs, device: torch.device) -> Iterator[tuple[Job, Run]]:
+    """Fit all waiting seeds of a strategy at once on `device`, then score and store each."""
+    widths = {name: len(mean) for name, (mean, _) in material.scaling.items()}
+    for (strategy, settings), group in groupby(jobs, key=lambda job: (job.strategy, job.settings)):
+        several = list(group)
+        fitted: list[Fitted | None] = [None] * len(several)
+        if strategy.learned and batchable(settings):
+            fitted = list(
+                fit_seeds(
+                    lambda: build_head(strategy, widths, len(material.classes), settings),  # noqa: B023 - called at once
+                    material.vectors.select(wiring_of(strategy, widths).features),
+                    material.labels,
+                    material.rows["fit"],
+                    material.rows["validation"],
+                    settings,
+                    metric=several[0].metric,
+                    seeds=[job.seed for job in several],
+                    device=device,
+                )
+            )
+        for job, head in zip(several, fitted, strict=True):
+            yield job, do(job, material, runs, head)
 
 
 def _spread(jobs: Sequence[Job], material: Material, runs: Runs, processes: int) -> Iterator[tuple[Job, Run]]:
@@ -107,8 +141,6 @@ _shared: list[tuple[Material, Runs]] = []
 
 def _begin(folder: str, runs: str) -> None:
     """Prepare a worker: Ctrl-C is the parent's affair, and one thread is enough."""
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     _shared.append((Material.load(Path(folder)), Runs(Path(runs))))

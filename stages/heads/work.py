@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stages.heads.build import build_head, wiring_of
 from stages.heads.controls import controls
-from stages.heads.fit import fit, predict
+from stages.heads.fit import Fitted, fit, predict
 from stages.heads.late import method_class
 from stages.heads.late.crossfit import fit_late
 from stages.heads.late.saved import TrainedLate, TrainedUnimodal
@@ -24,12 +24,22 @@ from stages.vocabulary import Architecture, Late, Metric
 
 
 def run_strategy(
-    strategy: Strategy, seed: int, material: Material, settings: FitSettings, metric: Metric, *, key: str = ""
+    strategy: Strategy,
+    seed: int,
+    material: Material,
+    settings: FitSettings,
+    metric: Metric,
+    *,
+    key: str = "",
+    fitted: Fitted | None = None,
 ) -> tuple[Run, Predictor]:
-    """Do the work of one run. Returns it with what it has learnt, ready to be saved."""
+    """Do the work of one run; a head that was `fitted` already is only scored.
+
+    Returns the run with what it has learnt, ready to be saved.
+    """
     match strategy.architecture:
         case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.PROBE:
-            return _learn(strategy, seed, material, settings, metric, key)
+            return _learn(strategy, seed, material, settings, metric, key, fitted)
         case Architecture.UNIMODAL:
             return _unimodal(strategy, material, key)
         case Architecture.LATE:
@@ -39,10 +49,10 @@ def run_strategy(
 
 
 def _learn(
-    strategy: Strategy, seed: int, material: Material, settings: FitSettings, metric: Metric, key: str
+    strategy: Strategy, seed: int, material: Material, settings: FitSettings, metric: Metric, key: str, fitted: Fitted | None
 ) -> tuple[Run, Predictor]:
     widths = {name: len(mean) for name, (mean, _) in material.scaling.items()}
-    fitted = fit(
+    fitted = fitted or fit(
         lambda: build_head(strategy, widths, len(material.classes), settings),
         material.vectors.select(wiring_of(strategy, widths).features),
         material.labels,

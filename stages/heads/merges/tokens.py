@@ -43,12 +43,10 @@ class Tokens(MergeModule):
         normed = self.before(states)
         query, key, value = self.query(normed[:, :1]), self.key(normed), self.value(normed)
         split = (self.heads, self.width // self.heads)
-        looked = F.scaled_dot_product_attention(
-            query.unflatten(2, split).transpose(1, 2),
-            key.unflatten(2, split).transpose(1, 2),
-            value.unflatten(2, split).transpose(1, 2),
-            attn_mask=seen[:, None, None, :],
-        )
-        state = cls + self.outlet(looked.transpose(1, 2).flatten(2).squeeze(1))
+        # written out, because the fused attention of torch cannot be batched over seeds
+        scores = (query.unflatten(2, split) * key.unflatten(2, split)).sum(-1) / split[1] ** 0.5
+        weights = scores.masked_fill(~seen[:, :, None], float("-inf")).softmax(1)
+        looked = (weights.unsqueeze(-1) * value.unflatten(2, split)).sum(1)
+        state = cls + self.outlet(looked.flatten(1))
         result: Tensor = state + self.narrow(F.gelu(self.wide(self.between(state))))
         return result
