@@ -1,0 +1,171 @@
+"""Vectors of new products, kept by content: what was encoded once, for whatever catalogue, is not encoded again.
+
+The products are cut into chunks, so that memory does not grow with their number. A chunk of which nothing is known is encoded
+as it stands, in the very blocks and batches of stage one: the vectors are then those of stage one to the last bit. Of a chunk
+of which another catalogue gave some, only the rest is encoded.
+
+Shapes: N products, n of them in a chunk, D width, C classes.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cache.fingerprint import digest
+from cache.store import FeatureCache, Rows
+from cache.table import NO_PART, Feature
+from stages.encoders.embed import embed
+from stages.encoders.networks import ImageNetwork, TextNetwork
+from stages.encoders.progress import Progress
+from stages.encoders.study import Study
+from stages.extraction import versions
+from stages.prediction.taught import Taught
+from stages.vocabulary import Field
+
+CHUNK = 32_768
+"""Products; whoever encodes rounds it to whole blocks. 32,768 vectors of 2,048 halves are 128 MiB."""
+KEY = 32
+"""Hexadecimal digits of a content's digest: 128 bits."""
+
+
+class Encoding:
+    """One network's vectors of one catalogue.
+
+    They lie in `root/<feature>/<digest of the network>/`, a feature file per chunk. Its product ids are
+    `<digest of the content>-<n>`, n counting the products of the chunk that have the same content.
+    """
+
+    def __init__(self, taught: Taught, study: Study, root: Path, *, chunk: int) -> None:
+        self.taught, self.study = taught, study
+        self.cache = FeatureCache(root / taught.feature / taught.identity[:16])
+        self.keys = content_keys(study, taught.field)
+        self.mark = digest(self.keys)[:16]
+        self.chunks = [range(start, min(start + chunk, len(self.keys))) for start in range(0, len(self.keys), chunk)]
+        self._network: TextNetwork | ImageNetwork | None = None
+
+    def complete(self, device: torch.device, progress: Progress, workers: int = 0) -> int:
+        """Encode what is not there yet, durably, block by block; returns how many products that were."""
+        computed = sum(self._encode(number, device, progress, workers) for number in range(len(self.chunks)))
+        self._network = None
+        return computed
+
+    def chunk(self, number: int) -> Feature:
+        """The vectors and logits of one chunk, row for row. `complete` has to come first."""
+        rows = self.chunks[number]
+        names = _names([self.keys[row] for row in rows])
+        files = [self.cache.table([file]) for file in self._own(number)]
+        if len(files) == 1 and files[0].ids.tolist() == names:
+            (found,) = files[0].features.values()
+            return replace(found, name=self.taught.feature)
+        present = np.array([bool(self.keys[row]) for row in rows], bool)
+        embedding = np.zeros((len(rows), self.taught.width), np.float32)
+        logits = np.zeros((len(rows), len(self.taught.classes)), np.float32)
+        own = {name: (table, place) for table in files for place, name in enumerate(table.ids.tolist())}
+        halves, elsewhere = True, []
+        for place, name in enumerate(names):
+            if name in own:
+                table, source = own[name]
+                (feature,) = table.features.values()
+                halves &= feature.embedding.dtype == np.float16
+                embedding[place], logits[place] = feature.embedding[source], _logits(feature)[source]
+            elif present[place]:
+                elsewhere.append(place)
+        keys = [self.keys[rows.start + place] for place in elsewhere]
+        sources = [self._others[key] for key in keys]
+        for file in sorted({file for file, _ in sources}):
+            (feature,) = self.cache.table([file]).features.values()
+            halves &= feature.embedding.dtype == np.float16
+            for place, (holder, source) in zip(elsewhere, sources, strict=True):
+                if holder == file:
+                    embedding[place], logits[place] = feature.embedding[source], _logits(feature)[source]
+        vectors = embedding.astype(np.float16) if halves else embedding
+        return Feature(self.taught.feature, vectors, present, logits, fitted_on=None)
+
+    def _encode(self, number: int, device: torch.device, progress: Progress, workers: int) -> int:
+        """One chunk; returns how many products were computed."""
+        rows = self.chunks[number]
+        names = _names([self.keys[row] for row in rows])
+        held = {name for file in self._own(number) for name in self._ids(file)}
+        present = [row for row in rows if self.keys[row]]
+        unknown = [row for row in present if names[row - rows.start] not in held and self.keys[row] not in self._others]
+        if not unknown:
+            return 0
+        wanted = list(rows) if len(unknown) == len(present) else unknown
+        ids = [names[row - rows.start] for row in wanted]
+        file = f"{self.mark}.{number:05d}.{digest(ids)[:16]}"
+        taught, count = self.taught, len(wanted)
+        nowhere = np.full(count, NO_PART, np.uint8)
+        shared = Rows(ids, np.full(count, -1, np.int32), nowhere, taught.classes, ())
+        with self.cache.lock(file, waiting=lambda: progress(taught.feature, "waiting for another process", 0, 1)):
+            if self.cache.path(file).exists():  # another process was faster
+                return 0
+            self._network = self._network or taught.load()
+            part = replace(self.study.catalogue, products=tuple(self.study.catalogue.products[row] for row in wanted))
+            weights, block = str(taught.description["weights"]), taught.encoder.extraction.block
+            recipe = {"network": taught.identity, "content": digest(ids)}
+            writer = self.cache.writer(file, recipe, shared, block=block, weights=weights)
+            embed(
+                self._network,
+                taught.encoder.inputs(replace(self.study, catalogue=part), taught.folder, saved=True),
+                np.array([bool(self.keys[row]) for row in wanted], bool),
+                writer,
+                classes=len(taught.classes),
+                budget=taught.budget(device),
+                device=device,
+                precision=str(taught.description["precision"]),
+                progress=progress,
+                feature=taught.feature,
+                workers=workers,
+            )
+            writer.seal(weights=weights, fitted_on=None, versions=versions(), dtype=taught.encoder.extraction.storage)
+        return len(unknown)
+
+    def _own(self, number: int) -> list[str]:
+        """The files that were made for this chunk of this very catalogue."""
+        return [name for name in self.cache.names() if name.startswith(f"{self.mark}.{number:05d}.")]
+
+    def _ids(self, file: str) -> list[str]:
+        with self.cache.open(file) as sealed:
+            ids: list[str] = sealed.columns()["product_id"].astype(np.str_).tolist()
+        return ids
+
+    @cached_property
+    def _others(self) -> dict[str, tuple[str, int]]:
+        """Content of this catalogue -> file and row where another catalogue left its vector."""
+        wanted = set(self.keys) - {""}
+        found: dict[str, tuple[str, int]] = {}
+        for file in self.cache.names():
+            if not file.startswith(f"{self.mark}."):
+                for place, name in enumerate(self._ids(file)):
+                    if (key := name.partition("-")[0]) in wanted:
+                        found.setdefault(key, (file, place))
+        return found
+
+
+def content_keys(study: Study, field: Field) -> list[str]:
+    """Per product the digest of what a network of this field sees of it, "" where the field is absent."""
+    if field is Field.IMAGE:
+        seen = [[study.images.digest(path) for path in paths] for paths in study.pictures()]
+        return [digest(each)[:KEY] if each else "" for each in seen]
+    return [digest(text)[:KEY] if text else "" for text in study.texts(field)]
+
+
+def _names(keys: Sequence[str]) -> list[str]:
+    """A name of its own for each row of a chunk."""
+    seen: Counter[str] = Counter()
+    names = []
+    for key in keys:
+        seen[key] += 1
+        names.append(f"{key or 'absent'}-{seen[key]}")
+    return names
+
+
+def _logits(feature: Feature) -> NDArray[np.float32]:
+    assert feature.logits is not None, "embed writes logits"
+    return feature.logits

@@ -1,0 +1,143 @@
+"""Predictions as files: the submissions of both challenges, and tables with the k most probable codes."""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from stages.catalogue import challenge
+from stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
+from stages.catalogue.reading import Catalogue
+from stages.catalogue.tables import open_table
+from stages.errors import UsageError
+from stages.prediction.answering import Answers
+from stages.prediction.model import Model
+
+
+class Format(StrEnum):
+    """What a prediction file looks like."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    SIGIR = "sigir"
+    ENS = "ens"
+
+    @property
+    def suffix(self) -> str:
+        """What follows the catalogue's name."""
+        return {"sigir": ".sigir.tsv", "ens": ".ens.csv"}.get(self.value, f".{self.value}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows are to look: `top` codes per product; below `threshold` (a probability) the model abstains."""
+
+    format: Format
+    top: int = 3
+    threshold: float = 0.0
+    encoding: str = "utf-8"
+
+
+def check(catalogue: Catalogue, layout: Layout) -> None:
+    """Refuse, before anything is computed, what cannot be written. Raises UsageError."""
+    if layout.format in (Format.SIGIR, Format.ENS):
+        if layout.threshold:
+            message = f"--threshold: a {layout.format} submission needs a code for every product; use --format csv"
+            raise UsageError(message)
+        if catalogue.layout != layout.format:
+            message = f"--format {layout.format}: {catalogue.source} has the {catalogue.layout} layout; use --format csv"
+            raise UsageError(message)
+    if layout.format is Format.PARQUET:
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            message = "--format parquet needs pyarrow: pip install 'fusecat[parquet]', or use --format csv"
+            raise UsageError(message) from error
+
+
+def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answers: Iterable[Answers]) -> Path:
+    """Write what `answers` brings, chunk by chunk; the file appears under its name when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match layout.format:
+        case Format.CSV:
+            with _publish(path) as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(columns(layout.top))
+                for batch in answers:
+                    writer.writerows(rows(model, batch, layout))
+        case Format.PARQUET:
+            _write_parquet(path, layout, model, answers)
+        case Format.SIGIR | Format.ENS:
+            codes: dict[str, str] = {}
+            for batch in answers:
+                best = batch.probabilities.argmax(1)
+                codes |= {product.id: model.classes[at] for product, at in zip(batch.products, best, strict=True)}
+            _write_submission(path, layout, catalogue, codes)
+    return path
+
+
+def columns(top: int) -> list[str]:
+    """The header of a table: the best code and what is known of it, the flags, then the next best."""
+    more = [f"{name}_{rank}" for rank in range(2, top + 1) for name in ("code", "name", "probability")]
+    return ["id", "code", "name", "probability", "missing", "flag", *more]
+
+
+def rows(model: Model, batch: Answers, layout: Layout) -> Iterator[list[Any]]:
+    """The rows of a table. Without a code: the model abstains. `flag`: empty, unseen, abstained or nothing."""
+    top = min(layout.top, len(model.classes))
+    order = np.argsort(-batch.probabilities, axis=1, kind="stable")[:, :top]
+    for number, product in enumerate(batch.products):
+        best = [(model.classes[at], float(batch.probabilities[number, at])) for at in order[number]]
+        known = [[code, model.class_names.get(code, ""), round(chance, 6)] for code, chance in best]
+        abstains = best[0][1] < layout.threshold
+        flag = "empty" if batch.empty[number] else "unseen" if batch.unseen[number] else "abstained" if abstains else ""
+        first = ["", "", known[0][2]] if abstains else known[0]
+        rest = [cell for each in known[1:] for cell in each]
+        padding: list[Any] = [None] * (3 * (layout.top - top))
+        yield [product.id, *first, " ".join(batch.absent[number]), flag, *rest, *padding]
+
+
+def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[Answers]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = columns(layout.top)
+    schema = pa.schema([(name, pa.float64() if name.startswith("probability") else pa.string()) for name in names])
+    partial = path.with_name(path.name + ".part")
+    with pq.ParquetWriter(partial, schema) as writer:
+        for batch in answers:
+            cells = list(zip(*rows(model, batch, layout), strict=True))
+            arrays = [pa.array(list(column), field.type) for column, field in zip(cells, schema, strict=True)]
+            writer.write_table(pa.table(arrays, schema=schema))
+    os.replace(partial, path)
+
+
+def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: dict[str, str]) -> None:
+    """One line per row of the challenge's table, in its order; the table is read again for the numbers of its pictures."""
+    known = next(each for each in LAYOUTS if each.name == catalogue.layout)
+    texts = challenge.choose(catalogue.source)
+    assert texts is not None, "the catalogue was read from it"
+    table = open_table(texts, known.separator, layout.encoding)
+    folded = {name.casefold(): number for number, name in enumerate(table.columns)}
+    wanted = (SIGIR.id, SIGIR.image, SIGIR.product) if known is SIGIR else (ENS.id,)
+    places = [folded.get(name.casefold(), 0) for name in wanted]
+    with _publish(path) as file:
+        writer = csv.writer(file, delimiter=known.separator, lineterminator="\n")
+        writer.writerow([*wanted, SIGIR.code] if known is SIGIR else ["index", ENS.code])
+        for line, cells in table.rows():
+            numbers = [integer(cells[place], f"{texts}: line {line}") for place in places]
+            writer.writerow([*numbers, codes[numbers[0]]])
+
+
+@contextmanager
+def _publish(path: Path) -> Iterator[IO[str]]:
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        yield file
+    os.replace(partial, path)

@@ -1,0 +1,113 @@
+"""A model folder: everything that classifies new products, in safetensors and JSON, without the workspace.
+
+`model.json` (strategy, classes, how to read), `heads/seed-<n>/`, `encoders/<feature>/` (network, configuration, tokenizer) and
+`README.md`, the model card.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.errors import ModelError, UsageError
+from stages.heads.saved import load
+from stages.prediction.model import Model
+from stages.prediction.taught import Taught
+
+FORMAT = 1
+DESCRIPTION = "model.json"
+LEFT_BEHIND = ("learning.json", "recipe", "checkpoints")
+"""What of an encoder's folder tells of the training and is not needed to predict."""
+ORIGINS = ("_name_or_path", "name_or_path")
+"""Keys in which transformers notes where a network came from: a path of this machine, perhaps."""
+
+
+def save_model(model: Model, folder: Path, card: str) -> Path:
+    """Write a model folder; `card` is its README. Raises UsageError where the folder holds something else already."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
+        message = f"{folder} is not empty and no model folder: name a new folder"
+        raise UsageError(message)
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for seed, predictor in model.predictors.items():
+        predictor.save(partial / "heads" / f"seed-{seed}")
+    for feature, taught in model.taught.items():
+        target = partial / "encoders" / feature
+        shutil.copytree(taught.folder, target, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+        for path in target.rglob("*.json"):
+            _forget_origin(path)
+    record = {
+        "format": FORMAT,
+        "strategy": model.strategy,
+        "classes": list(model.classes),
+        "class_names": dict(model.class_names),
+        "prior": [float(share) for share in model.prior],
+        "fitted_on": list(model.fitted_on),
+        "seeds": list(model.predictors),
+        "encoders": {feature: _portable(taught.description) for feature, taught in model.taught.items()},
+        "card": dict(model.card),
+    }
+    (partial / "README.md").write_text(card, encoding="utf-8")
+    (partial / DESCRIPTION).write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    return folder
+
+
+def load_model(folder: Path) -> Model:
+    """The model that `save_model` wrote. Raises ModelError where the folder holds none, or parts of it are missing."""
+    folder = Path(folder)
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        message = f"{folder} holds no model ({DESCRIPTION}); 'fusecat export {folder}' writes one"
+        raise ModelError(message)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            message = f"{path}: format {record['format']}, this version reads {FORMAT}; export the model again"
+            raise ModelError(message)
+        classes = tuple(str(name) for name in record["classes"])
+        return Model(
+            strategy=str(record["strategy"]),
+            classes=classes,
+            predictors={int(seed): load(folder / "heads" / f"seed-{int(seed)}") for seed in record["seeds"]},
+            taught={
+                name: Taught.of(name, folder / "encoders" / _plain(name), description, classes)
+                for name, description in record["encoders"].items()
+            },
+            prior=np.array(record["prior"], np.float32),
+            fitted_on=tuple(record["fitted_on"]),
+            class_names=record["class_names"],
+            card=record["card"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{path}: not a model's description ({type(error).__name__}: {error}); export the model again"
+        raise ModelError(message) from error
+
+
+def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Without paths of this machine: of local weights only the name is kept."""
+    settings = dict(description["settings"])
+    if Path(settings["weights"]).exists():
+        settings["weights"] = Path(settings["weights"]).name
+    return dict(description) | {"settings": settings}
+
+
+def _forget_origin(path: Path) -> None:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(record, dict) and any(name in record for name in ORIGINS):
+        kept = {name: value for name, value in record.items() if name not in ORIGINS}
+        path.write_text(json.dumps(kept, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _plain(feature: str) -> str:
+    """The feature's name, refused where it would lead out of the model folder."""
+    if Path(feature).name != feature:
+        message = f"'{feature}' is no name of a feature"
+        raise ValueError(message)
+    return feature

@@ -1,0 +1,127 @@
+"""A fine-tuned network, found again without the products that taught it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.errors import CacheError
+from cache.fingerprint import digest
+from cache.store import FeatureCache
+from stages.catalogue.images import DECODING_VERSION
+from stages.encoders.encoder import Encoder
+from stages.encoders.learning import read_record
+from stages.encoders.networks import ImageNetwork, TextNetwork
+from stages.encoders.settings import Balance, Extraction, Library, Network, Optimizer, Pooling, Training
+from stages.errors import ModelError
+from stages.extraction import GPU_IMAGES, GPU_TOKENS
+from stages.vocabulary import Field
+from stages.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Taught:
+    """One network on one field, its files in `folder`; `description` is all else that decides its vectors, as JSON.
+
+    `description`: `settings` of the network, `extraction` (block, batch, storage), `precision`, `weights` (their digest),
+    `width` D of a vector.
+    """
+
+    encoder: Encoder
+    folder: Path
+    description: Mapping[str, Any]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, feature: str, folder: Path, description: Mapping[str, Any], classes: tuple[str, ...]) -> "Taught":
+        """From what a workspace or a model folder says of it. Raises ModelError where that makes no sense."""
+        try:
+            network, kept = _network(description["settings"]), description["extraction"]
+            batch: dict[str, Any] = {"images" if network.is_image else "tokens": int(kept["batch"])}
+            extraction = Extraction(storage=kept["storage"], block=int(kept["block"]), **batch)
+            field = Field(feature.rpartition(".")[2])
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"{folder}: the network's settings cannot be read ({error}); run 'fusecat extract' or 'export' again"
+            raise ModelError(message) from error
+        return cls(Encoder(network, field, extraction), folder, description, classes)
+
+    @classmethod
+    def in_workspace(cls, place: Workspace, feature: str, classes: tuple[str, ...]) -> "Taught":
+        """The network that made a feature of this workspace.
+
+        Raises: ModelError where the feature was imported, or the network was taught again since.
+        """
+        folder = place.encoders / feature
+        record = read_record(folder)
+        if record is None:
+            message = (
+                f"{folder} holds no network: the vectors of {feature} were imported, so those of new products cannot be "
+                "computed; name a strategy without it (--strategy)"
+            )
+            raise ModelError(message)
+        with FeatureCache(place.features).open(feature) as file:
+            header = file.header
+        if header.weights != record["weights"]:
+            message = (
+                f"{folder} holds another network than the one that made {feature}; run 'fusecat extract' again, then 'fuse'"
+            )
+            raise ModelError(message)
+        recipe: Any = header.recipe
+        shape = header.digests["embedding"]
+        storage = "float16" if shape["dtype"] == "<f2" else "float32"
+        description = {
+            "settings": record["settings"],
+            "extraction": recipe["extraction"] | {"storage": storage},
+            "precision": recipe["precision"],
+            "weights": header.weights,
+            "width": int(shape["shape"][1]),
+        }
+        return cls.of(feature, folder, description, classes)
+
+    @property
+    def feature(self) -> str:
+        """`camembert.title`."""
+        return self.encoder.feature
+
+    @property
+    def field(self) -> Field:
+        """What it looks at."""
+        return self.encoder.field
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.description["width"])
+
+    @property
+    def identity(self) -> str:
+        """Digest of everything that decides the vector of a given content."""
+        known: Any = {name: self.description[name] for name in ("extraction", "precision", "weights")}
+        seen = {name: self.description["settings"].get(name) for name in ("length", "prefix", "lowercase", "size", "resize")}
+        return digest(known | {"seen": seen, "decoding": DECODING_VERSION, "classes": list(self.classes)})
+
+    def load(self) -> TextNetwork | ImageNetwork:
+        """The network, ready to encode."""
+        try:
+            return self.encoder.rebuild(len(self.classes), self.folder)
+        except (OSError, RuntimeError, KeyError, CacheError) as error:
+            message = f"{self.folder}: the network cannot be loaded ({' '.join(str(error).split())[:160]})"
+            raise ModelError(message) from error
+
+    def budget(self, device: torch.device) -> int:
+        """Tokens or images per batch on this device, as in stage one."""
+        on_gpu, extraction = device.type == "cuda", self.encoder.extraction
+        if self.encoder.network.is_image:
+            return extraction.images * (GPU_IMAGES if on_gpu else 1)
+        return extraction.tokens * (GPU_TOKENS if on_gpu else 1)
+
+
+def _network(settings: Mapping[str, Any]) -> Network:
+    """Settings as JSON has them -> settings with the members of their enums."""
+    training = dict(settings["training"])
+    training |= {"optimizer": Optimizer(training["optimizer"]), "balance": Balance(training["balance"])}
+    fields = tuple(Field(field) for field in settings["fields"])
+    kinds = {"library": Library(settings["library"]), "pooling": Pooling(settings["pooling"])}
+    return Network(**dict(settings) | kinds | {"fields": fields, "training": Training(**training)})
