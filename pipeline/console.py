@@ -24,14 +24,14 @@ workspace_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
 
 
-def choice(kind: type[StrEnum]) -> "click.Choice[StrEnum]":
+def choice(kind: type[StrEnum]) -> "click.Choice[Any]":
     """The values of an enum as choices (click itself would offer the names of the members); gives back members."""
 
-    class Values(click.Choice[StrEnum]):
+    class Values(click.Choice[Any]):
         def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
             return kind(super().convert(value, param, ctx))
 
-    return Values([member.value for member in kind])  # type: ignore[arg-type]
+    return Values([member.value for member in kind])
 
 
 def safe(text: str) -> str:

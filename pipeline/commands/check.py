@@ -25,7 +25,7 @@ BAR = 24
 @click.command()
 @catalogue_argument
 @catalogue_options
-@click.option("--protocol", type=choice(Protocol), default=Protocol.TEST_20, show_default=True, help="The split to try.")
+@click.option("--protocol", type=choice(Protocol), default=Protocol.TEST_20.value, show_default=True, help="The split to try.")
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @workspace_option
 @json_option

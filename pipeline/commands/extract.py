@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--networks", multiple=True, help="Only these networks of the preset (repeat, or separate by commas).")
 @click.option("--fields", multiple=True, type=choice(Field), help="Only these fields.")
 @click.option(
-    "--protocol", type=choice(Protocol), default=Protocol.TEST_20, show_default=True, help="How the products are parted."
+    "--protocol", type=choice(Protocol), default=Protocol.TEST_20.value, show_default=True, help="How the products are parted."
 )
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @click.option(
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--subset", type=click.Choice(["described"]), help="Only products with a description, as the thesis did.")
 @click.option(
-    "--metric", type=choice(Metric), default=Metric.MACRO_F1, show_default=True, help="What chooses epoch and strategy."
+    "--metric", type=choice(Metric), default=Metric.MACRO_F1.value, show_default=True, help="What chooses epoch and strategy."
 )
 @click.option("--seed", type=int, help="Seed of the networks (default: the preset's).")
 @click.option("--precision", type=choice(Precision), help="Arithmetic of the networks (default: the preset's).")
