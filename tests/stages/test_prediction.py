@@ -1,0 +1,250 @@
+"""What was fused is what predicts: to the bit for the products of the study, and without encoding anything twice."""
+
+import csv
+import dataclasses
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stages.catalogue.reading import Catalogue, ReadingOptions
+from stages.errors import ModelError, UsageError
+from stages.prediction import Model, classify, load_model, predict, save_model
+from stages.prediction.formats import Format, Layout, check, write
+from stages.runs import Runs
+from stages.workspace import Workspace
+from tests.conftest import read_table, write_table
+from tests.stages.small_study import STRATEGIES, small_study
+
+HIERARCHICAL, BASELINE, LATE, PROBE = STRATEGIES
+
+
+@pytest.fixture(scope="module")
+def place(sample_cut: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return small_study(sample_cut, tmp_path_factory.getbasetemp() / "small study")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vectors that tests may share; what a test finds in it changes no answer but its speed."""
+    return tmp_path_factory.mktemp("store")
+
+
+def model_of(place: Workspace, strategy: str, seeds: tuple[int, ...] = (1, 2)) -> Model:
+    seeds = (0,) if strategy.startswith(("late", "unimodal")) else seeds
+    return Model.of_runs(place, strategy, seeds, class_names={"1010": "Mammifères"})
+
+
+def read(path: Path) -> Catalogue:
+    return Catalogue.read(path, ReadingOptions(labels=False))
+
+
+def answer(model: Model, catalogue: Catalogue, store: Path, **options) -> tuple[NDArray[np.float32], dict[str, int]]:
+    """Probabilities of all products, and how many products each network had to encode."""
+    encoded: dict[str, int] = {}
+    batches = predict(model, catalogue, store, encoded=encoded.__setitem__, **options)
+    return np.concatenate([batch.probabilities for batch in batches]), encoded
+
+
+@pytest.fixture
+def catalogue(sample_cut: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(sample_cut, tmp_path / "catalogue"))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_study_s_own_products_get_the_stored_predictions_to_the_bit(place, sample_cut, store, strategy: str) -> None:
+    runs, model = Runs(place.runs), model_of(place, strategy)
+    found, _ = answer(model, read(sample_cut), store)
+    for part in ("validation", "test"):
+        stored = [run.probabilities[part] for seed in model.predictors if (run := runs.read(strategy, seed))]
+        mean = sum(stored[1:], stored[0]) / np.float32(len(stored))
+        np.testing.assert_array_equal(found[runs.products().rows(part)], mean)
+
+
+def test_only_what_the_strategy_needs_is_encoded_and_nothing_twice(place, sample_cut, tmp_path) -> None:
+    _, first = answer(model_of(place, PROBE), read(sample_cut), tmp_path)
+    assert first == {"camembert.title": 180}
+    _, more = answer(model_of(place, HIERARCHICAL), read(sample_cut), tmp_path)
+    assert more["camembert.title"] == 0
+    assert more["se_resnext50.image"] == 180
+    found, again = answer(model_of(place, HIERARCHICAL), read(sample_cut), tmp_path)
+    assert set(again.values()) == {0}
+    assert len(found) == 180
+
+
+def test_a_second_catalogue_costs_only_its_new_products(place, catalogue, tmp_path) -> None:
+    store, model = tmp_path / "store", model_of(place, HIERARCHICAL)
+    before, _ = answer(model, read(catalogue), store)
+    rows = read_table(catalogue / "X_train.tsv")
+    new = rows[3] | {"Title": "Un titre que personne n'a encore lu", "Integer_id": "999999"}
+    write_table(catalogue / "X_train.tsv", [*rows[::-1], new])
+    after, encoded = answer(model, read(catalogue), store)
+    assert encoded == {"camembert.title": 1, "camembert.description": 0, "se_resnext50.image": 0}
+    # vectors are kept in half precision: neighbours in a batch may change their last bit
+    np.testing.assert_allclose(after[:-1], before[::-1], atol=2e-3)
+    alone, _ = answer(model, dataclasses.replace(read(catalogue), products=read(catalogue).products[-1:]), tmp_path / "alone")
+    np.testing.assert_allclose(after[-1], alone[0], atol=2e-3)
+
+
+def test_chunks_change_no_bit_and_an_interrupted_call_goes_on(place, sample_cut, store, tmp_path) -> None:
+    model = model_of(place, BASELINE)
+    whole, _ = answer(model, read(sample_cut), store)
+    told = []
+
+    def stop(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
+        told.append(feature)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer(model, read(sample_cut), tmp_path, progress=stop, chunk=128)
+    blocks = []
+    cut, _ = answer(model, read(sample_cut), tmp_path, progress=lambda *values, **_: blocks.append(values), chunk=128)
+    np.testing.assert_array_equal(cut, whole)
+    assert len(blocks) == 4  # six blocks of 64 products for two features in all, two of them done before
+
+
+def test_a_product_is_answered_whatever_it_lacks(place, catalogue, tmp_path) -> None:
+    rows = read_table(catalogue / "X_train.tsv")
+    picture = "image_{Image_id}_product_{Product_id}.jpg"
+    for row in (1, 2, 3):
+        (catalogue / "image_training" / picture.format(**rows[row])).unlink()
+    (catalogue / "image_training" / picture.format(**rows[4])).write_bytes(b"<html>")
+    rows[0] |= {"Title": "", "Description": ""}
+    rows[1] |= {"Description": ""}
+    rows[2] |= {"Title": "", "Description": ""}
+    rows[4] |= {"Title": "", "Description": ""}
+    write_table(catalogue / "X_train.tsv", rows)
+    model = model_of(place, HIERARCHICAL)
+    (batch,) = predict(model, read(catalogue), tmp_path)
+    assert batch.absent[0] == ("title", "description")
+    assert batch.absent[1] == ("description", "image")
+    assert batch.absent[2] == batch.absent[4] == ("title", "description", "image")
+    assert batch.absent[3][-1] == "image"
+    assert np.flatnonzero(batch.empty).tolist() == np.flatnonzero(batch.unseen).tolist() == [2, 4]
+    np.testing.assert_array_equal(batch.probabilities[2], model.prior)
+    np.testing.assert_allclose(batch.probabilities.sum(1), 1, atol=1e-5)
+    fitted = Runs(place.runs).products().rows("train")
+    shares = np.bincount(Runs(place.runs).products().labels[fitted]) / len(fitted)
+    np.testing.assert_allclose(model.prior, shares, atol=1e-6)
+
+
+def validated(path: Path, texts: Path, separator: str, header: list[str], kept: dict[str, str], codes: set[str]) -> None:
+    """The challenge's rules: these columns, a line per line of the texts in their order, their numbers, a known code."""
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file, delimiter=separator))
+    assert lines[0] == header
+    given = read_table(texts, separator)
+    assert len(lines) - 1 == len(given)
+    for line, row in zip(lines[1:], given, strict=True):
+        cells = dict(zip(header, line, strict=True))
+        assert {name: cells[name] for name in kept} == {name: row[column] for name, column in kept.items()}
+        assert cells[header[-1]] in codes
+
+
+def test_a_sigir_submission_keeps_the_rows_of_an_unlabelled_test_file(place, catalogue, tmp_path) -> None:
+    rows = read_table(catalogue / "X_train.tsv")
+    test = tmp_path / "sigir"
+    pictures = test / "image_test" / "image_test_task1_phase1"
+    shutil.copytree(catalogue / "image_training", pictures)
+    write_table(test / "x_test_task1_phase1.tsv", rows[::-3])
+    products, model = read(test / "x_test_task1_phase1.tsv"), model_of(place, BASELINE)
+    path = write(tmp_path / "a.tsv", Layout(Format.SIGIR), model, products, predict(model, products, tmp_path / "store"))
+    header = ["Integer_id", "Image_id", "Product_id", "Prdtypecode"]
+    validated(path, test / "x_test_task1_phase1.tsv", "\t", header, {name: name for name in header[:3]}, set(model.classes))
+
+
+def test_an_ens_submission_keeps_the_rows_of_an_unlabelled_test_file(place, catalogue, tmp_path) -> None:
+    test = tmp_path / "ens"
+    shutil.copytree(catalogue / "image_training", test / "image_test")
+    names = {"": "Integer_id", "designation": "Title", "description": "Description", "productid": "Product_id"}
+    names["imageid"] = "Image_id"
+    rows = [{new: row[old] for new, old in names.items()} for row in read_table(catalogue / "X_train.tsv")[5::7]]
+    with (test / "X_test_update.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(names))
+        writer.writeheader()
+        writer.writerows(rows)
+    products, model = read(test), model_of(place, BASELINE)
+    path = write(tmp_path / "a.csv", Layout(Format.ENS), model, products, predict(model, products, tmp_path / "store"))
+    validated(path, test / "X_test_update.csv", ",", ["index", "prdtypecode"], {"index": ""}, set(model.classes))
+
+
+def test_tables_hold_the_most_probable_codes_and_where_the_model_abstains(place, sample_cut, store, tmp_path) -> None:
+    import pyarrow.parquet as pq
+
+    products, model = read(sample_cut), model_of(place, BASELINE)
+    found, _ = answer(model, products, store)
+    bound = float(np.median(found.max(1)))
+    for kind in (Format.CSV, Format.PARQUET):
+        path = write(tmp_path / kind, Layout(kind, 2, bound), model, products, predict(model, products, store))
+        rows = pq.read_table(path).to_pylist() if kind is Format.PARQUET else read_table(path, ",")
+        assert [row["id"] for row in rows] == [product.id for product in products.products]
+        for row, chances in zip(rows, found, strict=True):
+            best, second = np.argsort(-chances, kind="stable")[:2]
+            assert row["code"] == (model.classes[best] if chances[best] >= bound else "")
+            assert row["code_2"] == model.classes[second]
+            assert float(row["probability"]) == pytest.approx(chances[best], abs=1e-6)
+        assert {row["flag"] for row in rows} == {"", "abstained"}
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_encoded(sample_cut) -> None:
+    products = read(sample_cut)
+    with pytest.raises(UsageError, match="sigir layout"):
+        check(products, Layout(Format.ENS))
+    with pytest.raises(UsageError, match="--threshold"):
+        check(products, Layout(Format.SIGIR, threshold=0.5))
+    check(products, Layout(Format.SIGIR))
+
+
+def test_a_network_taught_again_is_refused(place, sample_cut, tmp_path) -> None:
+    other = Workspace(Path(shutil.copytree(place.root, tmp_path / "workspace")))
+    record = other.encoders / "camembert.title" / "learning.json"
+    text = record.read_text(encoding="utf-8")
+    record.write_text(text.replace('"weights": "', '"weights": "0', 1), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"camembert\.title"):
+        model_of(other, PROBE)
+    shutil.rmtree(record.parent)
+    with pytest.raises(ModelError, match="imported"):
+        model_of(other, PROBE)
+    assert model_of(other, BASELINE).strategy == BASELINE
+    with pytest.raises(ModelError, match="no such run"):
+        model_of(other, BASELINE, seeds=(9,))
+
+
+def test_an_exported_model_answers_the_same_without_the_workspace(place, sample_cut, store, tmp_path) -> None:
+    for strategy in (HIERARCHICAL, LATE):
+        model = model_of(place, strategy)
+        expected, _ = answer(model, read(sample_cut), store)
+        folder = save_model(model, tmp_path / strategy.replace("/", " "), "# card\n")
+        moved = folder.rename(tmp_path / f"moved {strategy[:4]}")
+        loaded = load_model(moved)
+        found, _ = answer(loaded, read(sample_cut), tmp_path / f"store {strategy[:4]}")
+        np.testing.assert_array_equal(found, expected)
+        assert loaded.class_names == {"1010": "Mammifères"}
+        suffixes = {path.suffix for path in moved.rglob("*") if path.is_file()}
+        assert suffixes <= {".safetensors", ".json", ".md", ".txt", ".model"}
+        text = "".join(path.read_text(encoding="utf-8") for path in moved.rglob("*.json"))
+        assert str(place.root) not in text
+
+
+def test_three_lines_of_python_classify(place, sample_cut, store, tmp_path) -> None:
+    model = model_of(place, BASELINE)
+    expected, _ = answer(model, read(sample_cut), store)
+    folder = save_model(model, tmp_path / "model", "")
+    found = classify(folder, sample_cut)
+    assert [code for _, code, _ in found] == [model.classes[at] for at in expected.argmax(1)]
+    assert [chance for _, _, chance in found] == expected.max(1).tolist()
+    with pytest.raises(ModelError, match=r"model\.json"):
+        load_model(tmp_path)
+    with pytest.raises(UsageError, match="not empty"):
+        save_model(model, tmp_path, "")
+
+
+def test_using_a_model_loads_no_training_and_no_report() -> None:
+    code = "import sys, stages.prediction; sys.exit(any(name.startswith(('pipeline', 'optuna')) for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
