@@ -59,7 +59,7 @@ lint: .venv/installed-for-tests ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed-for-tests ## the benchmarks at small size (see benchmarks/README.md for the full ones)
+bench: .venv/installed-for-tests ## the benchmarks at small size (each file names its full command)
 	$(BIN)/python -m benchmarks
 
 clean: ## remove what tests and type checks leave behind (not .venv, not workspaces)

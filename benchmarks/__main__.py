@@ -1,0 +1,29 @@
+"""`make bench`: every benchmark at a size that takes a minute or two; the full commands stand in each file and in RESULTS.md."""
+
+import subprocess
+import sys
+
+SMALL = (
+    ("benchmarks.catalogue", "--products", "8000"),
+    ("benchmarks.cache", "read"),
+    ("benchmarks.cache", "stream"),
+    ("benchmarks.generators", "8000"),
+    ("benchmarks.stage_two", "speed", "--products", "4000"),
+    ("benchmarks.stage_two", "peers", "--products", "4000"),
+    ("benchmarks.report", "--coverage", "40", "--null", "5", "--power", "5"),
+)
+
+
+def main() -> int:
+    """Run them one after the other, because two at a time would measure each other."""
+    failed = []
+    for module, *options in SMALL:
+        print(f"== python -m {module} {' '.join(options)}", flush=True)
+        if subprocess.run([sys.executable, "-m", module, *options], check=False).returncode:
+            failed.append(module)
+    print(f"failed: {', '.join(failed)}" if failed else "all ran")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
