@@ -60,12 +60,15 @@ def fail_and_go_on(folder, point, error, whole):
 
 
 @needs_strace
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
-def test_failing_at_some_points(whole, points, tmp_path, error):
-    chosen = [point for number, point in enumerate(points) if number % 29 == (2 if error == "EIO" else 8)]
-    chosen += [("fallocate", 1)]
-    for number, point in enumerate(chosen):
-        fail_and_go_on(tmp_path / str(number), point, error, whole)
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [("ENOSPC", {"fallocate": 1, "write": 0.5, "rename": 0.5}), ("EIO", {"fsync": 0.5, "write": 1, "ftruncate": 1})],
+)
+def test_failing_at_some_points(whole, points, tmp_path, error, calls):
+    """A block in the middle, the reservation, the last write; `-m slow` tries every point."""
+    names = [call for call, _ in points]
+    for call, share in calls.items():
+        fail_and_go_on(tmp_path / call, (call, max(1, int(share * names.count(call)))), error, whole)
 
 
 @needs_strace

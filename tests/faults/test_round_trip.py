@@ -71,7 +71,7 @@ def round_trip(study) -> None:
 
 
 @given(studies())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_goes_in_comes_out(study):
     round_trip(study)
 
