@@ -27,6 +27,7 @@ FORMATS = ("csv", "parquet", "sigir", "ens")
 @click.option(
     "--model", "folder", type=click.Path(file_okay=False, path_type=Path), help="A folder that 'fusecat export' wrote."
 )
+@click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="How the file looks.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file [WORKSPACE/predictions/CATALOG.FORMAT]."
@@ -46,6 +47,7 @@ def command(
     folder: Path | None,
     strategy: str | None,
     seed: int | None,
+    refit: bool,
     kind: str,
     output: Path | None,
     as_json: bool,
@@ -60,19 +62,23 @@ def command(
     quieten()
     from pipeline.commands._extraction_display import Ticker
     from stages.catalogue.reading import Catalogue
-    from stages.prediction import predict
+    from stages.prediction import load_model, predict
     from stages.prediction.formats import Format, Layout, check, write
 
-    if folder and (strategy or seed is not None):
-        message = "--model: an exported model is one strategy; leave out --strategy and --run"
+    if folder and (strategy or refit or seed is not None):
+        message = "--model: an exported model is one strategy; leave out --strategy, --run and --refit"
         raise UsageError(message)
     read = Catalogue.read(catalogue, reading_options(options, labels=False))
     layout = Layout(Format(kind), options["top"], options["threshold"], options["encoding"])
     check(read, layout)
-    model = open_model(workspace, folder, strategy, seed)
+    model = load_model(folder) if folder else open_model(workspace, strategy, seed, refit=refit)
     store = workspace / "predictions"
     path = output or store / f"{read.source.resolve().stem}{layout.format.suffix}"
-    screen, encoded, tally = console(quiet=as_json), dict[str, int](), Tally(model, read, _judged_before(workspace, folder))
+    screen, encoded, tally = (
+        console(quiet=as_json),
+        dict[str, int](),
+        Tally(model, read, _judged_before(workspace, folder, refit=refit)),
+    )
     with Ticker(screen) as ticker:
         answers = predict(
             model,
@@ -99,19 +105,25 @@ def command(
     _show(screen, result)
 
 
-def open_model(workspace: Path, folder: Path | None, strategy: str | None, seed: int | None) -> "Model":
-    """An exported model, or the chosen (or named) strategy of a workspace with the seeds that the report averages."""
-    from stages.prediction import Model, load_model
+def open_model(workspace: Path, strategy: str | None, seed: int | None, *, refit: bool) -> "Model":
+    """The chosen (or named) strategy of a workspace with the seeds that the report averages, or what was refitted."""
+    from pipeline.study import read_study
+    from stages.prediction import Model
 
-    if folder is not None:
-        return load_model(folder)
+    place = Workspace(workspace)
+    names = read_study(place).get("class_names", {})
+    if refit:
+        from stages.prediction.refitting import refitted
+
+        if strategy or seed is not None:
+            message = "--refit: one strategy was refitted; leave out --strategy and --run, or run 'fusecat refit --strategy'"
+            raise UsageError(message)
+        return refitted(place, names)
     from pipeline.report.comparison import compare
 
     comparison = compare(workspace, resamples=20)  # only what validation chooses is wanted, no interval
     candidate = comparison.study.candidate(strategy) if strategy else comparison.chosen.candidate
-    seeds = candidate.seeds if seed is None else (seed,)
-    names = comparison.study.info.get("class_names", {})
-    return Model.of_runs(Workspace(workspace), candidate.strategy, seeds, class_names=names)
+    return Model.of_runs(place, candidate.strategy, candidate.seeds if seed is None else (seed,), class_names=names)
 
 
 class Tally:
@@ -169,7 +181,7 @@ class Tally:
         }
 
 
-def _judged_before(workspace: Path, folder: Path | None) -> dict[str, str]:
+def _judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> dict[str, str]:
     """Id -> code of the products that networks and heads were fitted on, or that chose among them."""
     if folder is not None:
         return {}
@@ -177,7 +189,7 @@ def _judged_before(workspace: Path, folder: Path | None) -> dict[str, str]:
     from stages.vocabulary import Part
 
     products = Runs(Workspace(workspace).runs).products()
-    parts = [part for part in Part if part is not Part.TEST and part in products.parts]
+    parts = [part for part in Part if part in products.parts and (refit or part is not Part.TEST)]
     return {str(products.ids[row]): products.classes[products.labels[row]] for part in parts for row in products.rows(part)}
 
 

@@ -20,6 +20,7 @@ from stages.prediction.taught import Taught
 
 FORMAT = 1
 DESCRIPTION = "model.json"
+OWN = {DESCRIPTION, "README.md", "heads", "encoders"}
 LEFT_BEHIND = ("learning.json", "recipe", "checkpoints")
 """What of an encoder's folder tells of the training and is not needed to predict."""
 ORIGINS = ("_name_or_path", "name_or_path")
@@ -28,8 +29,10 @@ ORIGINS = ("_name_or_path", "name_or_path")
 
 def save_model(model: Model, folder: Path, card: str) -> Path:
     """Write a model folder; `card` is its README. Raises UsageError where the folder holds something else already."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
-        message = f"{folder} is not empty and no model folder: name a new folder"
+    folder = folder.resolve()
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if there - OWN:
+        message = f"{folder} is not empty and no model folder ({sorted(there - OWN)[0]}): name a new folder"
         raise UsageError(message)
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)

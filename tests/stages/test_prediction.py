@@ -3,8 +3,6 @@
 import csv
 import dataclasses
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ from stages.catalogue.reading import Catalogue, ReadingOptions
 from stages.errors import ModelError, UsageError
 from stages.prediction import Model, classify, load_model, predict, save_model
 from stages.prediction.formats import Format, Layout, check, write
-from stages.runs import Runs
+from stages.prediction.refitting import read_refit, refit, refitted
+from stages.runs import Run, Runs
 from stages.workspace import Workspace
 from tests.conftest import read_table, write_table
 from tests.stages.small_study import STRATEGIES, small_study
@@ -245,6 +244,23 @@ def test_three_lines_of_python_classify(place, sample_cut, store, tmp_path) -> N
         save_model(model, tmp_path, "")
 
 
-def test_using_a_model_loads_no_training_and_no_report() -> None:
-    code = "import sys, stages.prediction; sys.exit(any(name.startswith(('pipeline', 'optuna')) for name in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_refitted_heads_have_learnt_from_every_labelled_product(place, sample_cut, store, tmp_path) -> None:
+    other = Workspace(Path(shutil.copytree(place.root, tmp_path / "workspace")))
+    with pytest.raises(ModelError, match="nothing was refitted"):
+        refitted(other, {})
+    with pytest.raises(UsageError, match="no trained head"):
+        refit(other, LATE, (0,))
+    refit(other, BASELINE, (1, 2))
+    record, model, compared = read_refit(other), refitted(other, {}), model_of(other, BASELINE)
+    assert record["products"] == 180
+    assert record["scores"] is None
+    assert record["epochs"]["1"] == Runs(other.runs).read(BASELINE, 1).settings["best_epoch"]
+    labels = Runs(other.runs).products().labels
+    np.testing.assert_allclose(model.prior, np.bincount(labels) / 180, atol=1e-6)
+    tested = Runs(other.runs).products().rows("test")
+    new, old = (answer(each, read(sample_cut), store)[0][tested, labels[tested]].mean() for each in (model, compared))
+    assert new > old  # it has seen these very products, the compared heads have not
+    again = Run(**vars(Runs(other.runs).read(BASELINE, 1)) | {"key": "fitted anew"})
+    Runs(other.runs).write(again)
+    with pytest.raises(ModelError, match="fitted anew"):
+        refitted(other, {})

@@ -1,0 +1,137 @@
+"""`fusecat export`: the chosen strategy as a folder that classifies without the workspace."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands.predict import open_model
+from pipeline.console import console, json_option, print_json, safe, workspace_option
+from stages.encoders.settings import NEW
+from stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from stages.prediction import Model
+
+SHOWN = ("macro_f1", "accuracy", "weighted_f1", "log_loss")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--strategy", help="Another strategy than the one that the report chose on validation.")
+@click.option("--run", "seed", type=int, metavar="SEED", help="One run instead of all seeds.")
+@click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
+@workspace_option
+@json_option
+def command(folder: Path, workspace: Path, *, strategy: str | None, seed: int | None, refit: bool, as_json: bool) -> None:
+    """Write networks, heads, tokenizers, class names and a model card into FOLDER.
+
+    'fusecat predict --model FOLDER' gives the same probabilities, on any machine. safetensors and JSON only.
+    """
+    from dataclasses import replace
+
+    from stages.encoders.quiet import quieten
+    from stages.prediction import save_model
+
+    quieten()
+    model = open_model(workspace, strategy, seed, refit=refit)
+    facts = gather(Workspace(workspace), model, refit=refit)
+    save_model(replace(model, card=facts), folder, card(model, facts))
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if as_json:
+        print_json({"folder": str(folder), "strategy": model.strategy, "seeds": list(model.predictors), "bytes": size} | facts)
+        return
+    screen = console()
+    screen.print(f"{model.strategy}, seeds {', '.join(map(str, model.predictors))}: {size / 1e6:.1f} MB", markup=False)
+    screen.print(f"{safe(str(folder))}; next: fusecat predict CATALOG --model {safe(str(folder))}", markup=False)
+
+
+def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
+    """What the card tells: scores of what is exported on validation and test, and the catalogue in numbers."""
+    import numpy as np
+
+    from pipeline.study import read_study
+    from stages.runs import Runs
+    from stages.scores import scores
+
+    runs, info = Runs(place.runs), read_study(place)
+    products = runs.products()
+    found: dict[str, Any] = {}
+    for part in ("validation", "test"):
+        held = [run.probabilities[part] for seed in model.predictors if (run := runs.read(model.strategy, seed))]
+        if part in products.parts and len(rows := products.rows(part)) and not refit:
+            found[part] = scores(products.labels[rows], np.stack(held).mean(0))
+    kept = ("layout", "products", "labelled", "missing_descriptions", "missing_images", "preset")
+    return {
+        "refit": refit,
+        "scores": found,
+        "study": {name: info[name] for name in kept if name in info},
+        "split": {name: info.get("split", {}).get(name) for name in ("protocol", "seed", "counts")},
+        "versions": info.get("versions", {}),
+    }
+
+
+def card(model: "Model", facts: dict[str, Any]) -> str:
+    """The model card, in Markdown."""
+    study, split = facts["study"], facts["split"]
+    seeds = ", ".join(map(str, model.predictors))
+    described = {name: taught.description["settings"] for name, taught in sorted(model.taught.items())}
+    networks = [
+        f"* `{name}`: {each['model']}, "
+        + ("new, trained on this data alone" if each["weights"] == NEW else f"started from `{Path(each['weights']).name}`")
+        for name, each in described.items()
+    ]
+    scored = [
+        f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in SHOWN) + " |" for part, values in facts["scores"].items()
+    ]
+    counts = ", ".join(f"{part} {count:,}" for part, count in (split["counts"] or {}).items())
+    fitted = " and ".join(model.fitted_on) or "nothing (it has no trained head)"
+    data = (
+        f"{study.get('products', 0):,} products ({study.get('missing_descriptions', 0):,} without description, "
+        f"{study.get('missing_images', 0):,} without image), layout {study.get('layout', 'of its own')}, preset "
+        f"{study.get('preset', 'none')}. Split {split['protocol']}, seed {split['seed']}: {counts}. "
+        f"The networks were fitted on train, the heads on {fitted}."
+    )
+    tested = "Validation chooses among strategies, so its figures flatter; "
+    tested += (
+        "only test is a measurement." if "test" in facts["scores"] else "there is no test, so nothing here is a measurement."
+    )
+    table = ["| part | macro-F1 | accuracy | weighted F1 | log loss |", "|---|---|---|---|---|", *scored, "", tested]
+    if facts["refit"]:
+        table = ["None: these heads were fitted on all labelled products, test included; nothing is left to test them on."]
+    lines = [
+        f"# Product classifier: {model.strategy}",
+        "",
+        f"Text and image of a product in, one of {len(model.classes)} type codes out. Made by fusecat "
+        f"{facts['versions'].get('fusecat', '')}".rstrip()
+        + f"; heads of seed {seeds}, their probabilities averaged.",
+        "",
+        "```python",
+        "from pathlib import Path",
+        "from stages.prediction import classify",
+        'print(classify(Path("this folder"), Path("a catalogue")))',
+        "```",
+        "or `fusecat predict CATALOG --model FOLDER`.",
+        "",
+        "## Networks",
+        *networks,
+        "",
+        "## Data",
+        data,
+        "",
+        "## Scores",
+        *table,
+        "",
+        "## Limits",
+        "* It knows the type codes below and no other; a product of another kind gets one of them all the same.",
+        "* The scores hold for products like those of the catalogue above: same language, same shop, same mix of codes.",
+        "* Probabilities are not calibrated unless the strategy says so.",
+        "* A missing field is masked; a product with nothing in it gets the shares of the codes in training.",
+        "",
+        "## Licence",
+        "The code is MIT. The weights derive from the networks and the data named above, and are bound by their licences.",
+        "",
+        "## Type codes",
+        *[f"* {code}{f': {model.class_names[code]}' if code in model.class_names else ''}" for code in model.classes],
+    ]
+    return "\n".join(lines) + "\n"

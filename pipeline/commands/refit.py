@@ -1,0 +1,41 @@
+"""`fusecat refit`: the chosen strategy's heads, fitted on all labelled products."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.console import console, json_option, print_json, workspace_option
+from stages.workspace import Workspace
+
+
+@click.command()
+@click.option("--strategy", help="Another strategy than the one that the report chose on validation.")
+@workspace_option
+@json_option
+def command(workspace: Path, *, strategy: str | None, as_json: bool) -> None:
+    """Fit the heads again on train, head, validation and test, with the epochs and settings of the compared runs.
+
+    For a submission: 'fusecat predict --refit' and 'fusecat export --refit' use them. They have no test score: nothing is left
+    to test them on. The networks stay fitted on train.
+    """
+    from pipeline.report.comparison import compare
+    from stages.prediction.refitting import read_refit, refit
+
+    comparison = compare(workspace, resamples=20)  # only what validation chooses is wanted, no interval
+    candidate = comparison.study.candidate(strategy) if strategy else comparison.chosen.candidate
+    place = Workspace(workspace)
+    folder = refit(place, candidate.strategy, candidate.seeds)
+    record = read_refit(place) | {"folder": str(folder)}
+    if as_json:
+        print_json(record)
+        return
+    more = record["products"] / record["compared_on"] - 1
+    screen = console()
+    parts = " + ".join(record["fitted_on"])
+    screen.print(
+        f"{record['strategy']}: {len(record['runs'])} heads fitted on {record['products']:,} products ({parts}), {more:.0%} "
+        "more than the runs that were compared; networks unchanged",
+        markup=False,
+    )
+    screen.print("these heads have no test score: no labelled product is left to test them on", markup=False)
+    screen.print(f"{folder}; next: fusecat predict CATALOG --refit --workspace {workspace}", markup=False)
