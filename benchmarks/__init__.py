@@ -1,1 +1,1 @@
-"""The command behind every figure in a text. Ratios are measured side by side in one run; see RESULTS.md for what was printed."""
+"""The command behind every figure in a text; ratios are measured side by side in one run. RESULTS.md holds what was printed."""

@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark at a size that takes a minute or two; the full commands stand in each file and in RESULTS.md."""
+"""`make bench`: every benchmark at a size that takes a minute or two; full commands stand in each file and in RESULTS.md."""
 
 import subprocess
 import sys
