@@ -268,7 +268,7 @@ def noise(options: argparse.Namespace) -> None:
     for run in found:
         right = round(run.scores["test"]["accuracy"] * len(labels))
         tests.append((binomtest(right, len(labels), share, alternative="greater").pvalue, run.strategy))
-    adjusted = [(p * (len(tests) - rank), strategy) for rank, (p, strategy) in enumerate(sorted(tests))]
+    adjusted = [(min(1.0, p * (len(tests) - rank)), strategy) for rank, (p, strategy) in enumerate(sorted(tests))]
     print(f"majority class {share:.4f}; {len(tests)} strategies; smallest adjusted p: {adjusted[0][0]:.3f} ({adjusted[0][1]})")
 
 

@@ -22,7 +22,7 @@ METHODS = [late for late in Late if method_class(late) is not None]
 LEARNING = [late for late in METHODS if method_class(late).learns]
 every_method = pytest.mark.parametrize("late", METHODS, ids=str)
 CLASSES = 4
-EAGER = FitSettings(epochs=12, learning_rate=2e-2)
+EAGER = FitSettings(epochs=8, learning_rate=3e-2)
 
 
 def opinions(n=80, features=3, seed=0, missing=0.3, strength=2.0):
