@@ -152,7 +152,7 @@ def test_a_sigir_submission_keeps_the_rows_of_an_unlabelled_test_file(place, cat
     pictures = test / "image_test" / "image_test_task1_phase1"
     shutil.copytree(catalogue / "image_training", pictures)
     write_table(test / "x_test_task1_phase1.tsv", rows[::-3])
-    products, model = read(test / "x_test_task1_phase1.tsv"), model_of(place, BASELINE)
+    products, model = read(test / "x_test_task1_phase1.tsv"), model_of(place, PROBE)
     path = write(tmp_path / "a.tsv", Layout(Format.SIGIR), model, products, predict(model, products, tmp_path / "store"))
     header = ["Integer_id", "Image_id", "Product_id", "Prdtypecode"]
     validated(path, test / "x_test_task1_phase1.tsv", "\t", header, {name: name for name in header[:3]}, set(model.classes))
@@ -168,7 +168,7 @@ def test_an_ens_submission_keeps_the_rows_of_an_unlabelled_test_file(place, cata
         writer = csv.DictWriter(file, list(names))
         writer.writeheader()
         writer.writerows(rows)
-    products, model = read(test), model_of(place, BASELINE)
+    products, model = read(test), model_of(place, PROBE)
     path = write(tmp_path / "a.csv", Layout(Format.ENS), model, products, predict(model, products, tmp_path / "store"))
     validated(path, test / "X_test_update.csv", ",", ["index", "prdtypecode"], {"index": ""}, set(model.classes))
 
@@ -222,7 +222,7 @@ def test_an_exported_model_answers_the_same_without_the_workspace(place, sample_
         folder = save_model(model, tmp_path / strategy.replace("/", " "), "# card\n")
         moved = folder.rename(tmp_path / f"moved {strategy[:4]}")
         loaded = load_model(moved)
-        found, _ = answer(loaded, read(sample_cut), tmp_path / f"store {strategy[:4]}")
+        found, _ = answer(loaded, read(sample_cut), tmp_path / "store")
         np.testing.assert_array_equal(found, expected)
         assert loaded.class_names == {"1010": "Mammifères"}
         suffixes = {path.suffix for path in moved.rglob("*") if path.is_file()}
@@ -232,7 +232,7 @@ def test_an_exported_model_answers_the_same_without_the_workspace(place, sample_
 
 
 def test_three_lines_of_python_classify(place, sample_cut, store, tmp_path) -> None:
-    model = model_of(place, BASELINE)
+    model = model_of(place, PROBE)
     expected, _ = answer(model, read(sample_cut), store)
     folder = save_model(model, tmp_path / "model", "")
     found = classify(folder, sample_cut)
