@@ -96,7 +96,7 @@ class Wiring:
         return canonical([*self.singles, *(name for group in self.groups for name in group)])
 
 
-class Unwirable(ValueError):  # noqa: N818 - a reason, caught and told
+class Unwirable(ValueError):
     """The features at hand do not allow this architecture; the message is the reason that a person reads."""
 
 

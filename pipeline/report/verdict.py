@@ -66,6 +66,9 @@ def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
         said = f"{who} {'beats' if better else 'falls behind'} {alone}: {span}."
     else:
         said = f"{who} shows no real difference from {alone}: {span}."
+        if min(difference.low, difference.high) > 0 or max(difference.low, difference.high) < 0:
+            planned = len(comparison.contrasts)
+            said += f" The interval alone leaves out zero; allowing for the {planned} planned comparisons, chance remains."
     smallest = figure(metric, difference.detectable)
     return [
         said,

@@ -31,7 +31,7 @@ _EIGHT_BIT_JPEG = frozenset(range(0xC0, 0xC3))
 """Frame markers of baseline, extended and progressive JPEG."""
 
 
-class UnreadableImage(Exception):  # noqa: N818 - a finding, not a failure of the program
+class UnreadableImage(Exception):
     """A file that gives no picture; `cause` is a short phrase that is the same for all files with this fault."""
 
     def __init__(self, cause: str) -> None:

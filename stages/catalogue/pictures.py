@@ -16,7 +16,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _GLOB = frozenset("*?[")
 
 
-class UnsafeName(ValueError):  # noqa: N818 - the caller knows file and line, and refuses
+class UnsafeName(ValueError):
     """A cell that must not become part of a path; the text says why."""
 
 
