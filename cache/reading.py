@@ -5,11 +5,10 @@ Shapes: N products, D width, C classes, P pieces of 256 rows.
 
 import hashlib
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import h5py
 import numpy as np
@@ -31,7 +30,6 @@ class SealedFile:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
-        self._known: dict[int, int] = {}
         self._places: dict[int, tuple[int, int]] | None = None
         if path.exists() and not path.is_file():
             foreign(path, "it is not a regular file")
@@ -45,7 +43,6 @@ class SealedFile:
             with self._as_damage():
                 self.header = read_header(self._file, path)
                 self._datasets = read_members(self._file, self.header, path)
-                self._type = self._datasets["embedding"].dtype
             if name is not None and self.header.feature != name:
                 foreign(path, f"it holds the feature '{self.header.feature}'; give it back its own name")
         except BaseException:
@@ -116,25 +113,23 @@ class SealedFile:
             foreign(self.path, "'embedding_digest' does not belong to 'embedding'")
         return digests
 
-    def piece(self, number: int, digests: NDArray[np.uint8], *, again: bool = False) -> NDArray[Any]:
-        """Read the vectors of one piece (256, D), the last one shorter, and check them by SHA-256.
-
-        `again`: the piece will be read more than once; later times are checked by the CRC-32 that the first time leaves, which
-        is enough for what a disk does meanwhile. Neither needs HDF5's fletcher32, which is slower than the CRC.
-        """
+    def chunk(self, number: int) -> NDArray[Any]:
+        """Read the vectors of one piece (256, D), the last one shorter, unchecked, without HDF5's slow fletcher32."""
         rows, width = self.header.digests["embedding"]["shape"]
         dataset, start = self._datasets["embedding"], number * PIECE
         rows = min(PIECE, rows - start)
         with self._as_damage():
             _, data = dataset.id.read_direct_chunk((start, 0))
-        data = memoryview(data)[: rows * width * self._type.itemsize]
-        known = self._known.get(number)
-        whole = known == zlib.crc32(data) if known is not None else hashlib.sha256(data).digest() == digests[number].tobytes()
-        if not whole:
-            damaged(self.path, f"'embedding' from row {start} on is not what was sealed")
-        if again and known is None:
-            self._known[number] = zlib.crc32(data)
-        return np.frombuffer(data, self._type).reshape(rows, width)
+            return np.frombuffer(data, dataset.dtype, rows * width).reshape(rows, width)
+
+    def check_piece(self, number: int, array: NDArray[Any], digests: NDArray[np.uint8]) -> None:
+        """Raise DamagedFeature unless a piece has the SHA-256 that was sealed."""
+        if hashlib.sha256(array.data.cast("B")).digest() != digests[number].tobytes():
+            self.refuse_piece(number)
+
+    def refuse_piece(self, number: int) -> NoReturn:
+        """Raise DamagedFeature."""
+        damaged(self.path, f"'embedding' from row {number * PIECE} on is not what was sealed")
 
     def announce(self, numbers: NDArray[np.intp]) -> None:
         """Tell the system which pieces are read next, so that the disk works while the processor does."""
@@ -160,7 +155,10 @@ class SealedFile:
         """
         if name == "embedding":
             digests = self.piece_digests()
-            yield from (self.piece(number, digests) for number in range(len(digests)))
+            for number in range(len(digests)):
+                array = self.chunk(number)
+                self.check_piece(number, array, digests)
+                yield array
             return
         sha256 = hashlib.sha256()
         for start in range(0, self.header.rows, PIECE):

@@ -3,7 +3,10 @@
 Shapes: N products, n rows of one batch, D width of one feature.
 """
 
+import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -18,6 +21,9 @@ WINDOW = 2**29
 """Bytes of vectors held at a time by default: at seven features of thesis width (13 kB a product) 156 pieces of 256 rows.
 Where rows lie in class order, many small pieces matter: windows of few large ones lost two points of macro-F1."""
 
+PENDING = 8
+"""Pieces that may wait to be checked; none is handed on before."""
+
 Batch: TypeAlias = tuple[NDArray[np.int32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]
 """Labels (n,), embedding (n, D) of each feature, present (n,) of each feature."""
 
@@ -31,7 +37,8 @@ class FeatureStream:
     def __init__(self, paths: Mapping[str, Path]) -> None:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
-        self._unchecked: dict[str, NDArray[np.bool_]] = {}
+        self._known: dict[str, dict[int, int]] = {}
+        self._checker = ThreadPoolExecutor(1, "checking")
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
         first: tuple[Header, dict[str, NDArray[Any]]] | None = None
@@ -42,7 +49,7 @@ class FeatureStream:
                 first = first or (file.header, columns)
                 refuse_mismatch(first, (file.header, columns))
                 self._digests[name] = file.piece_digests()
-                self._unchecked[name] = np.ones(len(self._digests[name]), bool)
+                self._known[name] = {}
                 self.present[name] = columns["present"]
                 self.widths[name] = int(file.header.digests["embedding"]["shape"][1])
             if first is None:
@@ -65,6 +72,7 @@ class FeatureStream:
 
     def close(self) -> None:
         """Close the files."""
+        self._checker.shutdown()
         for file in self._files.values():
             file.close()
 
@@ -90,12 +98,13 @@ class FeatureStream:
         pieces, starts = np.unique(wanted // PIECE, return_index=True)
         groups = np.split(wanted, starts[1:])
         windows = _windows(len(pieces), max(1, window // (PIECE * self._row_bytes())), random)
-        left, vectors = np.empty(0, np.intp), {name: np.empty((0, width), np.float16) for name, width in self.widths.items()}
+        left, rest = np.empty(0, np.intp), {name: np.empty((0, width), np.float16) for name, width in self.widths.items()}
+        space: dict[str, NDArray[Any]] = {}
         for number, chosen in enumerate(windows):
             last = number + 1 == len(windows)
             added = np.concatenate([groups[piece] for piece in chosen])
             numbers = np.concatenate([left, added])
-            vectors = {name: self._gather(name, pieces[chosen], added, vectors[name]) for name in self._files}
+            vectors = {name: self._gather(name, pieces[chosen], added, rest[name], space) for name in self._files}
             if not last:
                 for file in self._files.values():
                     file.announce(pieces[windows[number + 1]])
@@ -104,28 +113,55 @@ class FeatureStream:
             for cut in range(0, stop, size):
                 picked = shuffled[cut : min(cut + size, stop)]
                 yield self._batch(numbers[picked], {name: array[picked] for name, array in vectors.items()})
-            left = numbers[shuffled[stop:]]
-            # Only what is left over is kept, so that there is one window in memory and not two.
-            vectors = {name: array[shuffled[stop:]] for name, array in vectors.items()}
+            left, rest = numbers[shuffled[stop:]], {name: array[shuffled[stop:]] for name, array in vectors.items()}
 
     def _batch(self, numbers: NDArray[np.intp], vectors: dict[str, NDArray[Any]]) -> Batch:
         wide = {name: array.astype(np.float32, copy=False) for name, array in vectors.items()}
         return self.labels[numbers], wide, {name: present[numbers] for name, present in self.present.items()}
 
-    def _gather(self, name: str, pieces: NDArray[np.intp], numbers: NDArray[np.intp], left: NDArray[Any]) -> NDArray[Any]:
-        """The vectors `left` over from before, then those of the rows `numbers` (ascending), which all lie in `pieces`."""
-        file, start = self._files[name], len(left)
-        found = np.empty((start + len(numbers), self.widths[name]), file.header.digests["embedding"]["dtype"])
-        found[:start] = left
+    def _gather(
+        self,
+        name: str,
+        pieces: NDArray[np.intp],
+        numbers: NDArray[np.intp],
+        rest: NDArray[Any],
+        space: dict[str, NDArray[Any]],
+    ) -> NDArray[Any]:
+        """The vectors left over from before, then those of the rows `numbers` (ascending), which all lie in `pieces`.
+
+        `space`: where the window before lay, to be overwritten: one window in memory, and its pages are there already.
+        """
+        file, start = self._files[name], len(rest)
+        if len(space.get(name, ())) < start + len(numbers):
+            space.pop(name, None)
+            space[name] = np.empty((start + len(numbers), self.widths[name]), file.header.digests["embedding"]["dtype"])
+        found = space[name][: start + len(numbers)]
+        found[:start] = rest
+        checks: deque[Future[None]] = deque()
         bounds = [*np.searchsorted(numbers, pieces * PIECE).tolist(), len(numbers)]
         for piece, first, last in zip(pieces.tolist(), bounds[:-1], bounds[1:], strict=True):
-            array = file.piece(piece, self._digests[name], again=True)
-            if self._unchecked[name][piece]:
-                cut = slice(piece * PIECE, piece * PIECE + len(array))
-                file.check_values("embedding", array, self.present[name][cut], self._encoded[cut])
-                self._unchecked[name][piece] = False
+            array = file.chunk(piece)
+            checks.append(self._checker.submit(self._check, name, piece, array))
+            if len(checks) > PENDING:
+                checks.popleft().result()
             found[start + first : start + last] = array[numbers[first:last] - piece * PIECE]
+        for check in checks:
+            check.result()
         return found
+
+    def _check(self, name: str, piece: int, array: NDArray[Any]) -> None:
+        """Check a piece by SHA-256 the first time, later by the CRC-32 that the first time leaves.
+
+        That is enough for what a disk does meanwhile. Runs beside the reading, since hashing needs no Python.
+        """
+        file, known = self._files[name], self._known[name].get(piece)
+        if known is None:
+            file.check_piece(piece, array, self._digests[name])
+            cut = slice(piece * PIECE, piece * PIECE + len(array))
+            file.check_values("embedding", array, self.present[name][cut], self._encoded[cut])
+            self._known[name][piece] = zlib.crc32(array.data)
+        elif known != zlib.crc32(array.data):
+            file.refuse_piece(piece)
 
     def _row_bytes(self) -> int:
         """Bytes of one product's vectors as they are stored."""

@@ -61,6 +61,18 @@ def test_the_order_is_a_function_of_the_seed(features):
     assert not np.array_equal(one, other)
 
 
+def test_two_readings_at_once_do_not_disturb_each_other(features):
+    """An epoch may pause for a look at validation."""
+    with features.stream() as stream:
+        rows = np.arange(COUNT)
+        alone = [numbers([batch]) for batch in stream.batches(rows, 100, seed=1, window=100_000)]
+        together = []
+        for batch in stream.batches(rows, 100, seed=1, window=100_000):
+            list(stream.batches(rows[:500], 64, window=50_000))
+            together.append(numbers([batch]))
+    assert all(np.array_equal(one, two) for one, two in zip(alone, together, strict=True))
+
+
 @pytest.mark.parametrize(("count", "held"), [(1, 1), (10, 3), (100, 7), (7, 100), (12, 4), (5, 1)])
 def test_windows_part_the_pieces_and_take_from_everywhere(count, held):
     windows = _windows(count, held, np.random.default_rng(0))
