@@ -289,3 +289,74 @@ def test_the_same_settings_twice_give_the_same_file(sample_cut: Path, tmp_path: 
         extract(study, chosen, Workspace(tmp_path / name))
         files.append(FeatureCache(tmp_path / name / "features").path("camembert.title").read_bytes())
     assert files[0] == files[1]
+
+
+def small_features(catalogue: Path, workspace: Path, options: ReadingOptions = ReadingOptions()):  # noqa: B008 - frozen
+    found = examine(catalogue, options, None)
+    assert found.split is not None
+    study = Study(found.catalogue, found.images, found.split)
+    extract(study, encoders((QUICK[0], QUICK[2]), EXTRACTION, [Field.TITLE_DESCRIPTION, Field.IMAGE]), Workspace(workspace))
+    return FeatureCache(Workspace(workspace).features).table()
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cut_sample(tmp_path_factory.mktemp("little") / "catalogue", classes=3, each=20)
+
+
+def test_other_bytes_with_the_same_decoded_content_give_identical_vectors(little: Path, tmp_path: Path) -> None:
+    """PNG named .jpg, decomposed accents, ids as floats: nothing of it reaches a network."""
+    import unicodedata
+
+    from PIL import Image
+
+    spoilt = Path(shutil.copytree(little, tmp_path / "spoilt"))
+    for path in sorted((spoilt / "image_training").iterdir())[:5]:
+        pixels = Image.open(path).convert("RGB")
+        pixels.save(path, "PNG")
+    for name in ("X_train.tsv", "Y_train.tsv"):
+        rows = [row | {"Image_id": f"{row['Image_id']}.0"} for row in read_table(spoilt / name)]
+        write_table(spoilt / name, [{key: unicodedata.normalize("NFD", value) for key, value in row.items()} for row in rows])
+    before, after = small_features(little, tmp_path / "one"), small_features(spoilt, tmp_path / "two")
+    assert before.fingerprint == after.fingerprint
+    for name, feature in before.features.items():
+        for part in ("embedding", "logits", "present"):
+            assert np.array_equal(getattr(feature, part), getattr(after.features[name], part)), (name, part)
+
+
+def test_the_sample_as_parquet_with_other_columns_labels_and_second_images_gives_the_same_vectors(
+    little: Path, tmp_path: Path
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    from stages.catalogue.reading import ImageUse
+
+    labels = {row["Integer_id"]: f"code {row['Prdtypecode']}" for row in read_table(little / "Y_train.tsv")}
+    shutil.copytree(little / "image_training", tmp_path / "own" / "photos")
+    rows = []
+    for number, row in enumerate(read_table(little / "X_train.tsv")):
+        name = f"photos/image_{row['Image_id']}_product_{row['Product_id']}.jpg"
+        rows.append(
+            {
+                "sku": row["Integer_id"],
+                "name": row["Title"],
+                "text": row["Description"] or None,
+                "category": labels[row["Integer_id"]],
+                "pictures": [name, name] if number % 3 == 0 else [name],
+            }
+        )
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "own" / "products.parquet")
+    columns = {"id": "sku", "title": "name", "description": "text", "label": "category", "image": "pictures"}
+    before = small_features(little, tmp_path / "one")
+    for use in (ImageUse.FIRST, ImageUse.MEAN):
+        own = small_features(tmp_path / "own" / "products.parquet", tmp_path / use, ReadingOptions(columns=columns, images=use))
+        assert list(own.ids) == list(before.ids)
+        assert np.array_equal(own.labels, before.labels)
+        assert np.array_equal(own.split, before.split)
+        texts = "camembert.title_description"
+        assert np.array_equal(own.features[texts].embedding, before.features[texts].embedding)
+        if use is ImageUse.FIRST:
+            image = "se_resnext50.image"
+            assert np.array_equal(own.features[image].embedding, before.features[image].embedding)
+            assert np.array_equal(own.features[image].logits, before.features[image].logits)
