@@ -15,7 +15,7 @@ from stages.scores import scores
 from stages.strategy import Strategy, plan
 from tests.stages.heads.synthetic import SEVEN, table
 
-QUICK = FitSettings(epochs=8)
+QUICK = FitSettings(epochs=20)
 
 
 @pytest.fixture(scope="module")
