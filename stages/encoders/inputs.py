@@ -47,7 +47,7 @@ class Inputs(Protocol):
         ...
 
     def collate(self, items: Sequence[Any]) -> dict[str, Tensor]:
-        """Named tensors for `Encoding.encode`."""
+        """Named tensors for the `encode` of a network."""
         ...
 
 

@@ -3,23 +3,11 @@
 Shapes: B products, T tokens, L longest length, H hidden width, D width of the vector, C classes, S side in pixels.
 """
 
-from typing import Protocol, cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.encoders.settings import Pooling
-
-
-class Encoding(Protocol):
-    """What fine-tuning and extraction ask of a network (a `torch.nn.Module`)."""
-
-    width: int
-
-    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Vector (B, D), taken before dropout, and class logits (B, C)."""
-        ...
 
 
 class TextNetwork(nn.Module):
@@ -136,8 +124,3 @@ def pooling_module(pooling: Pooling, length: int, hidden: int, width: int) -> tu
             return MaskedMean(), hidden
         case Pooling.FLATTEN:
             return Flatten(length, hidden, width), width
-
-
-def as_encoding(network: nn.Module) -> Encoding:
-    """The network under its contract, for the type checker."""
-    return cast("Encoding", network)

@@ -139,6 +139,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
         message = f"{path}: not a readable state dict ({' '.join(str(error).split())[:120]})"
         raise ModelError(message) from error
+    except OSError:
+        raise  # a disk's trouble is not the file's
     except Exception as error:
         # torch names the refused class in many lines; the type has no public name in all supported versions.
         message = f"{path}: refused, it holds more than tensors; save its state dict as safetensors"
