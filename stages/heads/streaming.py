@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cache.stream import FeatureStream
-from stages.heads.data import Statistics
+from stages.heads.data import Moments, Statistics
 
 Batch = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 
@@ -48,24 +48,8 @@ class StreamedVectors:
 
 def streamed_statistics(stream: FeatureStream, features: Sequence[str], rows: NDArray[np.intp]) -> Statistics:
     """Mean and scale of each column over the present ones of these rows, in one pass (see `data.statistics`)."""
-    count = dict.fromkeys(features, 0)
-    mean = {name: np.zeros(stream.widths[name]) for name in features}
-    square = {name: np.zeros(stream.widths[name]) for name in features}
+    moments = {name: Moments(stream.widths[name]) for name in features}
     for _, vectors, present in stream.batches(rows, 4096):
         for name in features:
-            block = vectors[name][present[name]].astype(np.float64)
-            if not len(block):
-                continue
-            # Chan et al. 1983: means and sums of squares of two sets combine without cancellation
-            own = block.mean(0)
-            total = count[name] + len(block)
-            gap = own - mean[name]
-            square[name] += ((block - own) ** 2).sum(0) + gap**2 * (count[name] * len(block) / total)
-            mean[name] += gap * (len(block) / total)
-            count[name] = total
-    found = {}
-    for name in features:
-        scale = np.sqrt(square[name] / max(count[name], 1))
-        scale[scale <= np.abs(mean[name]) * 1e-4 + 1e-12] = 1
-        found[name] = (mean[name].astype(np.float32), scale.astype(np.float32))
-    return found
+            moments[name].add(torch.from_numpy(vectors[name][present[name]]))
+    return {name: each.scaling() for name, each in moments.items()}
