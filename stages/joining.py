@@ -1,8 +1,10 @@
 """Ids, labels and split for vectors that come without a catalogue, or that join one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from stages.workspace import Workspace
 
 PARTS = tuple(part.value for part in Part)
 ID_COLUMNS = ("id", "integer_id")
+LABELS = "labels"
+"""The layout of a catalogue that is nothing but ids and labels."""
 LABEL_COLUMNS = ("label", "prdtypecode", "type_code", "code", "class")
 
 
@@ -33,11 +37,21 @@ def existing_rows(workspace: Workspace) -> Rows | None:
         return Rows(ids, columns["label"], columns["split"], header.classes, header.parts)
     if not workspace.split.is_file() or not workspace.study.is_file():
         return None
-    source = json.loads(workspace.study.read_text(encoding="utf-8")).get("catalogue")
-    if not source:
+    study = json.loads(workspace.study.read_text(encoding="utf-8"))
+    if not study.get("catalogue"):
         return None
-    catalogue = Catalogue.read(Path(source), ReadingOptions(images=ImageUse.NONE))
+    catalogue = _catalogue(study)
     return catalogue_rows(catalogue, Split.read(workspace.split, catalogue))
+
+
+def _catalogue(study: Mapping[str, Any]) -> Catalogue:
+    """The products that the study was made of, read as they were read then; pictures do not matter here."""
+    source = Path(study["catalogue"])
+    if study.get("layout") == LABELS:
+        return _labelled(source)
+    reading = replace(ReadingOptions.of(study.get("reading", {})), images=ImageUse.NONE)
+    catalogue = Catalogue.read(source, reading)
+    return catalogue.limit(study.get("products", len(catalogue.products)))
 
 
 def new_split(labels: Path, *, protocol: Protocol, head_share: float, seed: int) -> tuple[Catalogue, Split]:
@@ -45,11 +59,15 @@ def new_split(labels: Path, *, protocol: Protocol, head_share: float, seed: int)
 
     Raises DataError where an id is missing or occurs twice, or where there is too little to split.
     """
-    codes = read_labels(labels)
-    products = tuple(Product(identity, None, None, (), code) for identity, code in codes.items())
-    catalogue = Catalogue(source=labels, layout="labels", products=products)
-    groups = np.arange(len(products), dtype=np.intp)
+    catalogue = _labelled(labels)
+    groups = np.arange(len(catalogue.products), dtype=np.intp)
     return catalogue, split(catalogue, groups, protocol=protocol, head_share=head_share, seed=seed)
+
+
+def _labelled(labels: Path) -> Catalogue:
+    """A file of ids and labels as a catalogue."""
+    products = tuple(Product(identity, None, None, (), code) for identity, code in read_labels(labels).items())
+    return Catalogue(source=labels, layout=LABELS, products=products)
 
 
 def catalogue_rows(catalogue: Catalogue, parting: Split) -> Rows:

@@ -7,7 +7,7 @@ pictures and the page says why: a report never fails for want of them.
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def _catalogue(info: Mapping[str, Any], ids: Sequence[str]) -> tuple[dict[str, A
     from stages.catalogue.reading import Catalogue, ReadingOptions
 
     try:
-        options = ReadingOptions(**info.get("reading", {}), labels=False)
+        options = replace(ReadingOptions.of(info.get("reading", {})), labels=False)
         products = Catalogue.read(Path(source), options).products
     except (FusecatError, OSError) as error:
         return {}, f"The catalogue cannot be read any more, so cards show ids only ({error})."

@@ -1,10 +1,11 @@
 """Read a catalogue: which layout it has, its products, its labels, and every finding on the way. Decodes no image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,12 @@ class ReadingOptions:
     split_column: str | None = None
     split_file: Path | None = None
     group_by: str | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """From JSON, as `study.json` keeps it; what is not in the record has its default, what is no option is left alone."""
+        known = {each.name: record[each.name] for each in fields(cls) if each.name in record}
+        return cls(**known | {"images": ImageUse(known.get("images", ImageUse.FIRST))})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from stages.catalogue.split import Split
 from stages.errors import UsageError
 from stages.joining import new_split
 from stages.vocabulary import Protocol
+
+SMALL = Path(__file__).parents[2] / "small.toml"
 
 
 @pytest.fixture
@@ -65,3 +69,43 @@ def test_what_is_missing_is_named(files, words, told):
     assert isinstance(done.exception, UsageError)
     assert re.search(told, str(done.exception))
     assert not (files / "w").exists()
+
+
+def extracted(files, *words, code=0):
+    """`fusecat extract` of 60 products whose columns, encoding and number have to be told: one network of one field."""
+    products = files / "own.csv"
+    if not products.exists():
+        rows = [f"p{number};{'chaîne' if number % 2 else 'gâteau'} {number};{number % 2}" for number in range(80)]
+        products.write_text("\n".join(["sku;nom;rayon", *rows]), encoding="cp1252")
+    told = ["--columns", "id=sku,title=nom,label=rayon", "--encoding", "cp1252", "--limit", "60"]
+    network = ["--preset", SMALL, "--networks", "camembert", "--fields", "title", "--epochs", "1"]
+    words = ["extract", products, *told, *network, "--workspace", files / "w", *words]
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == code, done.exception
+    return done
+
+
+def test_without_features_the_catalogue_is_read_as_extract_read_it(files):
+    extracted(files)
+    shutil.rmtree(files / "w" / "features")
+    done = run(files, "--name", "mine.title")
+    assert done.exit_code == 0, done.exception
+    assert "for 60 of 60 products" in done.output and "40 vectors belong to no product" in done.output
+
+
+def test_without_features_a_study_of_labels_alone_is_read_from_its_labels(files):
+    assert run(files, "--name", "mine.title", "--labels", files / "labels.csv").exit_code == 0
+    shutil.rmtree(files / "w" / "features")
+    assert "for 100 of 120 products" in run(files, "--name", "other.title").output
+
+
+def test_extract_after_import_keeps_what_was_imported(files):
+    extracted(files)
+    assert run(files, "--name", "mine.title", "--fitted-on", "none").exit_code == 0
+    imported = json.loads((files / "w" / "study.json").read_text())["features"]["mine.title"]
+    assert imported["imported"] == "v.npy"
+    extracted(files)
+    features = json.loads((files / "w" / "study.json").read_text())["features"]
+    assert features["mine.title"] == imported
+    assert set(features) == {"camembert.title", "mine.title"}
+    assert set(FeatureCache(files / "w" / "features").table().features) == {"camembert.title", "mine.title"}
