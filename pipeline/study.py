@@ -69,7 +69,7 @@ def write_study(
     from stages.extraction import versions
 
     record = read_study(place)
-    commands = [*record.get("commands", []), command] if command not in record.get("commands", []) else record["commands"]
+    commands = _with(record, command)
     features = dict(record.get("features", {}))
     for outcome in outcomes:
         if outcome.learning:
@@ -89,16 +89,21 @@ def write_study(
             "head_share": found.split.head_share,
             "seed": found.split.seed,
             "subset": found.split.subset,
+            "own": found.split.own,
             "counts": found.split.counts,
             "groups": {"count": groups.count, "products": groups.products, "largest": list(groups.largest)},
         },
         "features": features,
         "versions": versions(),
     }
-    place.root.mkdir(parents=True, exist_ok=True)
-    partial = place.study.with_name(place.study.name + ".part")
-    partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(partial, place.study)
+    _publish(place, record)
+
+
+def remember_command(place: Workspace, command: str) -> None:
+    """Add a command to `study.json`, so that the report's commands repeat the study; nothing where there is no such file."""
+    record = read_study(place)
+    if record and command not in record.get("commands", []):
+        _publish(place, record | {"commands": _with(record, command)})
 
 
 def read_study(place: Workspace) -> dict[str, Any]:
@@ -113,3 +118,16 @@ def _feature(outcome: "Outcome") -> dict[str, Any]:
     network, _, field = outcome.feature.rpartition(".")
     kept = {name: outcome.learning[name] for name in KEPT}
     return {"network": network, "field": field, "scores": {"validation": outcome.learning["validation"]}} | kept
+
+
+def _with(record: Mapping[str, Any], command: str) -> list[str]:
+    """The commands of a study with this one at the end, each once."""
+    commands = list(record.get("commands", []))
+    return commands if command in commands else [*commands, command]
+
+
+def _publish(place: Workspace, record: Mapping[str, Any]) -> None:
+    place.root.mkdir(parents=True, exist_ok=True)
+    partial = place.study.with_name(place.study.name + ".part")
+    partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
+    os.replace(partial, place.study)

@@ -27,7 +27,8 @@ class Run:
     """One strategy fitted with one seed, and what it predicts.
 
     `probabilities`: part (`validation`, `test`) -> (n, C) float32, rows as `FeatureTable.rows(part)`; a part that does not
-    exist is absent. `scores`: part -> scores as in `stages.scores`, `fit` being the rows that the head was fitted on.
+    exist is absent. `scores`: part -> scores as in `stages.scores`, `fit` being the rows that the head was fitted on (and
+    `fit_PART` those of one part, where there are several).
     `fitted_on`: the parts whose labels the head has seen, () if it has none. `curve`: one mapping per epoch. `controls`:
     name (`without image`, `shuffled image`, ...) -> part -> scores. `key`: digest of everything that decided the run.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.console import console, json_option, print_json, workspace_option
+from pipeline.console import command_line, console, json_option, print_json, workspace_option
 from stages.strategy import ALL, FUSED, THESIS
 from stages.vocabulary import Architecture, Merge, Metric, Variant
 from stages.workspace import Workspace
@@ -72,12 +72,14 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
     One merge M runs baseline/M, flat/M and hierarchical/F/M for each first merge F of concatenation, addition and average;
     uni-modal rows, probes and late fusion stand beside them. Runs that are there already are not repeated.
     """
+    from pipeline.study import remember_command
     from stages.fusion import fuse
     from stages.runs import Runs
     from stages.tuning import read_tuned
 
     place = Workspace(workspace)
     table, chosen, settings, rows = prepare(place, **choice)
+    remember_command(place, command_line())
     metric = metric_of(place)
     better = read_tuned(place.root / "tuning") if tuned else {}
     jobs = sum(seeds if strategy.seeded else 1 for strategy in chosen.strategies)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.console import console, json_option, print_json, safe, workspace_option
+from pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
 from stages.errors import UsageError
 from stages.vocabulary import Field, Metric, Protocol
 from stages.workspace import Workspace
@@ -52,6 +52,7 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     They need no texts or images. Products without a vector count as lacking the field.
     """
     from cache.store import FeatureCache
+    from pipeline.study import remember_command
     from stages.importing import Request, import_vectors
 
     place = Workspace(workspace)
@@ -61,6 +62,7 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     request = Request(feature, **{key: options[key] for key in keys})
     done = import_vectors(request, rows, FeatureCache(place.features))
     _remember(place, rows, done, options["vectors"])
+    remember_command(place, command_line())
     if as_json:
         print_json(vars(done) | {"path": str(done.path)})
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.fuse import metric_of, prepare, strategy_options
-from pipeline.console import console, json_option, print_json, workspace_option
+from pipeline.console import command_line, console, json_option, print_json, workspace_option
 from stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,10 +25,12 @@ def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> No
     """
     from dataclasses import asdict
 
+    from pipeline.study import remember_command
     from stages.tuning import TUNED, tune
 
     place = Workspace(workspace)
     table, chosen, base, rows = prepare(place, **choice)
+    remember_command(place, command_line())
     strategies = [strategy for strategy in chosen.strategies if strategy.learned]
     metric = metric_of(place)
     say = None if as_json else console()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.contrasts import Contrast, Pairs, all_pairs, tested, voted_right
+from pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares, tested, voted_right
 from pipeline.report.statistics import METRICS, RESAMPLES, Estimates, Models, bootstrap, score
 from pipeline.report.study import Candidate, Outcome, Study
 from stages.errors import DataError
@@ -89,6 +89,12 @@ class Comparison:
     def headline(self) -> Contrast | None:
         """What validation chose against the reference (see `contrasts`); None where there is nothing to hold against it."""
         return next((contrast for contrast in self.contrasts if contrast.family == "headline"), None)
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest true difference that the headline would have found four times in five; None without a headline."""
+        level = ALPHA / shares([contrast.family for contrast in self.contrasts])
+        return None if self.headline is None else self.headline.difference.detectable(level)
 
     @property
     def metric(self) -> Metric:

@@ -120,9 +120,14 @@ def tested(
 def corrected(families: Sequence[str], p_values: Sequence[float]) -> list[float]:
     """Half of the error for the headline, half for all others together (Holm); all of it where there is only one kind."""
     first = [family == "headline" for family in families]
-    share = 2 if 0 < sum(first) < len(first) else 1
+    share = shares(families)
     others = iter(holm([p for p, headline in zip(p_values, first, strict=True) if not headline]))
     return [min(1.0, share * (p if headline else next(others))) for p, headline in zip(p_values, first, strict=True)]
+
+
+def shares(families: Sequence[str]) -> int:
+    """Into how many shares the error is cut: 2 where a headline stands beside other contrasts, else 1."""
+    return 2 if 0 < sum(family == "headline" for family in families) < len(families) else 1
 
 
 def voted_right(candidates: Sequence[Candidate], part: str, labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:

@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline.report.calibration import Reliability, calibration_errors, reliability
 from pipeline.report.comparison import Comparison, Row
 from pipeline.report.confusions import Confusions, confusions
 from pipeline.report.kinship import Kin, kin
+from pipeline.report.memory import FIT, Memory, mean, mean_scores, memories
 from pipeline.report.published import Figure, published
 from pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, product_slices, sides
 from pipeline.report.study import Candidate
-
-FIT = "fit"
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,8 @@ class Insights:
 
     `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
     seeds on the rows that the head was fitted on; `present`: the same on the judged products that have the one field that the
-    strategy looks at. `errors`: strategy -> expected calibration error.
+    strategy looks at. `errors`: strategy -> expected calibration error. `dissected`: the best fusion with a head on validation,
+    whose controls and `memory` are shown; None where there is none.
     """
 
     sides: Mapping[str, Row]
@@ -35,6 +33,8 @@ class Insights:
     controls: Mapping[str, Mapping[str, Mapping[str, float]]]
     fit: Mapping[str, Mapping[str, float]]
     present: Mapping[str, Mapping[str, float]]
+    dissected: Row | None
+    memory: tuple[Memory, ...]
     kin: tuple[Kin, ...]
     published: Mapping[str, Figure]
 
@@ -48,6 +48,7 @@ def insights(comparison: Comparison) -> Insights:
     curves = {side: reliability(row.candidate.outcomes[part], labels) for side, row in compared.items()}
     if comparison.chosen.candidate.ensemble:
         curves["ensemble of seeds"] = reliability([comparison.chosen.candidate.ensemble[part]], labels)
+    dissected = next((row for row in comparison.rows if row.candidate.fused), None)
     text = compared.get("text alone")
     mistakes = None
     if text is not None and text is not comparison.chosen:
@@ -61,8 +62,10 @@ def insights(comparison: Comparison) -> Insights:
         reliability=curves,
         confusions=mistakes,
         controls={candidate.strategy: _controls(candidate, part) for candidate in candidates},
-        fit={candidate.strategy: _mean_scores(candidate, FIT) for candidate in candidates},
-        present={candidate.strategy: _mean_scores(candidate, f"{part}_present") for candidate in candidates},
+        fit={candidate.strategy: mean_scores(candidate, FIT) for candidate in candidates},
+        present={candidate.strategy: mean_scores(candidate, f"{part}_present") for candidate in candidates},
+        dissected=dissected,
+        memory=memories(study, dissected.candidate) if dissected else (),
         kin=tuple(kin(candidates)),
         published=published(study),
     )
@@ -75,12 +78,4 @@ def _controls(candidate: Candidate, part: str) -> dict[str, dict[str, float]]:
         for name, parts in run.controls.items():
             if part in parts:
                 found.setdefault(name, []).append(parts[part])
-    return {name: _mean(scores) for name, scores in found.items()}
-
-
-def _mean_scores(candidate: Candidate, key: str) -> dict[str, float]:
-    return _mean([run.scores[key] for run in candidate.runs if key in run.scores])
-
-
-def _mean(scores: list[Mapping[str, float]]) -> dict[str, float]:
-    return {metric: float(np.mean([each[metric] for each in scores])) for metric in scores[0]} if scores else {}
+    return {name: mean(scores) for name, scores in found.items()}

@@ -24,7 +24,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("type codes", _count(len(study.products.classes))),
         ("missing descriptions", _count(info.get("missing_descriptions"))),
         ("missing images", _count(info.get("missing_images"))),
-        ("split", _words(split.get("protocol"), f"seed {split['seed']}" if "seed" in split else None, split.get("subset"))),
+        ("split", _split(split)),
         ("parts", ", ".join(f"{part} {count:,}" for part, count in counts.items()) or None),
         ("duplicate groups", _groups(groups)),
         ("preset", info.get("preset")),
@@ -91,6 +91,14 @@ def _points(curve: Any, metric: str) -> list[tuple[float, float]]:
         if isinstance(value, int | float):
             points.append((float(of.get("epoch", number)), float(value)))
     return points
+
+
+def _split(split: Mapping[str, Any]) -> str | None:
+    """Who parted the products, and how; the catalogue's own split has neither protocol nor seed."""
+    if split.get("own"):
+        return _words("given with the catalogue", split.get("subset"))
+    head = f"{split['head_share']:.0%} kept from the networks for heads" if split.get("head_share") else None
+    return _words(split.get("protocol"), f"seed {split['seed']}" if "seed" in split else None, head, split.get("subset"))
 
 
 def _groups(groups: Mapping[str, Any]) -> str | None:

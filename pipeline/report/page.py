@@ -14,9 +14,9 @@ from pipeline.report.comparison import Comparison, Row
 from pipeline.report.contrasts import FAMILIES
 from pipeline.report.insights import Insights
 from pipeline.report.markup import breakable, content_policy
-from pipeline.report.pictures import Pictures
+from pipeline.report.pictures import Pictures, front
 from pipeline.report.plots import Sheet
-from pipeline.report.published import CHALLENGE, REMARKS
+from pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
 from pipeline.report.slices import MANY_CLASSES, ClassLine
 from pipeline.report.verdict import figure, gain, metric_name, sentences
 from stages.vocabulary import Architecture, Metric
@@ -64,6 +64,8 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
         classes=_extremes(seen.classes),
         many=len(seen.classes) > MANY_CLASSES,
         families=_families(report),
+        front=front(comparison),
+        report_ensemble=comparison.chosen.ensemble,
         grid=_grid(comparison),
         cards=cards,
         kinds=KINDS,
@@ -75,6 +77,7 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
         names=comparison.study.info.get("class_names") or {},
         challenge=CHALLENGE,
         remarks=REMARKS,
+        elsewhere=ELSEWHERE,
         style=Markup(style),  # noqa: S704 - our own files, no text of a catalogue
         script=Markup(script),  # noqa: S704
         policy=content_policy(style, script),

@@ -33,6 +33,8 @@ def record(comparison: Comparison, seen: Insights | None = None) -> dict[str, An
         "contrasts": [_contrast(contrast) for contrast in comparison.contrasts],
         "same_function": [asdict(kin) for kin in seen.kin],
         "sides": {side: row.strategy for side, row in seen.sides.items()},
+        "dissected": seen.dissected.strategy if seen.dissected else None,
+        "memory": [asdict(memory) for memory in seen.memory],
         "slices": [_lines(line, seen) for line in seen.slices],
         "by_class": [_lines(line, seen) for line in seen.classes],
         "by_category": [_lines(line, seen) for line in seen.categories],
@@ -72,7 +74,7 @@ def _headline(comparison: Comparison) -> dict[str, Any] | None:
         "low": difference.low,
         "high": difference.high,
         "real": headline.real,
-        "detectable": difference.detectable,
+        "detectable": comparison.detectable,
     }
 
 

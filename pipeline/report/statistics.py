@@ -164,12 +164,11 @@ class Difference:
     freedom: float
     p: float
 
-    @property
-    def detectable(self) -> float:
-        """The smallest true difference that would be found four times in five at the 5 % level."""
+    def detectable(self, alpha: float) -> float:
+        """The smallest true difference that a two-sided test at the level `alpha` would find four times in five."""
         from scipy.stats import t
 
-        return float((_quantile(self.freedom) + t.ppf(0.8, self.freedom)) * self.error)
+        return float((t.ppf(1 - alpha / 2, self.freedom) + t.ppf(0.8, self.freedom)) * self.error)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from pipeline.report.comparison import Comparison, Score
 from pipeline.report.contrasts import Contrast
+from pipeline.report.memory import doubts
 from stages.vocabulary import Metric, Part
 
 
@@ -25,6 +26,7 @@ def sentences(comparison: Comparison) -> list[str]:
         said.append("There is no test part: these are selection scores, better than what new products will show.")
     if any(len(row.candidate.seeds) == 1 and row.candidate.runs[0].seed for row in comparison.rows):
         said.append("Heads with one seed only: their spread over seeds is not known and not counted.")
+    said += doubts(comparison.study, comparison.judged)
     said.append("This holds for these networks and this split.")
     return said
 
@@ -69,7 +71,7 @@ def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
         if min(difference.low, difference.high) > 0 or max(difference.low, difference.high) < 0:
             planned = len(comparison.contrasts)
             said += f" The interval alone leaves out zero; allowing for the {planned} planned comparisons, chance remains."
-    smallest = figure(metric, difference.detectable)
+    smallest = figure(metric, comparison.detectable or 0.0)
     return [
         said,
         f"The smallest difference that this {comparison.judged} set could have shown between them is {smallest}{unit}.",

@@ -69,6 +69,8 @@ def _learn(
     seconds = time.perf_counter() - start
     marks = {part: scores(material.labels[rows], found[part]) for part, rows in material.parts.items()}
     marks["fit"] = scores(material.labels[material.rows["fit"]], predict(head, data, material.rows["fit"]))
+    for part in material.fitted_on if len(material.fitted_on) > 1 else ():
+        marks[f"fit_{part}"] = scores(material.labels[material.rows[part]], predict(head, data, material.rows[part]))
     fused = strategy.architecture in FUSED
     run = Run(
         strategy=strategy.name,

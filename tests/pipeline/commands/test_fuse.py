@@ -40,6 +40,17 @@ def test_json_is_one_document_with_a_line_for_each_run(workspace):
     assert found["left_out"] == {}
 
 
+def test_the_command_stands_in_the_report_that_it_ends_with(workspace, monkeypatch):
+    (workspace / "study.json").write_text('{"commands": ["fusecat extract"]}')
+    monkeypatch.setattr("sys.argv", ["fusecat", "fuse", *ONE])
+    try:
+        assert run("--workspace", workspace, *ONE).exit_code == 0
+    finally:
+        (workspace / "study.json").unlink()
+    page = (workspace / "report" / "index.html").read_text()
+    assert "fusecat extract\nfusecat fuse --architecture baseline --seeds 1 --settings thesis\n" in page
+
+
 def test_what_cannot_run_is_named_and_left_out(tmp_path):
     made = table({"camembert.title_description": 6, "resnet.image": 8}, products=120)
     found = json.loads(run("--workspace", seal(made, tmp_path), "--seeds", "1", "--settings", "thesis", "--json").output)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import norm, t
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from pipeline.report.statistics import (
@@ -121,3 +121,13 @@ def test_groups_share_a_letter_unless_told_apart():
         for other in range(4):
             assert bool(set(groups[one]) & set(groups[other])) != apart[one, other]
     assert groups == ["a", "ab", "bc", "c"]
+
+
+def test_a_detectable_difference_is_found_four_times_in_five():
+    random = np.random.default_rng(4)
+    flat, error, alpha, count = np.zeros(1000), 0.01, 0.025, 4000
+    known = Estimates.of([np.array([0.5])] * 2, [random.normal(0, error / np.sqrt(2), (1, 1000)), flat[None]])
+    smallest = known.difference(0, 1).detectable(alpha)
+    step = known.difference(0, 1).error
+    found = np.mean([norm.sf(abs(gap) / step) * 2 < alpha for gap in random.normal(smallest, step, count)])
+    assert found == pytest.approx(0.8, abs=0.02)

@@ -1,0 +1,20 @@
+import json
+
+from pipeline.study import read_study, remember_command
+from stages.workspace import Workspace
+
+
+def test_commands_are_remembered_in_order_and_once(tmp_path):
+    place = Workspace(tmp_path)
+    place.study.write_text(json.dumps({"metric": "accuracy", "commands": ["fusecat extract"]}))
+    for command in ("fusecat fuse", "fusecat fuse --fusion all", "fusecat fuse"):
+        remember_command(place, command)
+    assert read_study(place) == {
+        "metric": "accuracy",
+        "commands": ["fusecat extract", "fusecat fuse", "fusecat fuse --fusion all"],
+    }
+
+
+def test_without_a_study_nothing_is_written(tmp_path):
+    remember_command(Workspace(tmp_path), "fusecat fuse")
+    assert not list(tmp_path.iterdir())
