@@ -31,6 +31,7 @@ RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 2020
 _BLOCK = 16_000_000  # weights held at once: 64 MB of float32
+_PIECE = 250_000  # weights drawn at once: what they pass through fits the processor's cache
 _UNIT = 1e-12  # a variance below this is none: scores are of order 1
 
 
@@ -53,13 +54,17 @@ def resampling_weights(labels: NDArray[np.integer], resamples: int, seed: int = 
     start, size = np.repeat(starts, drawn), np.repeat(sizes, drawn)
     scale = np.empty(n, np.float32)
     scale[order] = np.repeat(np.where(sizes > 1, sizes / drawn, 1), sizes)
-    step = max(1, _BLOCK // n)
+    step, piece = max(1, _BLOCK // n), max(1, _PIECE // n)
     for first in range(0, resamples, step):
-        rows = min(step, resamples - first)
-        picks = start + (random.random((rows, len(start)), dtype=np.float32) * size).astype(np.intp)
-        picks = np.minimum(picks, start + size - 1)  # float32 rounding may reach the next class
-        flat = order[picks] + np.arange(rows)[:, None] * n
-        yield np.bincount(flat.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float32) * scale
+        weights = np.empty((min(step, resamples - first), n), np.float32)
+        for top in range(0, len(weights), piece):
+            rows = min(piece, len(weights) - top)
+            picks = start + (random.random((rows, len(start)), dtype=np.float32) * size).astype(np.intp)
+            picks = np.minimum(picks, start + size - 1)  # float32 rounding may reach the next class
+            flat = order[picks] + np.arange(rows)[:, None] * n
+            np.multiply(np.bincount(flat.ravel(), minlength=rows * n).reshape(rows, n), scale, out=weights[top : top + rows],
+                        casting="same_kind")  # fmt: skip
+        yield weights
 
 
 def weighted_scores(models: Models, weights: NDArray[np.floating]) -> NDArray[np.float64]:
