@@ -18,9 +18,9 @@ FIT = "fit"
 
 @dataclass(frozen=True)
 class Memory:
-    """One part whose labels the head has seen. `networks`: whether a network has seen them too, None where nobody said.
+    """One part whose labels the head has seen, or the judged part.
 
-    `scores`: metric -> mean over seeds on that part.
+    `networks`: whether a network has seen them too, None where nobody said. `scores`: metric -> mean over seeds on that part.
     """
 
     part: str
@@ -29,12 +29,12 @@ class Memory:
 
 
 def memories(study: Study, candidate: Candidate) -> tuple[Memory, ...]:
-    """One line per part that the strategy's heads were fitted on; () for a strategy without a head."""
+    """One line per part that the strategy's heads were fitted on, then the judged part."""
     run = candidate.runs[0]
     known = [fitted_on(study.info, feature) for feature in run.features]
     found = []
-    for part in run.fitted_on:
-        key = FIT if len(run.fitted_on) == 1 else f"{FIT}_{part}"
+    keys = {part: FIT if len(run.fitted_on) == 1 else f"{FIT}_{part}" for part in run.fitted_on}
+    for part, key in {**keys, study.judged: study.judged}.items():
         scores = mean_scores(candidate, key)
         seen = any(part in parts for parts in known if parts is not None)
         if scores:

@@ -27,6 +27,7 @@ def workspace(tmp_path_factory):
 def test_memorised_rows_stand_beside_unseen_ones(workspace):
     comparison = compare(workspace, resamples=20)
     found = {memory.part: (memory.networks, memory.scores["macro_f1"]) for memory in insights(comparison).memory}
+    assert found.pop("test")[0] is False
     assert found == {"train": (True, pytest.approx(0.9)), "head": (False, pytest.approx(0.7))}
     page = write_report(comparison).read_text()
     assert "have not seen them" in page and "were fitted on them too" in page
@@ -35,8 +36,9 @@ def test_memorised_rows_stand_beside_unseen_ones(workspace):
 def test_one_part_alone_needs_no_score_of_its_own(tmp_path):
     comparison = compare(make_study(tmp_path, strategies=FEW), resamples=20)
     seen = insights(comparison)
-    (memory,) = seen.memory
+    memory, judged = seen.memory
     assert (memory.part, memory.networks) == ("train", True)
+    assert judged.scores["macro_f1"] == pytest.approx(seen.dissected.parts["test"]["macro_f1"].mean)
     expected = np.mean([run.scores["fit"]["macro_f1"] for run in seen.dissected.candidate.runs])
     assert memory.scores["macro_f1"] == pytest.approx(expected)
 
@@ -65,5 +67,6 @@ def test_the_verdict_doubts_vectors_that_may_have_seen_the_labels(tmp_path, told
     verdict = record(comparison)["verdict"]
     assert ("camembert.title was fitted on" in verdict) == (said is not None)
     assert said is None or said in verdict
-    (memory,) = insights(comparison).memory
-    assert memory.networks is True  # the other networks were fitted on train in any case
+    fit, judged = insights(comparison).memory
+    assert fit.networks is True  # the other networks were fitted on train in any case
+    assert judged.networks is (None if told is None else "test" in told)
