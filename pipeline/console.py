@@ -1,6 +1,7 @@
 """What a person sees in the terminal: safe text, options that many commands share, one way of printing JSON."""
 
 import json
+import re
 import shlex
 import sys
 import unicodedata
@@ -13,6 +14,8 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_FOREIGN = re.compile(r"[^\x20-\x7e\n]")
 
 workspace_option = click.option(
     "--workspace",
@@ -41,7 +44,13 @@ def safe(text: str) -> str:
 
 def print_json(result: Any) -> None:
     """Print one JSON document on stdout."""
-    click.echo(json.dumps(result, ensure_ascii=False, indent=1))
+    click.echo(to_json(result))
+
+
+def to_json(result: Any) -> str:
+    """Readable JSON in which what could drive a terminal stands escaped, so that it is the same when it is read again."""
+    text = json.dumps(result, ensure_ascii=False, indent=1)
+    return _FOREIGN.sub(lambda found: json.dumps(found[0])[1:-1] if _drives(found[0]) else found[0], text)
 
 
 def console(*, quiet: bool = False) -> "Console":

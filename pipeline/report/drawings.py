@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.console import safe
 from pipeline.report.plots import INK, LINE, MARKERS, MUTED, NARROW, PAPER, TONES, WIDE, drawing, tone_of
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from pipeline.report.calibration import Reliability
     from pipeline.report.contrasts import Pairs
+
+LONGEST = 48
+"""Characters of a name in a picture; the longest strategy of the thesis has 40."""
 
 ENOUGH = 5
 """Answers that a bin must hold to be drawn: the share of right ones among fewer is noise."""
@@ -96,7 +100,8 @@ def matrix(pairs: "Pairs", sign: int, *, narrow: bool) -> "Figure":
         marks = [at for at in range(count) if at == 0 or (at + 1) % step == 0]
         axes.set_xticks(marks, [str(at + 1) for at in marks])
         axes.xaxis.tick_top()
-        names = [f"{at + 1}" if narrow and count > 30 else f"{name}  {at + 1}" for at, name in enumerate(pairs.strategies)]
+        named = not narrow or count <= 30
+        names = [f"{label(name)}  {at}" if named else f"{at}" for at, name in enumerate(pairs.strategies, start=1)]
         axes.set_yticks(range(count), names, fontsize=5.6 if narrow else 7.5)
         axes.tick_params(length=0, labelsize=5.6 if narrow else 7.5)
         axes.set_xlim(-0.6, count - 0.4)
@@ -170,7 +175,7 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, axis: str, nar
     with drawing(NARROW if narrow else WIDE, 3.6 if narrow else 3.4) as (figure, axes):
         for at, (name, points) in enumerate(lines.items()):
             axes.plot([x for x, _ in points], [y for _, y in points], color=tones[at % 5], linestyle=dashes[at % 7],
-                      marker="osD^vP*"[at % 7], markersize=3.5, linewidth=1.3, label=name)  # fmt: skip
+                      marker="osD^vP*"[at % 7], markersize=3.5, linewidth=1.3, label=label(name))  # fmt: skip
         axes.grid()
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
@@ -179,20 +184,26 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, axis: str, nar
     return figure
 
 
+def label(name: str) -> str:
+    """A name that leaves room for the picture: harmless, and its end cut off where it is very long."""
+    plain = safe(name)
+    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1] + "…"
+
+
 def _names(axes: "Axes", names: Sequence[str], bold: Sequence[bool], *, narrow: bool) -> None:
     """Names left of their lines; on a narrow page above them, where they take no width."""
     count = len(names)
     axes.set_ylim(count - 0.4, -0.95 if narrow else -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.set_yticks(range(count), [""] * count if narrow else list(names))
+    axes.set_yticks(range(count), [""] * count if narrow else [label(name) for name in names])
     weights = ["bold" if strong else "normal" for strong in bold]
     if not narrow:
         for tick, weight in zip(axes.get_yticklabels(), weights, strict=True):
             tick.set_fontweight(weight)
         return
     for at, (name, weight) in enumerate(zip(names, weights, strict=True)):
-        axes.annotate(name, (0, at), xycoords=("axes fraction", "data"), xytext=(1, 6), textcoords="offset points",
-                      fontsize=8, color=INK, weight=weight)  # fmt: skip
+        axes.annotate(label(name), (0, at), xycoords=("axes fraction", "data"), xytext=(1, 6), textcoords="offset points",
+                      fontsize=8, color=INK, weight=weight).set_in_layout(False)  # fmt: skip
 
 
 def _legend(figure: "Figure", kinds: Sequence[tuple[str, str, str]], *, narrow: bool) -> None:

@@ -130,7 +130,7 @@ class Pictures:
     def _curves(self, name: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> Markup | None:
         if not any(len(points) > 1 for points in lines.values()):
             return None
-        scaled = {safe(key): [(x, y * self.scale) for x, y in points] for key, points in lines.items()}
+        scaled = {key: [(x, y * self.scale) for x, y in points] for key, points in lines.items()}
         axis = f"validation {metric_name(self.comparison.metric)}"
 
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
@@ -144,7 +144,7 @@ class Pictures:
         low, high = (None if bound is None else bound * self.scale for bound in (score.low, score.high))
         ticks = [value * self.scale for value in score.values] if len(score.values) > 1 else []
         tone = tone_of(kind, is_chosen=is_chosen)
-        return Dot(safe(row.strategy), score.mean * self.scale, low, high, tone, MARKERS.get(kind, "o"), ticks, bold=is_chosen)
+        return Dot(row.strategy, score.mean * self.scale, low, high, tone, MARKERS.get(kind, "o"), ticks, bold=is_chosen)
 
     def _difference(self, contrast: Contrast) -> Dot:
         kind, of = self.comparison.row(contrast.one).candidate.architecture, contrast.difference
@@ -152,7 +152,7 @@ class Pictures:
         tone = TONES["better" if better else "worse"] if contrast.real else TONES["single"]
         values = (of.value * self.scale, of.low * self.scale, of.high * self.scale)
         is_chosen = contrast.one == self.comparison.chosen.strategy
-        return Dot(safe(contrast.one), *values, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
+        return Dot(contrast.one, *values, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
 
 
 def front(comparison: Comparison) -> list[str]:
@@ -178,4 +178,4 @@ def _towards(contrast: Contrast, reference: str | None) -> Contrast | None:
 def _class_name(line: ClassLine) -> str:
     name = safe(line.name)
     short = name if len(name) <= 28 else name[:27] + "…"
-    return f"{safe(line.code)[:20]}  {short}".strip()
+    return f"{safe(line.code)[:16]}  {short}".strip()

@@ -6,6 +6,7 @@ Matplotlib writes style attributes, which a strict Content-Security-Policy forbi
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,9 @@ def _svg(figure: "Figure", sheet: Sheet, name: str, label: str, *, narrow: bool)
 
     version = "narrow" if narrow else "wide"
     out = io.StringIO()
-    with rc_context({"svg.hashsalt": f"{name}-{version}", "svg.fonttype": "none"}):
+    with rc_context({"svg.hashsalt": f"{name}-{version}", "svg.fonttype": "none"}), warnings.catch_warnings():
+        # text stays text, and a browser has the script that matplotlib's own font lacks
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]

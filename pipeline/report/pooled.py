@@ -1,6 +1,5 @@
 """The answer of several studies in the terminal and as `pool.json`, `pool.md` and `pool.html`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pipeline.console import console, safe
+from pipeline.console import console, safe, to_json
 from pipeline.report import drawings
 from pipeline.report.comparison import compare
 from pipeline.report.drawings import Dot
@@ -33,7 +32,7 @@ def write_pool(workspaces: Sequence[Path]) -> tuple[Pool, Path]:
     pooled = pool([compare(workspace) for workspace in workspaces])
     folder = Workspace(workspaces[0]).report
     folder.mkdir(parents=True, exist_ok=True)
-    publish(folder / "pool.json", json.dumps(asdict(pooled), ensure_ascii=False, indent=1) + "\n")
+    publish(folder / "pool.json", to_json(asdict(pooled)) + "\n")
     publish(folder / "pool.md", _markdown(pooled))
     return pooled, publish(folder / "pool.html", _page(pooled))
 
@@ -125,9 +124,9 @@ def _picture(pooled: Pool, sheet: Sheet) -> Markup:
         look = (tone_of(kind, is_chosen=best), MARKERS.get(kind, "o"))
         if pooled.same:
             ticks = [value * scale for value in row.values]
-            dots.append(Dot(safe(row.strategy), row.mean * scale, row.low * scale, row.high * scale, *look, ticks, bold=best))
+            dots.append(Dot(row.strategy, row.mean * scale, row.low * scale, row.high * scale, *look, ticks, bold=best))
         else:
-            dots.append(Dot(safe(row.strategy), row.rank, row.rank - half, row.rank + half, *look, bold=best))
+            dots.append(Dot(row.strategy, row.rank, row.rank - half, row.rank + half, *look, bold=best))
     axis = f"{pooled.judged} {metric_name(metric)}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
 
     def draw(narrow: bool) -> "Figure":  # noqa: FBT001

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.report.comparison import Comparison
+from pipeline.report.tables import spreadsheet
 
 NAME = "report-bundle.zip"
 
@@ -94,7 +95,7 @@ def _predictions(comparison: Comparison, salt: bytes) -> str:
         keys = [hashlib.sha256(salt + str(study.products.ids[row]).encode()).hexdigest()[:24] for row in rows]
         predicted = np.stack([candidate.outcomes[part][number].predicted for candidate, number in runs], axis=1)
         for at in np.argsort(keys):  # the order of the catalogue would tell who is who
-            writer.writerow([keys[at], part, codes[labels[at]], *(codes[code] for code in predicted[at])])
+            writer.writerow([keys[at], part, *(spreadsheet(codes[code]) for code in (labels[at], *predicted[at]))])
     return out.getvalue()
 
 
@@ -106,4 +107,5 @@ def without_origins(comparison: Comparison) -> Comparison:
     if "groups" in split:
         split["groups"] = {name: value for name, value in split["groups"].items() if name != "largest"}
         info["split"] = split
-    return replace(comparison, study=replace(comparison.study, info=info))
+    failed = tuple(name.partition(":")[0] for name in comparison.study.failed)  # the reason may name a file
+    return replace(comparison, study=replace(comparison.study, info=info, failed=failed))

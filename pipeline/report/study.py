@@ -229,7 +229,10 @@ def _read(
             if shape != (len(truth), classes):
                 failed.append(f"{strategy}, seed {seed}: {part} holds {shape}, the products ask for {(len(truth), classes)}")
                 return None
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            if not np.isfinite(run.probabilities[part]).all():
+                failed.append(f"{strategy}, seed {seed}: some of its {part} probabilities are no numbers")
+                return None
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, FileNotFoundError) as error:
         failed.append(f"{strategy}, seed {seed}: cannot be read ({type(error).__name__}: {error})")
         return None
     return run

@@ -115,7 +115,7 @@ def comma_separated(report: Mapping[str, Any]) -> str:
         cells += [row["first"], row["final"], " ".join(row["features"]), len(row["seeds"]), row["group"]]
         cells += [row["parameters"], row["fit_seconds"], row["predict_seconds"], " ".join(row["fitted_on"])]
         cells += [row[part][metric][kind] for part in parts for metric in METRICS for kind in ("mean", "sd", "low", "high")]
-        writer.writerow([_spreadsheet(cell) for cell in cells])
+        writer.writerow([spreadsheet(cell) for cell in cells])
     return out.getvalue()
 
 
@@ -124,7 +124,7 @@ def tex_text(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in safe(text))
 
 
-def _spreadsheet(cell: Any) -> Any:
+def spreadsheet(cell: Any) -> Any:
     """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
     if not isinstance(cell, str):
         return "" if cell is None else cell

@@ -1,5 +1,7 @@
 """The answer in sentences that a reviewer accepts and a product manager understands."""
 
+import numpy as np
+
 from pipeline.report.comparison import Comparison, Score
 from pipeline.report.contrasts import Contrast
 from pipeline.report.memory import doubts
@@ -24,6 +26,7 @@ def sentences(comparison: Comparison) -> list[str]:
         said += _headline(comparison, comparison.headline)
     if comparison.judged == Part.VALIDATION:
         said.append("There is no test part: these are selection scores, better than what new products will show.")
+    said += _untold(comparison)
     if any(len(row.candidate.seeds) == 1 and row.candidate.runs[0].seed for row in comparison.rows):
         said.append("Heads with one seed only: their spread over seeds is not known and not counted.")
     said += doubts(comparison.study, comparison.judged)
@@ -76,6 +79,20 @@ def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
         said,
         f"The smallest difference that this {comparison.judged} set could have shown between them is {smallest}{unit}.",
     ]
+
+
+def _untold(comparison: Comparison) -> list[str]:
+    """What no interval can hold: classes of one product, and a chosen strategy that is never wrong, or always."""
+    judged, sizes = comparison.judged, np.bincount(comparison.study.labels(comparison.judged))
+    single = int((sizes == 1).sum())
+    said = []
+    if single:
+        said.append(f"{single:,} of {(sizes > 0).sum():,} type codes have one {judged} product: no interval counts its luck.")
+    values = comparison.chosen.parts[judged][Metric.ACCURACY.key].values
+    if set(values) <= {0.0} or set(values) <= {1.0}:
+        extreme = "right" if values[0] else "wrong"
+        said.append(f"It has every {judged} product {extreme}, so its interval says nothing: a larger {judged} set would.")
+    return said
 
 
 def _apart(comparison: Comparison, strategy: str) -> bool:

@@ -1,9 +1,9 @@
 """The report's files: `report/index.html`, `.md`, `.csv`, `.json`, `.tex`, each replaced as a whole."""
 
-import json
 import os
 from pathlib import Path
 
+from pipeline.console import to_json
 from pipeline.report.cards import cards
 from pipeline.report.comparison import Comparison
 from pipeline.report.insights import insights
@@ -28,7 +28,7 @@ def write_report(comparison: Comparison, folder: Path | None = None, *, shareabl
     folder.mkdir(parents=True, exist_ok=True)
     seen = insights(comparison)
     report = record(comparison, seen)
-    text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+    text = to_json(report) + "\n"
     publish(folder / "report.json", text)
     publish(folder / "report.md", markdown(report))
     publish(folder / "report.csv", comma_separated(report))

@@ -5,10 +5,12 @@ import zipfile
 
 import pytest
 
+from pipeline.console import default_catalogue
 from pipeline.report.comparison import compare
 from pipeline.report.shareable import write_bundle
 from pipeline.report.writing import write_report
-from tests.pipeline.report.studies import make_study
+from stages.catalogue.reading import Catalogue
+from tests.pipeline.report.studies import make_sample_study, make_study
 from tests.pipeline.report.test_comparison import FEW
 
 
@@ -51,3 +53,41 @@ def test_keys_are_salted_anew(shared, tmp_path):
     before = keys()
     write_bundle(compare(shared.parent, resamples=20), shared, "")
     assert len(before) == 210 and not before & keys()
+
+
+def test_no_title_and_no_picture_is_in_any_byte(tmp_path):
+    """On the shipped sample, whose products do have titles and pictures."""
+    root = make_sample_study(tmp_path, default_catalogue(), strategies=FEW)
+    write_report(compare(root, resamples=20), shareable=True)
+    write_report(compare(root, resamples=20))
+    names = " ".join(json.loads((root / "study.json").read_text())["class_names"].values())
+    titles = {product.title for product in Catalogue.read(default_catalogue()).products}
+    telling = [title for title in titles if len(title) > 10 and title not in names]
+    own, shared = everything(root / "report"), everything(root / "report-shareable")
+    assert b"data:image/jpeg" in own and b"data:image/jpeg" not in shared
+    assert any(title.encode() in own for title in telling)
+    assert not [title for title in telling if title.encode() in shared or json.dumps(title)[1:-1].encode() in shared]
+
+
+def everything(folder):
+    """All bytes of a folder, zip files opened."""
+    found = b""
+    for path in folder.iterdir():
+        found += path.read_bytes()
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as bundle:
+                found += b"".join(bundle.read(name) for name in bundle.namelist())
+    return found
+
+
+def test_type_codes_that_start_a_formula_start_none_and_still_recompute(tmp_path):
+    codes = ["=cmd()", "+1", "@x", "plain"]
+    root = make_study(tmp_path / "study", strategies=FEW[:2], codes=codes, classes=4)
+    write_report(compare(root, resamples=20), shareable=True)
+    zipfile.ZipFile(root / "report-shareable" / "report-bundle.zip").extractall(tmp_path)
+    cells = [cell for line in (tmp_path / "predictions.csv").read_text().splitlines()[1:] for cell in line.split(",")]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+    done = subprocess.run([sys.executable, "-I", tmp_path / "recompute.py"], capture_output=True, text=True, check=True)
+    table, report = json.loads(done.stdout), json.loads((root / "report-shareable" / "report.json").read_text())
+    row = report["rows"][0]
+    assert table[row["strategy"]]["test"]["macro_f1"] == pytest.approx(row["test"]["macro_f1"]["mean"])
