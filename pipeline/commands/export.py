@@ -81,6 +81,12 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
         + ("new, trained on this data alone" if each["weights"] == NEW else f"started from `{Path(each['weights']).name}`")
         for name, each in described.items()
     ]
+    networks += [
+        f"* `{name}`: vectors of another encoder, {shape.width} numbers each; it is not in this folder: pass those of new "
+        f"products (`fusecat predict --model FOLDER --vectors {name}=FILE`)"
+        for name, shape in sorted(model.shapes.items())
+        if name not in model.taught
+    ]
     scored = [
         f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in SHOWN) + " |" for part, values in facts["scores"].items()
     ]

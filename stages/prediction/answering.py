@@ -5,13 +5,17 @@ Shapes: n products of a chunk, C classes.
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.table import Feature
+from stages.brought import Brought, Files
 from stages.catalogue.images import MAX_PIXELS, ImageIndex
 from stages.catalogue.product import Product
 from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
@@ -19,7 +23,9 @@ from stages.catalogue.split import GroupSummary, Split
 from stages.encoders.devices import processes
 from stages.encoders.progress import Progress, silent
 from stages.encoders.study import Study
+from stages.errors import ModelError, UsageError
 from stages.prediction.encoding import CHUNK, Encoding
+from stages.prediction.given import IDS, Given
 from stages.prediction.model import Model
 from stages.vocabulary import Field, Protocol
 
@@ -44,33 +50,81 @@ def predict(
     catalogue: Catalogue,
     store: Path,
     *,
+    brought: Mapping[str, Files] = MappingProxyType({}),
     max_pixels: int = MAX_PIXELS,
     workers: int = 0,
     chunk: int = CHUNK,
     progress: Progress = silent,
     encoded: Callable[[str, int], None] = lambda *_: None,
+    joined: Callable[[str, Brought], None] = lambda *_: None,
 ) -> Iterator[Answers]:
     """Encode what the strategy needs and is not in `store` yet, then answer in catalogue order.
 
-    Can be interrupted anywhere and called again. `encoded` is told of each feature how many products were computed.
+    Can be interrupted anywhere and called again. `brought`: feature -> vectors that serve in place of a network's. `encoded` is
+    told of each other feature how many products were computed, `joined` of each brought one what was found in the files.
+
+    Raises: ModelError for a feature that neither a network nor `brought` provides.
     """
-    study = _study(catalogue, store, max_pixels, looks=any(each.field is Field.IMAGE for each in model.taught.values()))
+    _refuse_gaps(model, brought, catalogue)
+    networks = {name: taught for name, taught in model.taught.items() if name not in brought}
     # whole blocks of every network, so that batches are those of stage one
-    blocks = math.lcm(*(taught.encoder.extraction.block for taught in model.taught.values()))
+    blocks = math.lcm(*(taught.encoder.extraction.block for taught in networks.values()))
     size = -(-chunk // blocks) * blocks
-    encodings = [Encoding(taught, study, store / "features", chunk=size) for taught in model.taught.values()]
+    count = len(catalogue.products)
+    chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    given = {name: Given(files, model.shapes[name], catalogue, model.classes, chunks) for name, files in brought.items()}
+    for name, vectors in given.items():
+        joined(name, vectors.brought)
+    study = _study(catalogue, store, max_pixels, looks=any(each.field is Field.IMAGE for each in networks.values()))
+    encodings = {name: Encoding(taught, study, store / "features", chunk=size) for name, taught in networks.items()}
     device = processes().device
-    for encoding in encodings:
-        encoded(encoding.taught.feature, encoding.complete(device, progress, workers))
-    for number, rows in enumerate(encodings[0].chunks):
-        features = {encoding.taught.feature: encoding.chunk(number) for encoding in encodings}
-        probabilities = model.probabilities(features)
-        products = catalogue.products[rows.start : rows.stop]
-        absent = [_absent(product, study) for product in products]
-        empty = np.array([len(fields) == 3 for fields in absent], bool)
-        probabilities[empty] = model.prior
-        unseen = ~np.logical_or.reduce([feature.present for feature in features.values()])
-        yield Answers(products, probabilities, absent, unseen, empty)
+    for name, encoding in encodings.items():
+        encoded(name, encoding.complete(device, progress, workers))
+    with ExitStack() as stack:
+        for vectors in given.values():
+            vectors.stage(store, stack)
+        for number, rows in enumerate(chunks):
+            features = {name: encoding.chunk(number) for name, encoding in encodings.items()}
+            features |= {name: vectors.chunk(number) for name, vectors in given.items()}
+            yield _answer(model, catalogue.products[rows.start : rows.stop], features, study, frozenset(given))
+
+
+def _answer(
+    model: Model, products: Sequence[Product], features: Mapping[str, Feature], study: Study, given: frozenset[str]
+) -> Answers:
+    """What the heads say of some products."""
+    probabilities = model.probabilities(features)
+    present = {Field(name.rpartition(".")[2]): features[name].present for name in given}
+    absent = [
+        _absent(product, study, {field for field, there in present.items() if there[number]})
+        for number, product in enumerate(products)
+    ]
+    empty = np.array([len(fields) == 3 for fields in absent], bool)
+    probabilities[empty] = model.prior
+    unseen = ~np.logical_or.reduce([feature.present for feature in features.values()])
+    return Answers(products, probabilities, absent, unseen, empty)
+
+
+def _refuse_gaps(model: Model, brought: Mapping[str, Files], catalogue: Catalogue) -> None:
+    """Raise before anything is computed where a feature is missing, or was brought in vain."""
+    for name in brought:
+        if name not in model.shapes:
+            message = f"--vectors {name}: {model.strategy} does not look at it, but at {', '.join(sorted(model.shapes))}"
+            raise UsageError(message)
+    for name, shape in model.shapes.items():
+        if name in brought:
+            if shape.logits and brought[name].logits is None:
+                message = f"--logits: {model.strategy} needs the class logits of {name}; pass --logits {name}=FILE"
+                raise UsageError(message)
+        elif catalogue.layout == IDS:
+            message = f"{model.strategy} needs {name} too: pass its vectors (--vectors {name}=FILE), or name the CATALOG"
+            raise ModelError(message)
+        elif name not in model.taught:
+            message = (
+                f"{model.strategy} needs {name}, which no network here computes: pass the vectors of these products "
+                f"(--vectors {name}=FILE), or use another strategy"
+            )
+            raise ModelError(message)
 
 
 def classify(folder: Path, catalogue: Path) -> list[tuple[str, str, float]]:
@@ -97,9 +151,16 @@ def _study(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) -
     return Study(catalogue, images, Split(Protocol.NO_TEST, 0.0, 0, nobody, GroupSummary(0, 0, ()), (), ""), max_pixels)
 
 
-def _absent(product: Product, study: Study) -> tuple[str, ...]:
-    """The fields that a product lacks; a picture that cannot be read is absent."""
+def _absent(product: Product, study: Study, given: Collection[Field]) -> tuple[str, ...]:
+    """The fields that a product lacks; a picture that cannot be read is absent, a field whose vector was `given` is there."""
     facts = study.images.facts
-    image = any(path not in facts or study.images.readable(path) for path in product.images)
-    given = {Field.TITLE: bool(product.title), Field.DESCRIPTION: bool(product.description), Field.IMAGE: image}
-    return tuple(name.value for name, there in given.items() if not there)
+    title, description = (bool(text) or field in given for field, text in _texts(product))
+    if Field.TITLE_DESCRIPTION in given and not (title or description):
+        title = description = True  # one of them is there, and only who made the vector knows which
+    image = Field.IMAGE in given or any(path not in facts or study.images.readable(path) for path in product.images)
+    there = {Field.TITLE: title, Field.DESCRIPTION: description, Field.IMAGE: image}
+    return tuple(name.value for name, known in there.items() if not known)
+
+
+def _texts(product: Product) -> tuple[tuple[Field, str | None], ...]:
+    return (Field.TITLE, product.title), (Field.DESCRIPTION, product.description)

@@ -3,7 +3,7 @@
 Shapes: n products, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.store import FeatureCache
 from cache.table import Feature
 from stages.errors import ModelError
-from stages.heads.saved import Predictor, load
+from stages.heads.late.saved import TrainedEnsemble
+from stages.heads.saved import Predictor, TrainedHead, load
 from stages.heads.unimodal import prior
 from stages.prediction.taught import Taught
 from stages.runs import Products, Runs
@@ -21,17 +23,28 @@ from stages.workspace import Workspace
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What the heads take of a feature: vectors of `width` D, kept as `storage` (float16, float32); class logits, if wanted."""
+
+    width: int
+    storage: str
+    logits: bool
+
+
+@dataclass(frozen=True)
 class Model:
     """One strategy, ready to use.
 
-    `predictors`: seed -> head; their probabilities are averaged. `prior` (C,): share of each class among the products that the
-    heads were fitted on, which is all that can be said of a product with nothing in it. `fitted_on`: parts of the study.
-    `card`: what is worth telling of it (scores, data), as JSON.
+    `predictors`: seed -> head; their probabilities are averaged. `shapes`: every feature that they need; `taught`: those of
+    them that a network here computes, the vectors of the others have to be brought. `prior` (C,): share of each class among the
+    products that the heads were fitted on, which is all that can be said of a product with nothing in it. `fitted_on`: parts of
+    the study. `card`: what is worth telling of it (scores, data), as JSON.
     """
 
     strategy: str
     classes: tuple[str, ...]
     predictors: Mapping[int, Predictor]
+    shapes: Mapping[str, Shape]
     taught: Mapping[str, Taught]
     prior: NDArray[np.float32]
     fitted_on: tuple[str, ...]
@@ -48,11 +61,13 @@ class Model:
         class_names: Mapping[str, str],
         heads: Path | None = None,
         fitted_on: Sequence[str] = (),
+        brought: Collection[str] = (),
     ) -> "Model":
         """The heads of these runs of a workspace, and its networks.
 
         `heads`: the folder of the seeds' heads where it is not that of the runs (`refit`), then `fitted_on` says on what.
-        Raises: ModelError where a head, a network or a run is missing.
+        `brought`: features whose vectors will be brought, so that no network is looked for.
+        Raises: ModelError where a head or a run is missing, or a network was taught again since.
         """
         runs = Runs(place.runs)
         products = runs.products()
@@ -65,12 +80,15 @@ class Model:
             predictors[seed] = load(heads / f"seed-{seed}" if heads else runs.path(strategy, seed))
             fitted_on = fitted_on or run.fitted_on
         needed = sorted({name for predictor in predictors.values() for name in predictor.features})
+        opinions = {name for predictor in predictors.values() for name in _opinions(predictor)}
         classes = products.classes
+        found = {name: Taught.in_workspace(place, name, classes) for name in needed if name not in brought}
         return cls(
             strategy=strategy,
             classes=classes,
             predictors=predictors,
-            taught={name: Taught.in_workspace(place, name, classes) for name in needed},
+            shapes={name: _shape(place, name, logits=name in opinions) for name in needed},
+            taught={name: taught for name, taught in found.items() if taught is not None},
             prior=class_shares(products, fitted_on),
             fitted_on=tuple(fitted_on),
             class_names=dict(class_names),
@@ -83,6 +101,20 @@ class Model:
         for each in found[1:]:
             total = total + each
         return total / np.float32(len(found))
+
+
+def _shape(place: Workspace, feature: str, *, logits: bool) -> Shape:
+    """As the feature of the workspace is."""
+    with FeatureCache(place.features).open(feature) as file:
+        embedding = file.header.digests["embedding"]
+    return Shape(int(embedding["shape"][1]), "float16" if embedding["dtype"] == "<f2" else "float32", logits)
+
+
+def _opinions(predictor: Predictor) -> set[str]:
+    """The features whose logits a predictor looks at."""
+    if isinstance(predictor, TrainedEnsemble):
+        return {name for member in predictor.members.values() for name in _opinions(member)}
+    return set() if isinstance(predictor, TrainedHead) else set(predictor.features)
 
 
 def class_shares(products: Products, parts: Sequence[str]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ Settings and number of epochs are those of the runs that were compared. The netw
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -89,12 +89,19 @@ def read_refit(place: Workspace) -> dict[str, Any]:
     return record
 
 
-def refitted(place: Workspace, class_names: Mapping[str, str]) -> Model:
+def refitted(place: Workspace, class_names: Mapping[str, str], brought: Collection[str] = ()) -> Model:
     """The model with the refitted heads. Raises as `read_refit` and `Model.of_runs`."""
     record = read_refit(place)
     seeds = [int(seed) for seed in record["runs"]]
-    heads = place.root / "refit"
-    return Model.of_runs(place, record["strategy"], seeds, class_names=class_names, heads=heads, fitted_on=record["fitted_on"])
+    return Model.of_runs(
+        place,
+        record["strategy"],
+        seeds,
+        class_names=class_names,
+        heads=place.root / "refit",
+        fitted_on=record["fitted_on"],
+        brought=brought,
+    )
 
 
 def _run(place: Workspace, strategy: str, seed: int) -> Run:

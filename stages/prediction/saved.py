@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from stages.errors import ModelError, UsageError
 from stages.heads.saved import load
-from stages.prediction.model import Model
+from stages.prediction.model import Model, Shape
 from stages.prediction.taught import Taught
 
 FORMAT = 1
@@ -23,6 +24,7 @@ DESCRIPTION = "model.json"
 OWN = {DESCRIPTION, "README.md", "heads", "encoders"}
 LEFT_BEHIND = ("learning.json", "recipe", "checkpoints")
 """What of an encoder's folder tells of the training and is not needed to predict."""
+STORAGE = {name: name for name in ("float16", "float32")}
 ORIGINS = ("_name_or_path", "name_or_path")
 """Keys in which transformers notes where a network came from: a path of this machine, perhaps."""
 
@@ -52,6 +54,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
         "prior": [float(share) for share in model.prior],
         "fitted_on": list(model.fitted_on),
         "seeds": list(model.predictors),
+        "features": {name: asdict(shape) for name, shape in model.shapes.items()},
         "encoders": {feature: _portable(taught.description) for feature, taught in model.taught.items()},
         "card": dict(model.card),
     }
@@ -75,10 +78,15 @@ def load_model(folder: Path) -> Model:
             message = f"{path}: format {record['format']}, this version reads {FORMAT}; export the model again"
             raise ModelError(message)
         classes = tuple(str(name) for name in record["classes"])
+        shapes = {
+            _plain(name): Shape(int(each["width"]), STORAGE[each["storage"]], bool(each["logits"]))
+            for name, each in record["features"].items()
+        }
         return Model(
             strategy=str(record["strategy"]),
             classes=classes,
             predictors={int(seed): load(folder / "heads" / f"seed-{int(seed)}") for seed in record["seeds"]},
+            shapes=shapes,
             taught={
                 name: Taught.of(name, folder / "encoders" / _plain(name), description, classes)
                 for name, description in record["encoders"].items()

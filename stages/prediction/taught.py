@@ -48,21 +48,20 @@ class Taught:
         return cls(Encoder(network, field, extraction), folder, description, classes)
 
     @classmethod
-    def in_workspace(cls, place: Workspace, feature: str, classes: tuple[str, ...]) -> "Taught":
-        """The network that made a feature of this workspace.
+    def in_workspace(cls, place: Workspace, feature: str, classes: tuple[str, ...]) -> "Taught | None":
+        """The network that made a feature of this workspace; None where the feature was imported.
 
-        Raises: ModelError where the feature was imported, or the network was taught again since.
+        Raises: ModelError where the network was taught again since.
         """
         folder = place.encoders / feature
-        record = read_record(folder)
-        if record is None:
-            message = (
-                f"{folder} holds no network: the vectors of {feature} were imported, so those of new products cannot be "
-                "computed; name a strategy without it (--strategy)"
-            )
-            raise ModelError(message)
         with FeatureCache(place.features).open(feature) as file:
             header = file.header
+        if not header.weights:
+            return None
+        record = read_record(folder)
+        if record is None:
+            message = f"{folder} holds no network; run 'fusecat extract' again, or bring the vectors (--vectors {feature}=FILE)"
+            raise ModelError(message)
         if header.weights != record["weights"]:
             message = (
                 f"{folder} holds another network than the one that made {feature}; run 'fusecat extract' again, then 'fuse'"

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cache.errors import UnusableVectors
+from cache.store import FeatureCache
+from stages.brought import Files
 from stages.catalogue.reading import Catalogue, ReadingOptions
 from stages.errors import ModelError, UsageError
 from stages.prediction import Model, classify, load_model, predict, save_model
 from stages.prediction.formats import Format, Layout, check, write
+from stages.prediction.given import products_of
 from stages.prediction.refitting import read_refit, refit, refitted
 from stages.runs import Run, Runs
 from stages.workspace import Workspace
@@ -208,7 +212,7 @@ def test_a_network_taught_again_is_refused(place, sample_cut, tmp_path) -> None:
     with pytest.raises(ModelError, match=r"camembert\.title"):
         model_of(other, PROBE)
     shutil.rmtree(record.parent)
-    with pytest.raises(ModelError, match="imported"):
+    with pytest.raises(ModelError, match="holds no network"):
         model_of(other, PROBE)
     assert model_of(other, BASELINE).strategy == BASELINE
     with pytest.raises(ModelError, match="no such run"):
@@ -264,3 +268,109 @@ def test_refitted_heads_have_learnt_from_every_labelled_product(place, sample_cu
     Runs(other.runs).write(again)
     with pytest.raises(ModelError, match="fitted anew"):
         refitted(other, {})
+
+
+def brought(place: Workspace, folder: Path, strategy: str, rows: NDArray[np.intp], *, logits: bool = False) -> dict[str, Files]:
+    """The study's own vectors of these rows, as somebody would bring them: a file each, in float32."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = FeatureCache(place.features).table()
+    found = {}
+    for name in model_of(place, strategy).shapes:
+        feature, path, scores = table.features[name], folder / f"{name}.npz", folder / f"{name}.npy"
+        values = {"embedding": feature.embedding[rows].astype(np.float32), "present": feature.present[rows]}
+        np.savez(path, product_id=table.ids[rows], **values)
+        np.save(scores, feature.logits[rows])
+        found[name] = Files(name, path, None, scores if logits else None)
+    return found
+
+
+def cut(catalogue: Catalogue, rows: NDArray[np.intp]) -> Catalogue:
+    return dataclasses.replace(catalogue, products=tuple(catalogue.products[row] for row in rows))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_brought_vectors_of_the_test_products_get_the_stored_predictions_to_the_bit(
+    place, sample_cut, tmp_path, strategy: str
+) -> None:
+    runs, model = Runs(place.runs), model_of(place, strategy)
+    rows = runs.products().rows("test")
+    files = brought(place, tmp_path / "files", strategy, rows, logits=strategy == LATE)
+    stored = [run.probabilities["test"] for seed in model.predictors if (run := runs.read(strategy, seed))]
+    mean = sum(stored[1:], stored[0]) / np.float32(len(stored))
+    for catalogue in (cut(read(sample_cut), rows), products_of(files)):
+        options = {"model": dataclasses.replace(model, taught={}), "catalogue": catalogue, "brought": files}
+        found, encoded = answer(**options, store=tmp_path / "store")
+        np.testing.assert_array_equal(found, mean)
+        assert encoded == {}
+        found, _ = answer(**options, store=tmp_path / "store", chunk=7)
+        np.testing.assert_allclose(found, mean, atol=1e-6)
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+
+
+def test_brought_vectors_find_their_product_and_stand_in_for_one_network_only(place, sample_cut, tmp_path) -> None:
+    model, whole = model_of(place, BASELINE), read(sample_cut)
+    expected, _ = answer(model, whole, tmp_path / "store")
+    image, text = "se_resnext50.image", "camembert.title_description"
+    files = {image: brought(place, tmp_path / "files", BASELINE, np.arange(180)[::-1])[image]}
+    told = {}
+    found, encoded = answer(model, whole, tmp_path / "store", brought=files, joined=told.__setitem__)
+    np.testing.assert_array_equal(found, expected)
+    assert encoded == {text: 0}
+    assert told[image].present.all()
+    some = cut(whole, np.arange(100, 180)[::-1])
+    files = {image: brought(place, tmp_path / "some", BASELINE, np.arange(150))[image]}
+    (batch,) = predict(model, some, tmp_path / "store", brought=files, joined=told.__setitem__)
+    assert (told[image].present.sum(), len(told[image].unknown)) == (50, 100)
+    np.testing.assert_allclose(batch.probabilities[30:], expected[100:150][::-1], atol=2e-3)
+    assert not np.allclose(batch.probabilities[:30], expected[150:180][::-1], atol=1e-2)  # their pictures count as missing
+
+
+def test_a_product_of_brought_vectors_lacks_what_it_has_no_vector_of(place, tmp_path) -> None:
+    model = model_of(place, BASELINE)
+    image, text = sorted(model.shapes, reverse=True)
+    files = brought(place, tmp_path / "a", BASELINE, np.arange(3))
+    files[image] = brought(place, tmp_path / "b", BASELINE, np.arange(2, 5))[image]
+    (batch,) = predict(model, products_of(files), tmp_path, brought=files)
+    table = FeatureCache(place.features).table()
+    assert [product.id for product in batch.products] == sorted(table.ids[:5].tolist(), key=table.ids.tolist().index)
+    assert batch.absent == [("image",), ("image",), (), ("title", "description"), ("title", "description")]
+    assert not batch.empty.any()
+    with np.load(files[text].vectors) as file:
+        arrays = dict(file)
+    arrays["embedding"][1] = np.nan
+    np.savez(files[text].vectors, **arrays)
+    with pytest.raises(UnusableVectors, match=rf"product '{table.ids[1]}' holds NaN"):
+        list(predict(model, products_of(files), tmp_path, brought=files))
+
+
+def test_a_feature_that_nobody_provides_is_named_before_anything_is_encoded(place, sample_cut, tmp_path) -> None:
+    model, products = model_of(place, BASELINE), read(sample_cut)
+    image, text = sorted(model.shapes, reverse=True)
+    blind = dataclasses.replace(model, taught={text: model.taught[text]})
+    files = brought(place, tmp_path / "files", BASELINE, np.arange(180), logits=True)
+
+    def refused(kind: type[Exception], told: str, model: Model, catalogue: Catalogue, files: dict[str, Files]) -> None:
+        with pytest.raises(kind, match=told):
+            next(predict(model, catalogue, tmp_path / "store", brought=files))
+
+    refused(ModelError, f"needs {image}, which no network here computes: .*--vectors {image}=FILE", blind, products, {})
+    refused(ModelError, f"needs {text} too", model, products_of({image: files[image]}), {image: files[image]})
+    refused(UsageError, f"--vectors mine.title: {BASELINE} does not look at it", model, products, {"mine.title": files[image]})
+    late = model_of(place, LATE)
+    refused(UsageError, f"pass --logits {text}=FILE", late, products, {text: dataclasses.replace(files[text], logits=None)})
+    ids = [product.id for product in products.products]
+    np.savez(tmp_path / "narrow.npz", embedding=np.zeros((180, 5)), product_id=ids)
+    narrow = {image: dataclasses.replace(files[image], vectors=tmp_path / "narrow.npz", logits=None)}
+    refused(ModelError, "vectors of 5 numbers; the heads were fitted on se_resnext50.image with", model, products, narrow)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_model_of_brought_vectors_is_exported_without_networks(place, sample_cut, tmp_path) -> None:
+    rows = np.arange(180)
+    files = brought(place, tmp_path / "files", BASELINE, rows)
+    model = dataclasses.replace(model_of(place, BASELINE), taught={})
+    loaded = load_model(save_model(model, tmp_path / "model", ""))
+    assert loaded.shapes == model.shapes and loaded.taught == {}
+    expected, _ = answer(model, read(sample_cut), tmp_path / "store", brought=files)
+    found, _ = answer(loaded, products_of(files), tmp_path / "store", brought=files)
+    np.testing.assert_array_equal(found, expected)

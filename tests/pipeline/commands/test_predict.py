@@ -1,6 +1,7 @@
 """`fusecat predict`, `export` and `refit` on a study: what the report chose is what they use."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -121,3 +122,49 @@ def test_mistakes_end_in_one_line(run, workspace, sample_cut, tmp_path) -> None:
     (tmp_path / "full" / "thesis.tex").touch()
     assert "not empty" in run("export", tmp_path / "full", *where, code=2)
     assert (tmp_path / "full" / "thesis.tex").exists()
+
+
+def test_a_study_of_imported_vectors_alone_predicts_imported_vectors(run, tmp_path) -> None:
+    random, labels = np.random.default_rng(0), np.arange(150) % 3
+    (tmp_path / "labels.csv").write_text("id,label\n" + "\n".join(f"p{at},{at % 3}" for at in range(150)), encoding="utf-8")
+    (tmp_path / "ids.csv").write_text("\n".join(f"p{at}" for at in range(150)), encoding="utf-8")
+    (tmp_path / "new.csv").write_text("\n".join(f"n{at}" for at in range(20)), encoding="utf-8")
+    where, centres = ("--workspace", tmp_path / "w"), random.normal(size=(3, 8)) * 6
+    vectors: list[str] = []
+    for name in ("mine.title_description", "mine.image"):
+        np.save(tmp_path / f"{name}.npy", (centres[labels] + random.normal(size=(150, 8))).astype(np.float32))
+        np.save(tmp_path / f"{name}.new.npy", (centres[labels[:20]] + random.normal(size=(20, 8))).astype(np.float32))
+        files = ("--vectors", tmp_path / f"{name}.npy", "--ids", tmp_path / "ids.csv", "--labels", tmp_path / "labels.csv")
+        run("import", "--name", name, "--fitted-on", "none", *files, *where)
+        vectors += ["--vectors", f"{name}={tmp_path / f'{name}.new.npy'}"]
+    run("fuse", "--fusion", "average", "--architecture", "baseline", "--seeds", "1", *where)
+    options = (*where, "--strategy", "baseline/average", "--output", tmp_path / "out.csv")
+    found = run("predict", *options, *vectors, "--ids", tmp_path / "new.csv")
+    rows = read_table(tmp_path / "out.csv", ",")
+    assert [row["id"] for row in rows] == [f"n{at}" for at in range(20)]
+    assert sum(int(row["code"]) == at % 3 for at, row in enumerate(rows)) >= 15
+    assert found["vectors"]["mine.image"]["joined"] == 20
+    assert {row["flag"] for row in rows} == {""}
+    (tmp_path / "products.csv").write_text("id,title\n" + "\n".join(f"n{at},un titre" for at in range(20)), encoding="utf-8")
+    catalogue = (tmp_path / "products.csv", "--columns", "id=id,title=title")
+    told = run("predict", *catalogue, *options, *vectors[2:], "--ids", tmp_path / "new.csv", code=4)
+    assert "needs mine.title_description, which no network here computes" in told
+    run("export", tmp_path / "model", *where, "--strategy", "baseline/average")
+    again = ("--model", tmp_path / "model", "--output", tmp_path / "again.csv", "--workspace", tmp_path / "elsewhere")
+    run("predict", *again, *vectors, "--ids", tmp_path / "new.csv")
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+    assert "--vectors mine.image=FILE" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--vectors", "camembert.title"), "--vectors camembert.title: FEATURE=... is needed"),
+        (("--vectors", "camembert.title=nowhere.npy"), "nowhere.npy: there is no such file"),
+        (("--ids", "nowhere.csv"), "--ids nowhere.csv: pass one file for all --vectors"),
+        (("--logits", "camembert.title=a.npy"), "--logits a.npy|there is no such file"),
+        (("--key", "camembert.title=v"), "--key camembert.title: no --vectors are given for it"),
+    ],
+)
+def test_vectors_that_make_no_sense_are_refused(run, workspace, sample_cut, words, told) -> None:
+    assert re.search(told, run("predict", sample_cut, "--workspace", workspace, *words, code=2))

@@ -1,0 +1,120 @@
+"""What a person sees of a prediction: counts as the answers pass, scores of what can be judged, a few lines at the end."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.console import safe
+from stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stages.brought import Brought
+    from stages.catalogue.reading import Catalogue
+    from stages.prediction import Answers, Model
+
+
+class Tally:
+    """Counts the answers as they pass, and scores those that can be judged.
+
+    A product that the study of the workspace taught with or chose on is no test of anything: it is left out of the scores.
+    """
+
+    def __init__(self, model: "Model", catalogue: "Catalogue", known: dict[str, str]) -> None:
+        self.model, self.known, self.names = model, known, {code: at for at, code in enumerate(model.classes)}
+        self.products, self.abstained, self.left_out, self.foreign = len(catalogue.products), 0, 0, 0
+        self.flagged = dict.fromkeys(("without_title", "without_description", "without_image", "unseen", "empty"), 0)
+        self.labels: list[int] = []
+        self.judged: list[Any] = []
+        self.begin = self.first = time.monotonic()
+
+    def watch(self, answers: "Iterator[Answers]", threshold: float) -> "Iterator[Answers]":
+        """Pass the answers on."""
+        for batch in answers:
+            self.abstained += int((batch.probabilities.max(1) < threshold).sum())
+            self.flagged["unseen"] += int(batch.unseen.sum())
+            self.flagged["empty"] += int(batch.empty.sum())
+            kept = []
+            for number, product in enumerate(batch.products):
+                for field in batch.absent[number]:
+                    self.flagged[f"without_{field}"] += 1
+                if product.code is None:
+                    continue
+                if self.known.get(product.id) == product.code:
+                    self.left_out += 1
+                elif product.code not in self.names:
+                    self.foreign += 1
+                else:
+                    kept.append(number)
+                    self.labels.append(self.names[product.code])
+            self.judged.append(batch.probabilities[kept])
+            yield batch
+
+    def record(self) -> dict[str, Any]:
+        """Everything counted, as JSON values."""
+        import numpy as np
+
+        from stages.scores import scores
+
+        judged = scores(np.array(self.labels), np.concatenate(self.judged)) if self.labels else None
+        return {
+            "products": self.products,
+            "flagged": self.flagged,
+            "abstained": self.abstained,
+            "scored": len(self.labels),
+            "left_out_of_scores": self.left_out,
+            "unknown_codes": self.foreign,
+            "scores": judged,
+            "seconds": time.monotonic() - self.begin,
+        }
+
+
+def judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> dict[str, str]:
+    """Id -> code of the products that networks and heads were fitted on, or that chose among them."""
+    if folder is not None:
+        return {}
+    from stages.runs import Runs
+    from stages.vocabulary import Part
+
+    products = Runs(Workspace(workspace).runs).products()
+    parts = [part for part in Part if part in products.parts and (refit or part is not Part.TEST)]
+    return {str(products.ids[row]): products.classes[products.labels[row]] for part in parts for row in products.rows(part)}
+
+
+def joined(found: "Brought", catalogue: "Catalogue") -> dict[str, Any]:
+    """What was found in brought files, as JSON values."""
+    lacking = (~found.present).nonzero()[0]
+    first = catalogue.products[lacking[0]].id if len(lacking) else ""
+    unknown = {"unknown": len(found.unknown), "first_unknown": found.unknown[0] if found.unknown else ""}
+    return {"joined": int(found.present.sum()), "absent": len(lacking), "first_absent": first} | unknown
+
+
+def show(screen: Any, result: dict[str, Any]) -> None:
+    encoded = ", ".join(f"{name} {count:,}" for name, count in result["encoded"].items()) or "nothing"
+    seeds = f"mean of {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else f"seed {result['seeds'][0]}"
+    lines = [
+        f"{safe(result['catalogue'])}: {result['products']:,} products, {result['strategy']} ({seeds})",
+        f"newly encoded: {encoded}; {result['seconds']:.1f} s in all",
+    ]
+    for name, found in result["vectors"].items():
+        lines.append(f"vectors of {name}: {found['joined']:,} products have one")
+        if found["absent"]:
+            lines.append(f"{found['absent']:,} have none and count as lacking the field; first: '{found['first_absent']}'")
+        if found["unknown"]:
+            lines.append(f"{found['unknown']:,} vectors belong to no product; first: '{found['first_unknown']}'")
+    flagged = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result["flagged"].items() if count)
+    lines += [f"flagged: {flagged}"] if flagged else []
+    lines += [f"abstained: {result['abstained']:,} below the threshold"] if result["abstained"] else []
+    if result["left_out_of_scores"]:
+        lines.append(f"not scored: {result['left_out_of_scores']:,} products that the study fitted on or chose with")
+    if result["unknown_codes"]:
+        lines.append(f"not scored: {result['unknown_codes']:,} products with a type code that the model does not know")
+    if result["scores"]:
+        scores = result["scores"]
+        lines.append(
+            f"scores on {result['scored']:,} labelled products: macro-F1 {scores['macro_f1']:.4f}, "
+            f"accuracy {scores['accuracy']:.4f}, weighted F1 {scores['weighted_f1']:.4f}, log loss {scores['log_loss']:.4f}"
+        )
+    for line in [*lines, result["output"]]:
+        screen.print(safe(line), markup=False)
