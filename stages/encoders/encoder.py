@@ -21,7 +21,7 @@ from stages.encoders.settings import Extraction, Network, Pooling
 from stages.encoders.study import Study
 from stages.vocabulary import Field, Part
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """Raised whenever the code changes what a feature holds."""
 
 

@@ -3,6 +3,8 @@
 Shapes: B products, T tokens, L longest length, H hidden width, D width of the vector, C classes, S side in pixels.
 """
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,20 @@ from torch.nn import functional as F
 from stages.encoders.settings import Pooling
 
 
-class TextNetwork(nn.Module):
+class _Network(nn.Module):
+    """What both kinds share: a frozen backbone stays in evaluation mode, or batch norm would go on learning from the images."""
+
+    backbone: nn.Module
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Training or evaluation mode, of everything that learns."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
+
+
+class TextNetwork(_Network):
     """A transformers encoder, pooled, with a classification layer."""
 
     def __init__(self, backbone: nn.Module, pooling: nn.Module, width: int, classes: int, dropout: float) -> None:
@@ -32,7 +47,7 @@ class TextNetwork(nn.Module):
         return {"logits": self.encode(input_ids, attention_mask)[1]}
 
 
-class ImageNetwork(nn.Module):
+class ImageNetwork(_Network):
     """A convolutional network, averaged over its last map, with a classification layer.
 
     Pixels travel as uint8 and are normalised here, on the device. The average is adaptive: pretrainedmodels' own 7x7 pooling

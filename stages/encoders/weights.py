@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cache.fingerprint import digest
+from stages.encoders.names import as_timm
 from stages.encoders.settings import NEW, Network
 from stages.errors import ModelError
 
@@ -90,8 +91,8 @@ def load_image_weights(backbone: nn.Module, network: Network) -> None:
 
     Raises ModelError where the file cannot be had, its digest differs, or its keys and shapes are not those of the network.
     """
-    state = _read_state(network)
     own = backbone.state_dict()
+    state = as_timm(_read_state(network), own)
     # Files of ImageNet networks carry a classifier that this backbone does not have.
     state = {name: tensor for name, tensor in state.items() if name in own or not _is_classifier(name)}
     # A file saved before batch norm counted its batches lacks only these counters.

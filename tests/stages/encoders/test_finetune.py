@@ -108,8 +108,11 @@ def test_a_finished_network_is_not_taught_again(study: Study, tmp_path: Path) ->
     assert first == second
 
 
-def test_freezing_leaves_the_backbone_as_it_was(study: Study, tmp_path: Path) -> None:
-    encoder = taught(FLAUBERT, epochs=1, freeze=True)
+@pytest.mark.parametrize("network", [FLAUBERT, SE_RESNEXT50], ids=lambda network: network.name)
+def test_freezing_leaves_the_backbone_as_it_was_running_statistics_included(
+    network: Network, study: Study, tmp_path: Path
+) -> None:
+    encoder = taught(network, epochs=1, freeze=True)
     network, _, _ = teach(encoder, study, tmp_path)
     untouched = encoder.build(len(study.catalogue.classes), tmp_path)
     before, after = untouched.state_dict(), network.state_dict()
