@@ -71,6 +71,17 @@ def test_fused_runs_carry_their_controls(done):
     assert run.fitted_on == ("train",)
 
 
+def test_heads_fitted_on_two_parts_are_scored_on_each(done, tmp_path):
+    both = table(head=0.2)
+    runs = Runs(tmp_path / "runs")
+    fuse(both, [Strategy.parse("baseline/average")], runs, QUICK, seeds=1)
+    marks = runs.read("baseline/average", 1).scores
+    sizes = [len(both.rows(part)) for part in ("train", "head")]
+    mean = np.average([marks["fit_train"]["accuracy"], marks["fit_head"]["accuracy"]], weights=sizes)
+    assert marks["fit"]["accuracy"] == pytest.approx(mean)
+    assert "fit_train" not in done.read("baseline/average", 1).scores
+
+
 def test_a_second_call_repeats_nothing_and_an_interrupted_run_is_done_again(planted, tmp_path):
     runs = Runs(tmp_path / "runs")
     strategies = plan("average", SEVEN, architecture="baseline").strategies[:1]
