@@ -1,7 +1,10 @@
 """Stage one as a whole: what makes a feature stale, and that nothing is computed twice."""
 
 import dataclasses
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -241,6 +244,29 @@ def test_workers_order_of_the_preset_and_other_networks_make_nothing_stale(sampl
     study, busy = open_study(sample_cut), dataclasses.replace(EXTRACTION, workers=4)
     assert stale(extracted, study, encoders(QUICK[::-1], busy)) == set()
     assert stale(extracted, study, encoders(QUICK[:1], EXTRACTION, [Field.TITLE])) == set()
+
+
+ELSEWHERE = """
+from pathlib import Path
+import sys
+from tests.stages.test_extraction import EXTRACTION, QUICK, Workspace, encoders, open_study, stale
+print(sorted(stale(Workspace(Path(sys.argv[1])), open_study(Path(sys.argv[2])), encoders(QUICK, EXTRACTION))))
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"LC_ALL": "C", "PYTHONHASHSEED": "1"}, {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242"}],
+    ids=lambda change: change["LC_ALL"],
+)
+def test_locale_hash_seed_time_zone_and_folder_make_nothing_stale(
+    change: dict[str, str], sample_cut: Path, extracted: Workspace, tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "TZ": "Asia/Tokyo"} | change
+    command = [sys.executable, "-c", ELSEWHERE, str(extracted.root), str(sample_cut)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=environment)
+    assert done.stdout.strip() == "[]", done.stderr[-1500:]
 
 
 def test_the_other_layout_of_the_same_products_gives_identical_vectors(tmp_path: Path) -> None:
