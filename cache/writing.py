@@ -113,6 +113,11 @@ class FeatureWriter:
                 check_values(self._header.feature, name, array, present, ids)
         self._blocks.write(block, Block(vectors, scores, present))
 
+    def logits(self) -> NDArray[np.float32] | None:
+        """The logits (N, C) of all blocks, once none is missing; None where they have none."""
+        found = [block.logits for block in self._blocks]
+        return None if any(part is None for part in found) else np.concatenate([part for part in found if part is not None])
+
     def seal(
         self,
         *,

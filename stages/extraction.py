@@ -18,10 +18,12 @@ from cache.store import FeatureCache, Verdict
 from stages.encoders.devices import processes
 from stages.encoders.embed import embed
 from stages.encoders.encoder import Encoder
+from stages.encoders.folds import out_of_fold
 from stages.encoders.learning import learn, read_record
 from stages.encoders.progress import Progress, silent
 from stages.encoders.settings import Extraction, Network, Precision
 from stages.encoders.study import Study
+from stages.scores import scores
 from stages.vocabulary import Field, Metric, Part
 from stages.workspace import Workspace
 
@@ -43,6 +45,8 @@ class Outcome:
     """Rows computed in this call."""
     learning: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    out_of_fold: dict[str, float] = field(default_factory=dict)
+    """Scores of the out-of-fold logits on train; empty without folds."""
 
 
 def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequence[Field] = ()) -> list[Encoder]:
@@ -71,11 +75,17 @@ def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: 
     for encoder in chosen:
         present, taught = study.present(encoder.field), encoder.network.training
         train = len(study.labelled(Part.TRAIN, present))
-        steps = -(-train // taught.batch) * taught.epochs
+        # Of K fold networks each learns from (K - 1) / K of train.
+        steps = (-(-train // taught.batch) + _fold_steps(train, taught.batch, encoder.extraction.folds)) * taught.epochs
         row = encoder.network.likely_width * (2 if encoder.extraction.storage == "float16" else 4) + 4 * len(study.rows.classes)
         products = int(present.sum())
         plans.append(Plan(encoder.feature, verdicts[encoder.feature], train, steps, products, row * len(present)))
     return plans
+
+
+def _fold_steps(train: int, batch: int, folds: int) -> int:
+    """Optimiser steps per epoch of all fold networks together."""
+    return folds * -(-(train - train // folds) // batch) if folds else 0
 
 
 def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:
@@ -138,6 +148,7 @@ def _extract(
             )
     folder = workspace.encoders / encoder.feature
     network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, report_to=report_to)
+    budget = _budget(encoder, state.device)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
     computed = embed(
         network,
@@ -145,7 +156,7 @@ def _extract(
         present,
         writer,
         classes=len(study.catalogue.classes),
-        budget=_budget(encoder, state.device),
+        budget=budget,
         device=state.device,
         precision=recipe["precision"],
         progress=progress,
@@ -153,13 +164,26 @@ def _extract(
         workers=encoder.extraction.workers,
         share=(state.process_index, state.num_processes),
     )
+    del network  # its memory is the fold networks' now
     state.wait_for_everyone()
+    unseen, scored = None, {}
+    if encoder.extraction.folds:
+        place, precision = workspace.folds / encoder.feature, recipe["precision"]
+        folded = out_of_fold(
+            encoder, study, place, metric=metric, precision=precision, budget=budget, like=inputs, progress=progress,
+            report_to=report_to,
+        )  # fmt: skip
+        train = study.labelled(Part.TRAIN, present)
+        scored = scores(study.rows.labels[train], torch.from_numpy(folded[train]).softmax(1).numpy())
+        unseen = writer.logits()  # of all other products the network itself has not seen the labels
+        assert unseen is not None, "stage one's networks classify"
+        unseen[train] = folded[train]
     if state.is_main_process:
         weights, storage = learning["weights"], encoder.extraction.storage
-        writer.seal(weights=weights, fitted_on=[Part.TRAIN.value], versions=versions(), dtype=storage)
+        writer.seal(weights=weights, fitted_on=[Part.TRAIN.value], versions=versions(), dtype=storage, logits_oof=unseen)
     state.wait_for_everyone()
     seconds = time.monotonic() - begin
-    return Outcome(encoder.feature, "extracted", cache.path(encoder.feature), seconds, computed, learning)
+    return Outcome(encoder.feature, "extracted", cache.path(encoder.feature), seconds, computed, learning, out_of_fold=scored)
 
 
 def device_precision(precision: Precision) -> str:

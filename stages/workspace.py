@@ -31,6 +31,11 @@ class Workspace:
         return self.root / "encoders"
 
     @property
+    def folds(self) -> Path:
+        """One folder per feature: the logits of each finished fold (see `stages.encoders.folds`)."""
+        return self.root / "folds"
+
+    @property
     def features(self) -> Path:
         """One HDF5 file per feature (see cache/FORMAT.md)."""
         return self.root / "features"

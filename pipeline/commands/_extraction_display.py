@@ -107,5 +107,7 @@ class Ticker:
                     f"best epoch {learning['best_epoch']} of {learning['epochs']}, validation "
                     f"macro-F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f}; {outcome.seconds:.0f} s"
                 )
+                if outcome.out_of_fold:
+                    line += f"; out of fold on train: macro-F1 {outcome.out_of_fold['macro_f1']:.3f}"
         self.screen.print(f"{outcome.feature}: {line}", markup=False)
         self.told = time.monotonic()

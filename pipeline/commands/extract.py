@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of train kept from the networks, for heads.",
 )
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    metavar="K",
+    help="Also teach K networks on K-1 folds of train each; late fusion learns from their logits of the fold left out.",
+)
 @click.option("--subset", type=click.Choice(["described"]), help="Only products with a description, as the thesis did.")
 @click.option(
     "--metric", type=choice(Metric), default=Metric.MACRO_F1.value, show_default=True, help="What chooses epoch and strategy."
@@ -126,5 +132,5 @@ def _preset(options: dict[str, Any]) -> "Preset":
     )
     networks = {"pooling": options["pooling"]} if options["pooling"] else {}
     preset = preset.override(seed=options["seed"], weights=weights, networks=networks, training=training)
-    changed = {"workers": options["workers"]} | ({"precision": options["precision"]} if options["precision"] else {})
+    changed = {"workers": options["workers"]} | {name: options[name] for name in ("precision", "folds") if options[name]}
     return dataclasses.replace(preset, extraction=dataclasses.replace(preset.extraction, **changed))

@@ -62,6 +62,35 @@ def embed(
     return done
 
 
+def predict(
+    network: TextNetwork | ImageNetwork,
+    inputs: Inputs,
+    rows: Sequence[int],
+    *,
+    classes: int,
+    budget: int,
+    device: torch.device,
+    precision: str,
+    progress: Progress,
+    feature: str,
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> FloatArray:
+    """Logits (n, C) of these rows, in their order. `share`: as in `embed`, of batches; the rows of other ranks stay zero."""
+    rank, ranks = share
+    network.eval().to(device)
+    begin, done, logits = time.monotonic(), 0, np.zeros((len(rows), classes), np.float32)
+    places = {row: place for place, row in enumerate(rows)}
+    with _pool(workers) as pool:
+        for number, batch in enumerate(batches(rows, [inputs.cost(row) for row in rows], budget)):
+            done += len(batch)
+            if number % ranks == rank:
+                logits[[places[row] for row in batch]] = _forward(network, inputs, batch, device, precision, pool)[1]
+                rate = done / max(time.monotonic() - begin, 1e-6)
+                progress(feature, "prediction", done, len(rows), f"{rate:.0f} products/s")
+    return logits
+
+
 def batches(rows: Sequence[int], costs: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Cut rows, longest first, into batches whose padded cost (longest times number) stays within the budget."""
     order = sorted(range(len(rows)), key=lambda place: (-costs[place], rows[place]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from cache.fingerprint import digest
 from stages.catalogue.cleaning import CLEANING_VERSION
 from stages.catalogue.images import DECODING_VERSION
 from stages.encoders import weights
@@ -17,7 +18,7 @@ from stages.encoders.build import (
 )
 from stages.encoders.inputs import Images, Inputs, Texts, seen_by, tokenise
 from stages.encoders.networks import ImageNetwork, TextNetwork
-from stages.encoders.settings import Extraction, Network, Pooling
+from stages.encoders.settings import NEW, Extraction, Network, Pooling
 from stages.encoders.study import Study
 from stages.vocabulary import Field, Part
 
@@ -68,10 +69,18 @@ class Encoder:
                 "block": self.extraction.block,
                 "batch": self.extraction.images if self.network.is_image else self.extraction.tokens,
             },
-        }
+        } | self._folds(study)
 
-    def inputs(self, study: Study, folder: Path, *, saved: bool) -> Inputs:
-        """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`."""
+    def _folds(self, study: Study) -> dict[str, Any]:
+        """The recipe's part on out-of-fold logits; none where there are none."""
+        count = self.extraction.folds
+        return {"folds": {"count": count, "products": digest(study.folds(count).tolist())}} if count else {}
+
+    def inputs(self, study: Study, folder: Path, *, saved: bool, like: Inputs | None = None) -> Inputs:
+        """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`.
+
+        `like`: inputs of the same field whose tokens are taken over where the tokenizer was not learnt from the training texts.
+        """
         if self.network.is_image:
             network = self.network
             return Images(study.pictures(), network.size, network.resize, network.augment, study.max_pixels)
@@ -82,7 +91,9 @@ class Encoder:
             train = study.labelled(Part.TRAIN, study.present(self.field))
             tokenizer = build_tokenizer(self.network, [seen_by(self.network, texts[row] or "") for row in train], folder)
         return Texts(
-            tokens=tokenise(tokenizer, self.network, texts, self.extraction.workers),
+            tokens=like.tokens
+            if isinstance(like, Texts) and self.network.weights != NEW
+            else tokenise(tokenizer, self.network, texts, self.extraction.workers),
             pad=int(tokenizer.pad_token_id),
             unknown=int(tokenizer.unk_token_id),
             special=frozenset(tokenizer.all_special_ids),

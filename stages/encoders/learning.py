@@ -40,15 +40,21 @@ def learn(
     metric: Metric,
     progress: Progress,
     report_to: str = "none",
+    name: str = "",
+    like: Inputs | None = None,
 ) -> tuple[TextNetwork | ImageNetwork, Inputs, dict[str, Any]]:
-    """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it."""
+    """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it.
+
+    `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
+    """
     state = processes()
-    key = digest({name: value for name, value in recipe.items() if name != "extraction"})
+    key = digest({part: value for part, value in recipe.items() if part not in ("extraction", "folds")})
     record = read_record(folder)
     if record is None or record["recipe"] != key:
         with state.main_process_first():
-            inputs = _begin(encoder, study, folder, key)
-        _teach(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, report_to, key)
+            inputs = _begin(encoder, study, folder, key, like)
+        name = name or encoder.feature
+        _teach(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, report_to, key, name)
         state.wait_for_everyone()
         record = read_record(folder)
         assert record is not None, "rank 0 has just written it"
@@ -70,14 +76,14 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record if (folder / "network.safetensors").exists() else None
 
 
-def _begin(encoder: Encoder, study: Study, folder: Path, key: str) -> Inputs:
+def _begin(encoder: Encoder, study: Study, folder: Path, key: str, like: Inputs | None) -> Inputs:
     """Tokenizer and inputs; what another recipe left in the folder is removed, what an interruption left is kept."""
     marker = folder / BEGUN
     begun = marker.exists() and marker.read_text(encoding="utf-8") == key
     if not begun:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    inputs = encoder.inputs(study, folder, saved=begun)
+    inputs = encoder.inputs(study, folder, saved=begun, like=like)
     marker.write_text(key, encoding="utf-8")
     return inputs
 
@@ -92,11 +98,12 @@ def _teach(
     progress: Progress,
     report_to: str,
     key: str,
+    name: str,
 ) -> None:
     """Fine-tune, then keep the network. When a GPU's memory runs out: smaller batches, as many per step as it takes."""
     present = study.present(encoder.field)
     train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
-    lesson = Lesson(encoder.feature, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
+    lesson = Lesson(name, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
     accumulation = 1
     while True:
         network = encoder.build(lesson.classes, folder)

@@ -1,6 +1,6 @@
 """One study's products as stage one sees them: catalogue, images and split, row for row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from cache.fingerprint import digest
 from cache.store import Rows
 from cache.table import NO_PART
+from stages.catalogue.duplicates import duplicate_groups
 from stages.catalogue.images import MAX_PIXELS, ImageIndex
 from stages.catalogue.reading import Catalogue
 from stages.catalogue.split import Split
+from stages.encoders.dealing import deal
+from stages.errors import UsageError
 from stages.vocabulary import Field, Part
 
 PARTS = tuple(Part)
@@ -79,3 +82,19 @@ class Study:
     def labelled(self, part: Part, present: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Rows of a part that have a label and the field."""
         return np.flatnonzero((self.rows.split == PARTS.index(part)) & (self.rows.labels >= 0) & present)
+
+    def folds(self, count: int) -> NDArray[np.int8]:
+        """(N,) fold of every labelled training product, the same for all fields, -1 elsewhere. Drawn from the split's seed."""
+        rows = np.flatnonzero((self.rows.split == PARTS.index(Part.TRAIN)) & (self.rows.labels >= 0))
+        if not 2 <= count <= min(len(rows), np.iinfo(np.int8).max):
+            message = f"--folds {count}: from 2 to {min(len(rows), np.iinfo(np.int8).max)} folds are possible here"
+            raise UsageError(message)
+        groups = duplicate_groups(self.catalogue, self.images)
+        return deal(self.rows.ids, self.rows.labels, groups, rows, count, self.split.seed)
+
+    def without(self, rows: NDArray[np.intp]) -> "Study":
+        """The same study with these products in no part: nothing is learnt from them."""
+        parts = list(self.split.parts)
+        for row in rows.tolist():
+            parts[row] = None
+        return replace(self, split=replace(self.split, parts=tuple(parts)))
