@@ -10,7 +10,7 @@ from pipeline.commands._catalogue_options import catalogue_options, reading_opti
 from pipeline.commands._prediction_display import Tally, judged_before, show
 from pipeline.commands._prediction_display import joined as what_joined
 from pipeline.commands._vectors_options import brought_files, vectors_options
-from pipeline.console import catalogue_argument, console, json_option, print_json, workspace_option
+from pipeline.console import catalogue_argument, console, json_option, print_json, safe, workspace_option
 from stages.errors import UsageError
 from stages.workspace import Workspace
 
@@ -98,6 +98,7 @@ def command(
             workers=options["workers"],
             progress=ticker,
             encoded=encoded.__setitem__,
+            damaged=lambda line: click.echo(f"warning: {safe(line)}", err=True),
             joined=lambda name, found: joined.update({name: what_joined(found, read)}),
         )
         write(path, layout, model, read, tally.watch(answers, options["threshold"]))

@@ -57,11 +57,13 @@ def predict(
     progress: Progress = silent,
     encoded: Callable[[str, int], None] = lambda *_: None,
     joined: Callable[[str, Brought], None] = lambda *_: None,
+    damaged: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Answers]:
     """Encode what the strategy needs and is not in `store` yet, then answer in catalogue order.
 
     Can be interrupted anywhere and called again. `brought`: feature -> vectors that serve in place of a network's. `encoded` is
-    told of each other feature how many products were computed, `joined` of each brought one what was found in the files.
+    told of each other feature how many products were computed, `joined` of each brought one what was found in the files,
+    `damaged` of stored files that are not as they were written, in a line each.
 
     Raises: ModelError for a feature that neither a network nor `brought` provides.
     """
@@ -76,7 +78,9 @@ def predict(
     for name, vectors in given.items():
         joined(name, vectors.brought)
     study = _study(catalogue, store, max_pixels, looks=any(each.field is Field.IMAGE for each in networks.values()))
-    encodings = {name: Encoding(taught, study, store / "features", chunk=size) for name, taught in networks.items()}
+    encodings = {
+        name: Encoding(taught, study, store / "features", chunk=size, damaged=damaged) for name, taught in networks.items()
+    }
     device = processes().device
     for name, encoding in encodings.items():
         encoded(name, encoding.complete(device, progress, workers))

@@ -8,7 +8,7 @@ Shapes: N products, n of them in a chunk, D width, C classes.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cache.errors import CacheError
 from cache.fingerprint import digest
+from cache.sealing import sidecar
 from cache.store import FeatureCache, Rows
-from cache.table import NO_PART, Feature
+from cache.table import NO_PART, Feature, FeatureTable
 from stages.encoders.embed import embed
 from stages.encoders.networks import ImageNetwork, TextNetwork
-from stages.encoders.progress import Progress
+from stages.encoders.progress import Progress, silent
 from stages.encoders.study import Study
 from stages.extraction import versions
 from stages.prediction.taught import Taught
@@ -30,8 +32,14 @@ from stages.vocabulary import Field
 
 CHUNK = 32_768
 """Products; whoever encodes rounds it to whole blocks. 32,768 vectors of 2,048 halves are 128 MiB."""
+ATTEMPTS = 3
+"""Times that a damaged file is made anew; a disk that damages everything is left to the error of the last."""
 KEY = 32
 """Hexadecimal digits of a content's digest: 128 bits."""
+
+
+class _Lost(Exception):
+    """A stored file was damaged, and has been removed."""
 
 
 class Encoding:
@@ -41,8 +49,11 @@ class Encoding:
     `<digest of the content>-<n>`, n counting the products of the chunk that have the same content.
     """
 
-    def __init__(self, taught: Taught, study: Study, root: Path, *, chunk: int) -> None:
-        self.taught, self.study = taught, study
+    def __init__(
+        self, taught: Taught, study: Study, root: Path, *, chunk: int, damaged: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.taught, self.study, self._damaged = taught, study, damaged
+        self._with: tuple[torch.device, Progress, int] = torch.device("cpu"), silent, 0
         self.cache = FeatureCache(root / taught.feature / taught.identity[:16])
         self.keys = content_keys(study, taught.field)
         self.mark = digest(self.keys)[:16]
@@ -51,15 +62,28 @@ class Encoding:
 
     def complete(self, device: torch.device, progress: Progress, workers: int = 0) -> int:
         """Encode what is not there yet, durably, block by block; returns how many products that were."""
+        self._with = device, progress, workers
         computed = sum(self._encode(number, device, progress, workers) for number in range(len(self.chunks)))
         self._network = None
         return computed
 
     def chunk(self, number: int) -> Feature:
-        """The vectors and logits of one chunk, row for row. `complete` has to come first."""
+        """The vectors and logits of one chunk, row for row. `complete` has to come first.
+
+        A file that is not as it was written is only a memory of work: it is told, removed, and its products encoded again.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                return self._assembled(number)
+            except _Lost:
+                self._encode(number, *self._with)
+                self._network = None
+        return self._assembled(number)
+
+    def _assembled(self, number: int) -> Feature:
         rows = self.chunks[number]
         names = _names([self.keys[row] for row in rows])
-        files = [self.cache.table([file]) for file in self._own(number)]
+        files = [self._table(file) for file in self._own(number)]
         if len(files) == 1 and files[0].ids.tolist() == names:
             (found,) = files[0].features.values()
             return replace(found, name=self.taught.feature)
@@ -79,7 +103,7 @@ class Encoding:
         keys = [self.keys[rows.start + place] for place in elsewhere]
         sources = [self._others[key] for key in keys]
         for file in sorted({file for file, _ in sources}):
-            (feature,) = self.cache.table([file]).features.values()
+            (feature,) = self._table(file).features.values()
             halves &= feature.embedding.dtype == np.float16
             for place, (holder, source) in zip(elsewhere, sources, strict=True):
                 if holder == file:
@@ -131,9 +155,28 @@ class Encoding:
         return [name for name in self.cache.names() if name.startswith(f"{self.mark}.{number:05d}.")]
 
     def _ids(self, file: str) -> list[str]:
-        with self.cache.open(file) as sealed:
-            ids: list[str] = sealed.columns()["product_id"].astype(np.str_).tolist()
+        try:
+            with self.cache.open(file) as sealed:
+                ids: list[str] = sealed.columns()["product_id"].astype(np.str_).tolist()
+        except CacheError as error:
+            self._forget(file, error)
+            return []
         return ids
+
+    def _table(self, file: str) -> FeatureTable:
+        """A whole file, every byte checked. Raises _Lost where it was damaged: it is gone then."""
+        try:
+            return self.cache.table([file])
+        except CacheError as error:
+            self._forget(file, error)
+            raise _Lost from error
+
+    def _forget(self, file: str, error: CacheError) -> None:
+        path = self.cache.path(file)
+        self._damaged(f"{path} is damaged ({error}); its products are encoded again")
+        path.unlink(missing_ok=True)
+        sidecar(path).unlink(missing_ok=True)
+        self.__dict__.pop("_others", None)
 
     @cached_property
     def _others(self) -> dict[str, tuple[str, int]]:

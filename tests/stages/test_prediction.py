@@ -374,3 +374,32 @@ def test_a_model_of_brought_vectors_is_exported_without_networks(place, sample_c
     expected, _ = answer(model, read(sample_cut), tmp_path / "store", brought=files)
     found, _ = answer(loaded, products_of(files), tmp_path / "store", brought=files)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("place_of_byte", [0.02, 0.5, 0.98])
+def test_a_damaged_memory_is_told_and_encoded_again(place, sample_cut, tmp_path, place_of_byte: float) -> None:
+    model, told = model_of(place, PROBE), []
+    expected, _ = answer(model, read(sample_cut), tmp_path)
+    (path,) = tmp_path.rglob("*.h5")
+    whole = path.read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[int(place_of_byte * len(whole))] ^= 4
+    path.write_bytes(spoilt)
+    found, _ = answer(model, read(sample_cut), tmp_path, damaged=told.append)
+    np.testing.assert_array_equal(found, expected)
+    assert len(told) == 1 and f"{path} is damaged" in told[0]
+    assert path.read_bytes() == whole
+    assert answer(model, read(sample_cut), tmp_path, damaged=told.append)[1] == {"camembert.title": 0}
+    assert len(told) == 1
+
+
+def test_a_damaged_memory_of_another_catalogue_is_encoded_again(place, sample_cut, tmp_path) -> None:
+    model, whole, told = model_of(place, PROBE), read(sample_cut), []
+    expected, _ = answer(model, whole, tmp_path)
+    (path,) = tmp_path.rglob("*.h5")
+    spoilt = bytearray(path.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 4
+    path.write_bytes(spoilt)
+    found, _ = answer(model, cut(whole, np.arange(180)[::-1]), tmp_path, damaged=told.append)
+    np.testing.assert_allclose(found[::-1], expected, atol=2e-3)
+    assert len(told) == 1
