@@ -20,6 +20,9 @@ from cache.foreign import MAGIC
 from cache.layout import OPTIONAL, PIECE, check_codes, check_values, digest_dataset
 from cache.structure import damaged, foreign, read_header, read_members
 
+CHECKSUM = 4
+"""Bytes of the fletcher32 that HDF5 writes after each piece."""
+
 
 class SealedFile:
     """A feature file; `with SealedFile(path) as file`. Raises OSError, ForeignFile or DamagedFeature.
@@ -113,13 +116,22 @@ class SealedFile:
             foreign(self.path, "'embedding_digest' does not belong to 'embedding'")
         return digests
 
-    def chunk(self, number: int) -> NDArray[Any]:
-        """Read the vectors of one piece (256, D), the last one shorter, unchecked, without HDF5's slow fletcher32."""
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of one piece of `embedding` in the file, with the checksum that HDF5 adds."""
+        shape = self.header.digests["embedding"]["shape"]
+        return PIECE * int(shape[1]) * int(self._datasets["embedding"].dtype.itemsize) + CHECKSUM
+
+    def chunk(self, number: int, space: NDArray[np.uint8] | None = None) -> NDArray[Any]:
+        """Read the vectors of one piece (256, D), the last one shorter, unchecked, without HDF5's slow fletcher32.
+
+        `space`: memory for a whole piece, to be read into; fresh memory is slower than the reading.
+        """
         rows, width = self.header.digests["embedding"]["shape"]
         dataset, start = self._datasets["embedding"], number * PIECE
         rows = min(PIECE, rows - start)
         with self._as_damage():
-            _, data = dataset.id.read_direct_chunk((start, 0))
+            _, data = dataset.id.read_direct_chunk((start, 0), out=space)
             return np.frombuffer(data, dataset.dtype, rows * width).reshape(rows, width)
 
     def check_piece(self, number: int, array: NDArray[Any], digests: NDArray[np.uint8]) -> None:

@@ -4,9 +4,8 @@ Shapes: N products, n rows of one batch, D width of one feature.
 """
 
 import zlib
-from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -15,14 +14,14 @@ from numpy.typing import NDArray
 
 from cache.layout import PIECE, Header, decode
 from cache.loading import refuse_mismatch
-from cache.reading import SealedFile
+from cache.reading import CHECKSUM, SealedFile
 
 WINDOW = 2**29
 """Bytes of vectors held at a time by default: at seven features of thesis width (13 kB a product) 156 pieces of 256 rows.
 Where rows lie in class order, many small pieces matter: windows of few large ones lost two points of macro-F1."""
 
-PENDING = 8
-"""Pieces that may wait to be checked; none is handed on before."""
+READERS = 2
+"""Threads that read and check; HDF5 lets one of them read at a time."""
 
 Batch: TypeAlias = tuple[NDArray[np.int32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]
 """Labels (n,), embedding (n, D) of each feature, present (n,) of each feature."""
@@ -38,7 +37,7 @@ class FeatureStream:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
         self._known: dict[str, dict[int, int]] = {}
-        self._checker = ThreadPoolExecutor(1, "checking")
+        self._readers = ThreadPoolExecutor(READERS, "reading")
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
         first: tuple[Header, dict[str, NDArray[Any]]] | None = None
@@ -72,7 +71,7 @@ class FeatureStream:
 
     def close(self) -> None:
         """Close the files."""
-        self._checker.shutdown()
+        self._readers.shutdown()
         for file in self._files.values():
             file.close()
 
@@ -97,14 +96,19 @@ class FeatureStream:
         wanted = np.sort(np.asarray(rows))
         pieces, starts = np.unique(wanted // PIECE, return_index=True)
         groups = np.split(wanted, starts[1:])
-        windows = _windows(len(pieces), max(1, window // (PIECE * self._row_bytes())), random)
-        left, rest = np.empty(0, np.intp), {name: np.empty((0, width), np.float16) for name, width in self.widths.items()}
-        space: dict[str, NDArray[Any]] = {}
+        held = max(1, window // sum(file.piece_bytes for file in self._files.values()))
+        windows = _windows(len(pieces), held, random)
+        # the first slots hold what a window leaves over, less than a batch
+        kept = -(-size // PIECE)
+        space = {name: _Space(file, kept + min(held, len(pieces))) for name, file in self._files.items()}
+        left = np.empty(0, np.intp)
         for number, chosen in enumerate(windows):
             last = number + 1 == len(windows)
+            self._read(pieces[chosen], space, kept)
+            slots = np.repeat(np.arange(kept, kept + len(chosen)), [len(groups[piece]) for piece in chosen])
             added = np.concatenate([groups[piece] for piece in chosen])
+            places = np.concatenate([np.arange(len(left)), slots * PIECE + added % PIECE])
             numbers = np.concatenate([left, added])
-            vectors = {name: self._gather(name, pieces[chosen], added, rest[name], space) for name in self._files}
             if not last:
                 for file in self._files.values():
                     file.announce(pieces[windows[number + 1]])
@@ -112,47 +116,35 @@ class FeatureStream:
             stop = len(numbers) if last else len(numbers) - len(numbers) % size
             for cut in range(0, stop, size):
                 picked = shuffled[cut : min(cut + size, stop)]
-                yield self._batch(numbers[picked], {name: array[picked] for name, array in vectors.items()})
-            left, rest = numbers[shuffled[stop:]], {name: array[shuffled[stop:]] for name, array in vectors.items()}
+                vectors = {name: each.wide(places[picked]) for name, each in space.items()}
+                present = {name: known[numbers[picked]] for name, known in self.present.items()}
+                yield self.labels[numbers[picked]], vectors, present
+            left = numbers[shuffled[stop:]]
+            for each in space.values():
+                each.keep(places[shuffled[stop:]])
 
-    def _batch(self, numbers: NDArray[np.intp], vectors: dict[str, NDArray[Any]]) -> Batch:
-        wide = {name: array.astype(np.float32, copy=False) for name, array in vectors.items()}
-        return self.labels[numbers], wide, {name: present[numbers] for name, present in self.present.items()}
+    def _read(self, pieces: NDArray[np.intp], space: Mapping[str, "_Space"], first: int) -> None:
+        """Read pieces into the slots from `first` on, and check them: hashing needs no Python, so two at a time."""
 
-    def _gather(
-        self,
-        name: str,
-        pieces: NDArray[np.intp],
-        numbers: NDArray[np.intp],
-        rest: NDArray[Any],
-        space: dict[str, NDArray[Any]],
-    ) -> NDArray[Any]:
-        """The vectors left over from before, then those of the rows `numbers` (ascending), which all lie in `pieces`.
+        def one(name: str, slot: int, piece: int) -> None:
+            self._check(name, piece, self._files[name].chunk(piece, space[name].slots[slot]))
 
-        `space`: where the window before lay, to be overwritten: one window in memory, and its pages are there already.
-        """
-        file, start = self._files[name], len(rest)
-        if len(space.get(name, ())) < start + len(numbers):
-            space.pop(name, None)
-            space[name] = np.empty((start + len(numbers), self.widths[name]), file.header.digests["embedding"]["dtype"])
-        found = space[name][: start + len(numbers)]
-        found[:start] = rest
-        checks: deque[Future[None]] = deque()
-        bounds = [*np.searchsorted(numbers, pieces * PIECE).tolist(), len(numbers)]
-        for piece, first, last in zip(pieces.tolist(), bounds[:-1], bounds[1:], strict=True):
-            array = file.chunk(piece)
-            checks.append(self._checker.submit(self._check, name, piece, array))
-            if len(checks) > PENDING:
-                checks.popleft().result()
-            found[start + first : start + last] = array[numbers[first:last] - piece * PIECE]
-        for check in checks:
-            check.result()
-        return found
+        tasks = [
+            self._readers.submit(one, name, first + place, piece)
+            for name in self._files
+            for place, piece in enumerate(pieces.tolist())
+        ]
+        try:
+            for task in tasks:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def _check(self, name: str, piece: int, array: NDArray[Any]) -> None:
         """Check a piece by SHA-256 the first time, later by the CRC-32 that the first time leaves.
 
-        That is enough for what a disk does meanwhile. Runs beside the reading, since hashing needs no Python.
+        That is enough for what a disk does meanwhile.
         """
         file, known = self._files[name], self._known[name].get(piece)
         if known is None:
@@ -163,10 +155,31 @@ class FeatureStream:
         elif known != zlib.crc32(array.data):
             file.refuse_piece(piece)
 
-    def _row_bytes(self) -> int:
-        """Bytes of one product's vectors as they are stored."""
-        sizes = {"<f2": 2, "<f4": 4}
-        return sum(self.widths[name] * sizes[file.header.digests["embedding"]["dtype"]] for name, file in self._files.items())
+
+class _Space:
+    """Room for pieces of one feature, `slots` (S, bytes), used again and again: fresh memory is slower than reading."""
+
+    def __init__(self, file: SealedFile, slots: int) -> None:
+        described = file.header.digests["embedding"]
+        self.slots = np.empty((slots, file.piece_bytes), np.uint8)
+        # HDF5's checksum follows each piece
+        vectors = self.slots[:, :-CHECKSUM].view(described["dtype"])
+        self.vectors: NDArray[Any] = vectors.reshape(slots, PIECE, int(described["shape"][1]))
+
+    def wide(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The rows at these places (slot * 256 + row) in float32: few at a time, to stay in the processor's cache."""
+        found = np.empty((len(places), self.vectors.shape[2]), np.float32)
+        for start in range(0, len(places), 64):
+            few = places[start : start + 64]
+            found[start : start + 64] = self.vectors[few // PIECE, few % PIECE]
+        return found
+
+    def keep(self, places: NDArray[np.intp]) -> None:
+        """Move the rows at these places to the first ones."""
+        rows = self.vectors[places // PIECE, places % PIECE]
+        for start in range(0, len(rows), PIECE):
+            block = rows[start : start + PIECE]
+            self.vectors[start // PIECE, : len(block)] = block
 
 
 def _windows(count: int, held: int, random: np.random.Generator | None) -> list[NDArray[np.intp]]:
