@@ -74,11 +74,14 @@ class ImageNetwork(_Network):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1) * 255, persistent=False)
 
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """`pixels` (B, S, S, 3) uint8 -> (B, 3, S, S) float, each channel by its mean and deviation."""
+        # NHWC, the layout in which pixels come, is kept: the faster one on CPUs and tensor cores alike.
+        return pixels.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.deviation)
+
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """`pixels` (B, S, S, 3) uint8 RGB -> vector (B, D), logits (B, C)."""
-        # NHWC, the layout in which pixels come, is kept: the faster one on CPUs and tensor cores alike.
-        images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
-        maps = self.backbone(images)
+        maps = self.backbone(self.normalise(pixels))
         vector = F.adaptive_avg_pool2d(maps, 1).flatten(1)
         return vector, self.classifier(self.dropout(vector))
 
