@@ -1,6 +1,7 @@
 """`fusecat predict`: classify new products with the strategy that validation chose."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from stages.workspace import Workspace
 if TYPE_CHECKING:
     from stages.prediction import Model
 
+DEFAULT = click.core.ParameterSource.DEFAULT
 FORMATS = ("csv", "parquet", "sigir", "ens")
 """The values of `stages.prediction.formats.Format`; that module imports torch, and help must be instant."""
 
@@ -62,13 +64,16 @@ def command(
     A product that lacks a field is answered from the others, and the column 'missing' names what it lacks. One that has nothing
     that the strategy looks at is flagged 'unseen'; one with nothing but an id gets the shares of the classes in training, and
     the flag 'empty'. Refused, with the line, is only a row without an id or with one that occurs twice.
+
+    --images, --max-images, --columns and --encoding are those of the study's catalogue where they are not given here.
     """
     from stages.encoders.quiet import quieten
 
     quieten()
     from pipeline.commands._extraction_display import Ticker
-    from stages.catalogue.reading import Catalogue
+    from stages.catalogue.reading import Catalogue, ReadingOptions
     from stages.prediction import load_model, predict
+    from stages.prediction.answering import as_in_study
     from stages.prediction.formats import Format, Layout, check, write
     from stages.prediction.given import products_of
 
@@ -76,14 +81,17 @@ def command(
         message = "--model: an exported model is one strategy; leave out --strategy, --run and --refit"
         raise UsageError(message)
     brought = brought_files(options)
+    model = load_model(folder) if folder else open_model(workspace, strategy, seed, refit=refit, brought=brought)
+    reading = ReadingOptions()
     given = click.get_current_context().get_parameter_source
-    if brought and given("catalogue") is click.core.ParameterSource.DEFAULT:
+    if brought and given("catalogue") is DEFAULT:
         read = products_of(brought)
     else:
-        read = Catalogue.read(catalogue, reading_options(options, labels=False))
-    layout = Layout(Format(kind), options["top"], options["threshold"], options["encoding"])
+        told = [name for name in ("images", "max_images", "columns", "encoding") if given(name) is not DEFAULT]
+        reading = as_in_study(catalogue, model.reading, reading_options(options, labels=False), told)
+        read = Catalogue.read(catalogue, reading)
+    layout = Layout(Format(kind), options["top"], options["threshold"], reading.encoding)
     check(read, layout)
-    model = load_model(folder) if folder else open_model(workspace, strategy, seed, refit=refit, brought=brought)
     store = workspace / "predictions"
     path = output or store / f"{read.source.resolve().stem}{layout.format.suffix}"
     screen, encoded, joined = console(quiet=as_json), dict[str, int](), dict[str, dict[str, Any]]()
@@ -129,17 +137,19 @@ def open_model(
     from stages.prediction import Model
 
     place = Workspace(workspace)
-    names = read_study(place).get("class_names", {})
+    study = read_study(place)
+    names, reading = study.get("class_names", {}), study.get("reading", {})
     if refit:
         from stages.prediction.refitting import refitted
 
         if strategy or seed is not None:
             message = "--refit: one strategy was refitted; leave out --strategy and --run, or run 'fusecat refit --strategy'"
             raise UsageError(message)
-        return refitted(place, names, brought)
+        return replace(refitted(place, names, brought), reading=reading)
     from pipeline.report.comparison import compare
 
     comparison = compare(workspace, resamples=20)  # only what validation chooses is wanted, no interval
     candidate = comparison.study.candidate(strategy) if strategy else comparison.chosen.candidate
     seeds = candidate.seeds if seed is None else (seed,)
-    return Model.of_runs(place, candidate.strategy, seeds, class_names=names, brought=brought)
+    model = Model.of_runs(place, candidate.strategy, seeds, class_names=names, brought=brought)
+    return replace(model, reading=reading)

@@ -12,7 +12,7 @@ from typing import Any
 
 from stages.catalogue.building import NOTHING, Builder, token, whole_numbers
 from stages.catalogue.cleaning import clean
-from stages.catalogue.columns import REQUIRED, Cell, check_field, filler, shown, text
+from stages.catalogue.columns import REQUIRED, Cell, check_field, filler, holes, shown, text
 from stages.catalogue.guess import guess
 from stages.catalogue.parquet import ParquetTable, open_parquet
 from stages.catalogue.pictures import PictureTree, UnsafeName, plain_token
@@ -180,10 +180,13 @@ class _Rows:
     def __init__(self, builder: Builder, made: Plan, table: Table | ParquetTable, pictures: PictureTree | None) -> None:
         self.builder, self.table, self.pictures = builder, table, pictures
         self.options, self.separator = builder.options, made.image_separator
-        self.columns = made.columns
+        # products to be classified need no label
+        label = made.columns.get("label", "")
+        needless = not self.options.labels and not set(holes(label) or [label]) <= set(table.columns)
+        self.columns = {name: column for name, column in made.columns.items() if not (needless and name == "label")}
         guards = {"image": plain_token}
         self.get: dict[str, Callable[[Sequence[Cell]], Cell]] = {
-            name: filler(column, table.columns, f"{table.path}", guards.get(name)) for name, column in made.columns.items()
+            name: filler(column, table.columns, f"{table.path}", guards.get(name)) for name, column in self.columns.items()
         }
         for flag, name in (("--split-column", self.options.split_column), ("--group-by", self.options.group_by)):
             if name is not None:

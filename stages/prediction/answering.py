@@ -7,15 +7,17 @@ import math
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.table import Feature
 from stages.brought import Brought, Files
+from stages.catalogue import challenge, own
 from stages.catalogue.images import MAX_PIXELS, ImageIndex
 from stages.catalogue.product import Product
 from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
@@ -136,13 +138,27 @@ def classify(folder: Path, catalogue: Path) -> list[tuple[str, str, float]]:
     from stages.prediction.saved import load_model
 
     model = load_model(folder)
-    read = Catalogue.read(Path(catalogue), ReadingOptions(labels=False))
+    read = Catalogue.read(Path(catalogue), as_in_study(Path(catalogue), model.reading, ReadingOptions(labels=False)))
     with tempfile.TemporaryDirectory() as store:
         return [
             (product.id, model.classes[row.argmax()], float(row.max()))
             for answers in predict(model, read, Path(store))
             for product, row in zip(answers.products, answers.probabilities, strict=True)
         ]
+
+
+def as_in_study(path: Path, reading: Mapping[str, Any], options: ReadingOptions, told: Collection[str] = ()) -> ReadingOptions:
+    """These options, with what the study's `reading` says of pictures in place of what was not `told`.
+
+    Columns and encoding too, where the catalogue at `path` neither has a challenge's layout nor a catalogue.toml of its own.
+    Not whether links are followed: that was allowed for one catalogue.
+    """
+    names = {"images", "max_images"}
+    folder = path if path.is_dir() else path.parent
+    if path.exists() and challenge.choose(path) is None and not (folder / own.SETTINGS).exists():
+        names |= {"columns", "encoding"}
+    known = ReadingOptions.of(reading)
+    return replace(options, **{name: getattr(known, name) for name in names - set(told) if name in reading})
 
 
 def _study(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) -> Study:

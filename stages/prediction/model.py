@@ -38,7 +38,7 @@ class Model:
     `predictors`: seed -> head; their probabilities are averaged. `shapes`: every feature that they need; `taught`: those of
     them that a network here computes, the vectors of the others have to be brought. `prior` (C,): share of each class among the
     products that the heads were fitted on, which is all that can be said of a product with nothing in it. `fitted_on`: parts of
-    the study. `card`: what is worth telling of it (scores, data), as JSON.
+    the study. `card`: what is worth telling of it (scores, data), as JSON. `reading`: how the study's catalogue was read.
     """
 
     strategy: str
@@ -50,6 +50,7 @@ class Model:
     fitted_on: tuple[str, ...]
     class_names: Mapping[str, str] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_runs(

@@ -57,6 +57,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
         "features": {name: asdict(shape) for name, shape in model.shapes.items()},
         "encoders": {feature: _portable(taught.description) for feature, taught in model.taught.items()},
         "card": dict(model.card),
+        "reading": dict(model.reading),
     }
     (partial / "README.md").write_text(card, encoding="utf-8")
     (partial / DESCRIPTION).write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -95,6 +96,7 @@ def load_model(folder: Path) -> Model:
             fitted_on=tuple(record["fitted_on"]),
             class_names=record["class_names"],
             card=record["card"],
+            reading=record["reading"],
         )
     except (ValueError, KeyError, TypeError) as error:
         message = f"{path}: not a model's description ({type(error).__name__}: {error}); export the model again"

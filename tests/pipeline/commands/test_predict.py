@@ -168,3 +168,24 @@ def test_a_study_of_imported_vectors_alone_predicts_imported_vectors(run, tmp_pa
 )
 def test_vectors_that_make_no_sense_are_refused(run, workspace, sample_cut, words, told) -> None:
     assert re.search(told, run("predict", sample_cut, "--workspace", workspace, *words, code=2))
+
+
+def test_a_new_catalogue_is_read_as_the_study_s_was(run, workspace, sample_cut, tmp_path) -> None:
+    other = Path(shutil.copytree(workspace, tmp_path / "workspace"))
+    study = json.loads((other / "study.json").read_text(encoding="utf-8"))
+    columns = {"id": "sku", "title": "nom", "label": "rayon", "image": "photo"}
+    reading = {"columns": columns, "images": "none", "max_images": 1, "follow_symlinks": False, "encoding": "cp1252"}
+    (other / "study.json").write_text(json.dumps(study | {"reading": reading}), encoding="utf-8")
+    new = tmp_path / "new.csv"
+    new.write_text("sku;nom;photo\n1;gâteau;a.jpg\n2;chaîne;b.jpg\n", encoding="cp1252")
+    where = ("--workspace", other, "--strategy", STRATEGIES[3], "--output", tmp_path / "out.csv")
+    found = run("predict", new, *where)
+    assert (found["products"], found["flagged"]["without_title"], found["flagged"]["without_image"]) == (2, 0, 2)
+    assert "0 of 2 images found" in run("predict", new, *where, "--images", "first", code=3)
+    run("export", tmp_path / "model", "--workspace", other, "--strategy", STRATEGIES[3])
+    model = ("--model", tmp_path / "model", "--workspace", tmp_path / "elsewhere", "--output", tmp_path / "again.csv")
+    run("predict", new, *model)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+    challenge = tmp_path / "sigir"
+    shutil.copytree(sample_cut, challenge, ignore=shutil.ignore_patterns("image_training"))
+    assert run("predict", challenge, *where)["flagged"]["without_image"] == 180
