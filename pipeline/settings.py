@@ -53,6 +53,14 @@ class Preset:
             changed.append(dataclasses.replace(network, training=taught, **fields))
         return dataclasses.replace(self, networks=tuple(changed))
 
+    def repeated(self, number: int) -> "Preset":
+        """The same networks drawn from other seeds: each network's own plus `number`."""
+        networks = [
+            dataclasses.replace(each, training=dataclasses.replace(each.training, seed=each.training.seed + number))
+            for each in self.networks
+        ]
+        return dataclasses.replace(self, networks=tuple(networks))
+
 
 def names() -> list[str]:
     """The shipped presets."""

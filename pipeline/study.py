@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stages.extraction import Outcome
 
 
-KEPT = ("epochs", "best_epoch", "seconds", "curve", "parameters", "settings", "weights")
+KEPT = ("epochs", "best_epoch", "seconds", "curve", "parameters", "settings", "weights", "batches_per_step")
 """What `study.json` keeps of `learning.json`."""
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pipeline.console import safe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from stages.catalogue.examination import Examination
@@ -55,6 +57,14 @@ def show_plans(screen: "Console", plans: Sequence["Plan"], *, work: bool) -> Non
         )
 
 
+def show_next(screen: "Console", places: Sequence["Path"]) -> None:
+    """The commands that go on from here."""
+    for place in places:
+        screen.print(f"next: fusecat fuse --workspace {safe(str(place))}", markup=False)
+    if len(places) > 1:
+        screen.print(f"then: fusecat report --pool {' '.join(safe(str(place)) for place in places)}", markup=False)
+
+
 class Ticker:
     """Progress of stage one: a live line on a terminal, a plain line every ten seconds elsewhere."""
 
@@ -64,6 +74,7 @@ class Ticker:
         self.screen = screen
         self.told = 0.0
         self.place = ("", "")
+        self.begun = (0.0, 0)
         self.live = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -85,13 +96,25 @@ class Ticker:
 
     def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:
         """Show where a network stands (see `stages.encoders.progress`)."""
+        if not total:
+            self.screen.print(f"{feature}: {phase}", markup=False)
+            return
         if (feature, phase) != self.place:
             self.place = (feature, phase)
+            self.begun = (time.monotonic(), done)
             self.live.reset(self.task, total=total, description=f"{feature} {phase}", note=note)
         self.live.update(self.task, completed=done, total=total, note=note)
         if not self.screen.is_terminal and time.monotonic() - self.told > EVERY:
             self.told = time.monotonic()
-            self.screen.print(f"{feature}: {phase} {done:,}/{total:,}, {note}", markup=False)
+            self.screen.print(f"{feature}: {phase} {done:,}/{total:,}, {note}{self._left(done, total)}", markup=False)
+
+    def _left(self, done: int, total: int) -> str:
+        """The time that this phase still takes, once there is something to tell it from."""
+        begin, first = self.begun
+        if done <= first:
+            return ""
+        minutes, seconds = divmod(round((time.monotonic() - begin) / (done - first) * (total - done)), 60)
+        return f", {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
 
     def finished(self, outcome: "Outcome") -> None:
         """One line per feature that is done."""

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.commands._extraction_display import Ticker, show_examination, show_plans
-from pipeline.console import catalogue_argument, choice, command_line, console, json_option, print_json, workspace_option
+from pipeline.commands._extraction_display import Ticker, show_examination, show_next, show_plans
+from pipeline.console import (
+    catalogue_argument,
+    choice,
+    command_line,
+    console,
+    json_option,
+    print_json,
+    safe,
+    workspace_option,
+)
 from pipeline.study import examine_catalogue, open_study, write_study
 from stages.encoders.settings import Pooling, Precision
 from stages.vocabulary import Field, Metric, Protocol
@@ -49,6 +58,14 @@ if TYPE_CHECKING:
     "--metric", type=choice(Metric), default=Metric.MACRO_F1.value, show_default=True, help="What chooses epoch and strategy."
 )
 @click.option("--seed", type=int, help="Seed of the networks (default: the preset's).")
+@click.option(
+    "--network-seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Repeat with N seeds: the others go to DIR-network-seed-2, ...; 'fusecat report --pool' says how far they matter.",
+)
 @click.option("--precision", type=choice(Precision), help="Arithmetic of the networks (default: the preset's).")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True, help="auto: the GPU where there is one."
@@ -86,27 +103,44 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     leading, metric = processes().is_main_process, options["metric"]  # of several processes, one speaks and writes
     screen = console(quiet=as_json or not leading)
     show_examination(screen, found)
-    chosen = encoders(preset.networks, preset.extraction, options["fields"])
-    if options["explain"] or options["dry_run"]:
-        plans = plan(study, chosen, place, metric)
-        if as_json:
-            print_json([asdict(each) for each in plans])
-        show_plans(screen, plans, work=options["dry_run"])
-        return
-    if leading:
-        study.split.write(place.split)
-    begin = time.monotonic()
-    with Ticker(screen) as ticker:
-        outcomes = extract(
-            study, chosen, place, metric=metric, wait=not options["no_wait"], progress=ticker, finished=ticker.finished
-        )
-    if leading:
-        write_study(place, found, reading, preset, metric, outcomes, command_line())
-        if as_json:
-            print_json({outcome.feature: _told(outcome) for outcome in outcomes})
-    seconds = time.monotonic() - begin
-    screen.print(f"{place.features}: {len(outcomes)} features in {seconds:.0f} s; next: fusecat fuse --workspace {workspace}")
-    leave()
+    repeats = _repeats(preset, place, options["network_seeds"])
+    told: dict[str, Any] = {}
+    for preset, place in repeats:
+        if len(repeats) > 1:
+            screen.print(f"network seeds of {safe(str(place.root))}", markup=False)
+        chosen = encoders(preset.networks, preset.extraction, options["fields"])
+        if options["explain"] or options["dry_run"]:
+            plans = plan(study, chosen, place, metric)
+            told[str(place.root)] = [asdict(each) for each in plans]
+            show_plans(screen, plans, work=options["dry_run"])
+            continue
+        if leading:
+            study.split.write(place.split)
+        begin = time.monotonic()
+        with Ticker(screen) as ticker:
+            outcomes = extract(
+                study, chosen, place, metric=metric, wait=not options["no_wait"], progress=ticker, finished=ticker.finished
+            )
+        if leading:
+            write_study(place, found, reading, preset, metric, outcomes, command_line())
+        told[str(place.root)] = {outcome.feature: _told(outcome) for outcome in outcomes}
+        seconds = time.monotonic() - begin
+        screen.print(f"{safe(str(place.features))}: {len(outcomes)} features in {seconds:.0f} s", markup=False)
+    if as_json and leading:
+        print_json(told if len(repeats) > 1 else told[str(place.root)])
+    if not (options["explain"] or options["dry_run"]):
+        show_next(screen, [place.root for _, place in repeats])
+        leave()
+
+
+def _repeats(preset: "Preset", place: Workspace, count: int) -> list[tuple["Preset", Workspace]]:
+    """Preset and workspace of each network seed; the first is what it would be alone."""
+    root = place.root
+    others = [
+        (preset.repeated(number), Workspace(root.with_name(f"{root.name}-network-seed-{number + 1}")))
+        for number in range(1, count)
+    ]
+    return [(preset, place), *others]
 
 
 def _told(outcome: "Outcome") -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from cache.writing import FeatureWriter
-from stages.encoders.inputs import Inputs
+from stages.encoders.inputs import Inputs, Texts
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress
 
@@ -44,7 +44,7 @@ def embed(
     """
     rank, ranks = share
     network.eval().to(device)
-    begin, total, done = time.monotonic(), len(present), 0
+    begin, total, done, tokens = time.monotonic(), len(present), 0, 0
     missing = [(number, rows) for number, rows in writer.missing() if number % ranks == rank]
     waiting = sum(len(rows) for _, rows in missing)
     with _pool(workers) as pool:
@@ -57,8 +57,11 @@ def embed(
                 vectors[where], logits[where] = _forward(network, inputs, batch, device, precision, pool)
             writer.put(number, vectors, logits, present[rows.start : rows.stop])
             done += len(rows)
-            rate = done / max(time.monotonic() - begin, 1e-6)
-            progress(feature, "extraction", total - (waiting - done) * ranks, total, f"{rate:.0f} products/s")
+            tokens += sum(inputs.cost(row) for row in seen)
+            seconds = max(time.monotonic() - begin, 1e-6)
+            speed = f"{done / seconds:,.0f} products/s"
+            speed += f", {tokens / seconds:,.0f} real tokens/s" if isinstance(inputs, Texts) else ""
+            progress(feature, "extraction", total - (waiting - done) * ranks, total, speed)
     return done
 
 

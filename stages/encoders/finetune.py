@@ -21,7 +21,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.trainer_utils import EvalPrediction
 
-from stages.encoders.inputs import Examples, Inputs
+from stages.encoders.inputs import Examples, Inputs, Texts
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress
 from stages.encoders.settings import Balance, Optimizer, Training
@@ -127,7 +127,7 @@ def finetune(
         data_collator=examples.collate,
         compute_metrics=_evaluate,
         compute_loss_func=_loss(training, lesson),
-        callbacks=[_Epochs(examples), _MarkComplete(), _Tell(lesson.feature, progress, training.batch, metric)]
+        callbacks=[_Epochs(examples), _MarkComplete(), _Tell(lesson, progress, training.epochs, metric)]
         + ([EarlyStoppingCallback(training.patience)] if training.patience else []),
     )
     trainer.grouped = training.group_by_length
@@ -198,21 +198,29 @@ class _MarkComplete(TrainerCallback):
 
 
 class _Tell(TrainerCallback):
-    """Progress with products per second, and the validation metric of every epoch."""
+    """Progress with products and real tokens (padding is none) per second, and the validation metric of every epoch."""
 
-    def __init__(self, feature: str, progress: Progress, batch: int, metric: Metric) -> None:
-        self.feature = feature
+    def __init__(self, lesson: Lesson, progress: Progress, epochs: int, metric: Metric) -> None:
+        self.feature = lesson.feature
         self.progress = progress
-        self.batch = batch
+        self.products = len(lesson.train) * epochs
+        self.tokens = sum(lesson.inputs.cost(row) for row in lesson.train) / len(lesson.train)
+        self.counts_tokens = isinstance(lesson.inputs, Texts)
         self.metric = metric
         self.scored = ""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.first, self.begin = state.global_step, time.monotonic()
+        if state.global_step and state.is_world_process_zero:
+            remark = f"going on from the checkpoint of epoch {round(state.epoch)}"
+            self.progress(self.feature, remark, state.global_step, 0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        rate = (state.global_step - self.first) * self.batch / max(time.monotonic() - self.begin, 1e-6)
-        self.progress(self.feature, "fine-tuning", state.global_step, state.max_steps, f"{rate:.0f} products/s{self.scored}")
+        share = (state.global_step - self.first) / state.max_steps
+        rate = share * self.products / max(time.monotonic() - self.begin, 1e-6)
+        # The mean of all texts stands for those of the steps so far: exact after every epoch, and no wait for the device.
+        speed = f"{rate:,.0f} products/s" + (f", {rate * self.tokens:,.0f} real tokens/s" if self.counts_tokens else "")
+        self.progress(self.feature, "fine-tuning", state.global_step, state.max_steps, speed + self.scored)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **rest: Any) -> None:  # noqa: ARG002
         score = rest["metrics"][f"eval_{self.metric.key}"]

@@ -4,6 +4,7 @@ It holds the tokenizer's files, `backbone/config.json` (texts), `network.safeten
 last: without it, or with another recipe in it, the network is taught again.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -27,6 +28,8 @@ from stages.encoders.weights import tensors_digest
 from stages.errors import ModelError
 from stages.vocabulary import Metric, Part
 
+MEMORY = "batches_per_step"
+"""Into how many batches a step is cut because memory ran out before."""
 BEGUN = "recipe"
 """Names the recipe for which the tokenizer and the checkpoints in a folder were made."""
 
@@ -100,11 +103,15 @@ def _teach(
     key: str,
     name: str,
 ) -> None:
-    """Fine-tune, then keep the network. When a GPU's memory runs out: smaller batches, as many per step as it takes."""
+    """Fine-tune, then keep the network. When a GPU's memory runs out: smaller batches, as many per step as it takes.
+
+    How small is remembered in the folder, so that a later run does not throw away the checkpoints of this one.
+    """
     present = study.present(encoder.field)
     train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
     lesson = Lesson(name, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
-    accumulation = 1
+    memory = folder / MEMORY
+    accumulation = int(memory.read_text(encoding="utf-8")) if memory.exists() else 1
     while True:
         network = encoder.build(lesson.classes, folder)
         try:
@@ -122,11 +129,16 @@ def _teach(
             )
             break
         except torch.OutOfMemoryError:
-            if accumulation * 2 > encoder.network.training.batch:
+            # The other processes wait in the middle of a step: nothing but a new start helps them.
+            if accumulation * 2 > encoder.network.training.batch or processes().num_processes > 1:
                 raise
-            accumulation *= 2
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            torch.cuda.empty_cache()
+        del network
+        accumulation *= 2
+        progress(name, f"memory ran out; going on with {accumulation} smaller batches per step", 0, 0)
+        memory.write_text(str(accumulation), encoding="utf-8")
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        gc.collect()
+        torch.cuda.empty_cache()
     if processes().is_main_process:
         _keep(network, encoder, learning, folder, key, accumulation)
 
@@ -144,4 +156,5 @@ def _keep(
     partial = folder / "learning.json.part"
     partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
     os.replace(partial, folder / "learning.json")
+    (folder / MEMORY).unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

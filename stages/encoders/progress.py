@@ -7,7 +7,10 @@ class Progress(Protocol):
     """Called often; whoever shows it decides how often that is worth a line."""
 
     def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` steps or rows of a `phase` (`fine-tuning`, `extraction`); `note`: speed, scores."""
+        """`done` of `total` steps or rows of a `phase` (`fine-tuning`, `extraction`); `note`: speed, scores.
+
+        With `total` 0 `phase` is a remark, to be shown at once and once.
+        """
         ...
 
 

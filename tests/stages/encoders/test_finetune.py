@@ -126,3 +126,38 @@ def test_class_weights_balance_the_classes_and_average_to_one() -> None:
     assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
     assert weights[torch.tensor(labels)].mean().item() == pytest.approx(1)
     assert class_weights(Balance.NONE, labels, 4) is None
+
+
+def test_a_full_memory_means_smaller_batches_the_same_step_and_a_note(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.encoders import finetune
+
+    step, sizes = finetune._Trainer.training_step, []
+
+    def small_memory(self, model, inputs, *rest, **options):
+        sizes.append(len(inputs["labels"]))
+        if sizes[-1] > 8:
+            raise torch.OutOfMemoryError
+        return step(self, model, inputs, *rest, **options)
+
+    encoder = taught(FLAUBERT, epochs=2, dropout=0.0)
+    _, _, roomy = teach(encoder, study, tmp_path / "roomy")
+    monkeypatch.setattr(finetune._Trainer, "training_step", small_memory)
+
+    told: list[str] = []
+
+    def stop_late(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
+        told.append(phase)
+        if total and done > total / 2:
+            raise PowerError
+
+    with pytest.raises(PowerError):
+        teach(encoder, study, tmp_path / "tight", stop_late)
+    assert sum("memory ran out" in phase for phase in told) == 2
+    sizes.clear()
+    _, _, tight = teach(encoder, study, tmp_path / "tight", lambda *values, **_: told.append(values[1]))
+    assert max(sizes) == 8, "the second run knows how small batches must be"
+    assert "going on from the checkpoint of epoch 1" in told, "and keeps the checkpoint of the first"
+    assert (roomy["batches_per_step"], tight["batches_per_step"]) == (1, 4)
+    assert tight["epochs"] == roomy["epochs"] == 2
