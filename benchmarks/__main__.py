@@ -8,6 +8,8 @@ SMALL = (
     ("benchmarks.cache", "read"),
     ("benchmarks.cache", "stream"),
     ("benchmarks.generators", "8000"),
+    ("benchmarks.stage_one", "images", "--images", "60"),
+    ("benchmarks.stage_one", "extraction", "--texts", "32", "--layers", "1", "--rounds", "1"),
     ("benchmarks.stage_two", "speed", "--products", "4000"),
     ("benchmarks.stage_two", "peers", "--products", "4000"),
     ("benchmarks.report", "--coverage", "40", "--null", "5", "--power", "5"),
