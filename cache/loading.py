@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import MismatchedFeatures
+from cache.fingerprint import canonical, digest
 from cache.layout import Header, decode
 from cache.reading import SealedFile
 from cache.table import Feature, FeatureTable
@@ -23,20 +24,27 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
             if first is None:
                 first = file.header, columns
             refuse_mismatch(first, (file.header, columns))
-            features[name] = Feature(
-                name,
-                file.vectors("embedding", columns),
-                columns["present"],
-                file.vectors("logits", columns) if "logits" in file else None,
-                file.vectors("logits_oof", columns) if "logits_oof" in file else None,
-                file.header.fitted_on,
-            )
+            features[name] = feature_of(file, columns, file.vectors("embedding", columns))
     if first is None:
         message = "a table needs at least one feature"
         raise ValueError(message)
     header, columns = first
     ids = decode(columns["product_id"])
     return FeatureTable(ids, columns["label"], columns["split"], header.classes, header.parts, features, header.fingerprint)
+
+
+def feature_of(file: SealedFile, columns: dict[str, NDArray[Any]], embedding: NDArray[Any]) -> Feature:
+    """What a file holds, beside vectors that were read from it or that stay there."""
+    sealed = {name: described["sha256"] for name, described in file.header.digests.items()}
+    return Feature(
+        file.header.feature,
+        embedding,
+        columns["present"],
+        file.vectors("logits", columns) if "logits" in file else None,
+        file.vectors("logits_oof", columns) if "logits_oof" in file else None,
+        file.header.fitted_on,
+        digest(canonical(sealed)),
+    )
 
 
 def refuse_mismatch(one: tuple[Header, Mapping[str, NDArray[Any]]], two: tuple[Header, Mapping[str, NDArray[Any]]]) -> None:

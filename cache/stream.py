@@ -4,8 +4,9 @@ Shapes: N products, n rows of one batch, D width of one feature.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.layout import PIECE, Header, decode
-from cache.loading import refuse_mismatch
+from cache.loading import feature_of, refuse_mismatch
 from cache.reading import CHECKSUM, SealedFile
+from cache.table import FeatureTable
 
 WINDOW = 2**29
 """Bytes of vectors held at a time by default: at seven features of thesis width (13 kB a product) 156 pieces of 256 rows.
@@ -37,6 +39,7 @@ class FeatureStream:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
         self._known: dict[str, dict[int, int]] = {}
+        self._columns: dict[str, dict[str, NDArray[Any]]] = {}
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
@@ -51,6 +54,7 @@ class FeatureStream:
                 self._known[name] = {}
                 self.present[name] = columns["present"]
                 self.widths[name] = int(file.header.digests["embedding"]["shape"][1])
+                self._columns[name] = columns
             if first is None:
                 message = "a stream needs at least one feature"
                 raise ValueError(message)
@@ -85,22 +89,45 @@ class FeatureStream:
         codes = [self.parts.index(part) for part in parts]
         return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))
 
-    def batches(self, rows: NDArray[np.intp], size: int, *, seed: int | None = None, window: int = WINDOW) -> Iterator[Batch]:
-        """Yield these rows once, `size` at a time (the last batch may be shorter).
+    def table(self) -> "StreamedTable":
+        """Everything but the vectors in memory. Raises DamagedFeature or ForeignFile for logits that are not right."""
+        features = {}
+        for name, file in self._files.items():
+            nowhere = np.broadcast_to(np.array(np.nan, np.float16), (len(self.labels), self.widths[name]))
+            features[name] = feature_of(file, self._columns[name], nowhere)
+        known = (self.ids, self.labels, self.split, self.classes, self.parts)
+        return StreamedTable(*known, features, self.fingerprint, stream=self)
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The file of each feature."""
+        return {name: file.path for name, file in self._files.items()}
+
+    def batches(
+        self,
+        rows: NDArray[np.intp],
+        size: int,
+        *,
+        seed: int | None = None,
+        features: Sequence[str] | None = None,
+        window: int = WINDOW,
+    ) -> Iterator[Batch]:
+        """Yield these rows of these features (all by default) once, `size` at a time (the last batch may be shorter).
 
         With a `seed` in an order drawn from it: windows of as many pieces of 256 rows as fit `window` bytes come one after the
         other, each with pieces from everywhere in the file, and the rows of a window are shuffled. Without one in ascending
         order. Memory: one window and a batch. Raises DamagedFeature before a piece that is not what was sealed.
         """
+        files = {name: self._files[name] for name in (self._files if features is None else features)}
         random = None if seed is None else np.random.default_rng(seed)
         wanted = np.sort(np.asarray(rows))
         pieces, starts = np.unique(wanted // PIECE, return_index=True)
         groups = np.split(wanted, starts[1:])
-        held = max(1, window // sum(file.piece_bytes for file in self._files.values()))
+        held = max(1, window // sum(file.piece_bytes for file in files.values()))
         windows = _windows(len(pieces), held, random)
         # the first slots hold what a window leaves over, less than a batch
         kept = -(-size // PIECE)
-        space = {name: _Space(file, kept + min(held, len(pieces))) for name, file in self._files.items()}
+        space = {name: _Space(file, kept + min(held, len(pieces))) for name, file in files.items()}
         left = np.empty(0, np.intp)
         for number, chosen in enumerate(windows):
             last = number + 1 == len(windows)
@@ -110,14 +137,14 @@ class FeatureStream:
             places = np.concatenate([np.arange(len(left)), slots * PIECE + added % PIECE])
             numbers = np.concatenate([left, added])
             if not last:
-                for file in self._files.values():
+                for file in files.values():
                     file.announce(pieces[windows[number + 1]])
             shuffled = np.arange(len(numbers)) if random is None else random.permutation(len(numbers))
             stop = len(numbers) if last else len(numbers) - len(numbers) % size
             for cut in range(0, stop, size):
                 picked = shuffled[cut : min(cut + size, stop)]
                 vectors = {name: each.wide(places[picked]) for name, each in space.items()}
-                present = {name: known[numbers[picked]] for name, known in self.present.items()}
+                present = {name: self.present[name][numbers[picked]] for name in files}
                 yield self.labels[numbers[picked]], vectors, present
             left = numbers[shuffled[stop:]]
             for each in space.values():
@@ -131,7 +158,7 @@ class FeatureStream:
 
         tasks = [
             self._readers.submit(one, name, first + place, piece)
-            for name in self._files
+            for name in space
             for place, piece in enumerate(pieces.tolist())
         ]
         try:
@@ -154,6 +181,16 @@ class FeatureStream:
             self._known[name][piece] = zlib.crc32(array.data)
         elif known != zlib.crc32(array.data):
             file.refuse_piece(piece)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedTable(FeatureTable):
+    """A table whose vectors stay on disk, where `stream` reads them; each `embedding` has its shape and is NaN throughout.
+
+    The stream must stay open while the table is used.
+    """
+
+    stream: FeatureStream
 
 
 class _Space:

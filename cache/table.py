@@ -20,7 +20,8 @@ class Feature:
 
     `embedding` (N, D) float16 or float32; `logits` (N, C) float32 or None (imported vectors may have none); `logits_oof` (N, C)
     float32 or None (out-of-fold); `present` (N,) bool: False where the product lacks the field, and then its vector and logits
-    are zero. `fitted_on`: parts whose labels the network has seen, or None where nobody knows.
+    are zero. `fitted_on`: parts whose labels the network has seen, or None where nobody knows. `digest`: SHA-256 of the sealed
+    content, empty for vectors that no file holds.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Feature:
     logits: NDArray[np.float32] | None = None
     logits_oof: NDArray[np.float32] | None = None
     fitted_on: tuple[str, ...] | None = ()
+    digest: str = ""
 
     @property
     def network(self) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.stream import StreamedTable
 from cache.table import Feature, FeatureTable
+from stages.errors import UsageError
 from stages.heads.build import refusal, wiring_of
 from stages.heads.late.library import combine, members_of
 from stages.heads.material import gather, with_logits
@@ -130,6 +132,11 @@ def schedule(
             "metric": metric if strategy.learned else "",
             "fit_on": list(fit_on),
         }
+        if isinstance(table, StreamedTable) and strategy.learned:
+            if own.balanced_batches:
+                message = "balanced batches draw single rows at random, which a stream cannot do; use class weights instead"
+                raise UsageError(message)
+            decided["streamed"] = True  # other batches than in memory
         for seed in range(1, seeds + 1) if strategy.learned else (DETERMINISTIC,):
             text = json.dumps(decided | {"seed": seed}, sort_keys=True)
             key, is_tuned = hashlib.sha256(text.encode()).hexdigest(), strategy.name in (tuned or {})
@@ -156,7 +163,9 @@ def features_of(strategy: Strategy, table: FeatureTable) -> tuple[str, ...]:
 
 
 def digest(feature: Feature) -> str:
-    """A fingerprint of a feature's content."""
+    """A fingerprint of a feature's content: the one it was sealed with, if it was."""
+    if feature.digest:
+        return feature.digest
     found = hashlib.blake2b(feature.name.encode(), digest_size=16)
     for array in (feature.embedding, feature.present, feature.logits, feature.logits_oof):
         if array is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from cache.store import FeatureCache
     from cache.table import FeatureTable
     from stages.heads.settings import FitSettings
     from stages.runs import Run
@@ -43,6 +44,12 @@ def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
         click.option(
             "--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Rows for heads."
+        ),
+        click.option(
+            "--stream/--no-stream",
+            "streamed",
+            default=None,
+            help="Read the vectors from disk again in each pass [where they would fill half of the free memory].",
         ),
         click.option(
             "--settings", "named", type=click.Choice(["default", "thesis"]), help="How heads are fitted [the preset's]."
@@ -121,6 +128,7 @@ def prepare(
     architecture: str | None,
     first: str | None,
     fit_on: str,
+    streamed: bool | None,
     named: str | None,
 ) -> tuple["FeatureTable", "Plan", "FitSettings", tuple[str, ...]]:
     """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
@@ -133,11 +141,25 @@ def prepare(
     for name in (own, first):
         if name:
             find_merge(name)
-    table = FeatureCache(place.features).table()
+    table = table_of(FeatureCache(place.features), streamed=streamed)
     final = f"{own or fusion}+{variant}" if variant else own or fusion
     chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
     settings = NAMED.get(named or study_of(place).get("fusion_settings", ""), DEFAULT)
     return table, feasible(table, chosen), settings, FITS[fit_on]
+
+
+def table_of(cache: "FeatureCache", *, streamed: bool | None) -> "FeatureTable":
+    """All features of a workspace, in memory where `streamed` is false, or None and they and their standardised copy fit."""
+    if streamed is None:
+        from psutil import virtual_memory
+
+        size = sum(cache.path(name).stat().st_size for name in cache.names())
+        streamed = 2 * size > virtual_memory().available / 2
+    if not streamed:
+        return cache.table()
+    stream = cache.stream()
+    click.get_current_context().call_on_close(stream.close)
+    return stream.table()
 
 
 def study_of(place: Workspace) -> dict[str, Any]:

@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cache.stream import FeatureStream, StreamedTable
 from cache.table import Feature, FeatureTable
 from stages.errors import DataError
-from stages.heads.data import Statistics, Vectors, identity, statistics, vectors
+from stages.heads.data import Statistics, Vectors, identity, standardised, statistics
+from stages.heads.fit import Source
+from stages.heads.streaming import StreamedVectors, streamed_statistics
 from stages.heads.unimodal import prior
 from stages.strategy import canonical
 from stages.vocabulary import Part
@@ -33,7 +36,7 @@ class Material:
     """
 
     features: Mapping[str, Feature]
-    vectors: Vectors
+    vectors: Source
     scaling: Statistics
     labels: NDArray[np.int32]
     rows: Mapping[str, NDArray[np.intp]]
@@ -45,12 +48,10 @@ class Material:
         """Write everything as plain arrays, for another process to map."""
         arrays: dict[str, NDArray[Any]] = {"labels": self.labels, "prior": self.prior}
         arrays |= {f"rows.{part}": rows for part, rows in self.rows.items()}
-        for name, view in self.vectors.views.items():
-            arrays |= {
-                f"view.{name}": view.numpy(),
-                f"mean.{name}": self.scaling[name][0],
-                f"scale.{name}": self.scaling[name][1],
-            }
+        for name, (mean, scale) in self.scaling.items():
+            arrays |= {f"mean.{name}": mean, f"scale.{name}": scale}
+        if isinstance(self.vectors, Vectors):
+            arrays |= {f"view.{name}": view.numpy() for name, view in self.vectors.views.items()}
         for name, feature in self.features.items():
             arrays[f"present.{name}"] = feature.present
             arrays |= {f"{kind}.{name}": array for kind in LOGITS if (array := getattr(feature, kind)) is not None}
@@ -58,6 +59,8 @@ class Material:
             np.save(folder / f"{name}.npy", array)
         described: dict[str, Any] = {"classes": self.classes, "fitted_on": self.fitted_on, "arrays": list(arrays)}
         described["features"] = {name: feature.fitted_on for name, feature in self.features.items()}
+        if isinstance(self.vectors, StreamedVectors):
+            described["stream"] = {name: str(path.absolute()) for name, path in self.vectors.stream.paths.items()}
         (folder / "material.json").write_text(json.dumps(described), encoding="utf-8")
 
     @classmethod
@@ -78,13 +81,18 @@ class Material:
             seen = None if fitted is None else tuple(fitted)
             features[name] = Feature(name, nothing, present[name], logits.get(name), oof.get(name), seen)
         means, scales = kind("mean"), kind("scale")
+        scaling = {name: (means[name], scales[name]) for name in means}
+        vectors: Source
+        if "stream" in described:
+            stream = FeatureStream({name: Path(path) for name, path in described["stream"].items()})
+            vectors = StreamedVectors(stream, scaling)
+        else:
+            masks = {name: torch.from_numpy(present[name]) for name in views}
+            vectors = Vectors({name: torch.from_numpy(view) for name, view in views.items()}, masks)
         return cls(
             features=features,
-            vectors=Vectors(
-                {name: torch.from_numpy(view) for name, view in views.items()},
-                {name: torch.from_numpy(present[name]) for name in views},
-            ),
-            scaling={name: (means[name], scales[name]) for name in views},
+            vectors=vectors,
+            scaling=scaling,
             labels=arrays["labels"],
             rows=kind("rows"),
             prior=arrays["prior"],
@@ -104,7 +112,7 @@ def with_logits(features: Mapping[str, Feature]) -> tuple[str, ...]:
 
 
 def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], *, standardise: bool) -> Material:
-    """Choose the rows and standardise the vectors of these features.
+    """Choose the rows and standardise the vectors of these features: in memory, or batch by batch where the table is streamed.
 
     Raises: DataError where no labelled product is left to fit on, or none to choose on.
     """
@@ -120,10 +128,16 @@ def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], 
         message = "no labelled product is in validation, so nothing can choose an epoch or a strategy"
         raise DataError(message)
     widths = {name: table.features[name].width for name in features}
-    scaling = statistics(table, features, rows["fit"]) if standardise else identity(widths)
+    vectors: Source
+    if isinstance(table, StreamedTable):
+        scaling = streamed_statistics(table.stream, features, rows["fit"]) if standardise else identity(widths)
+        vectors = StreamedVectors(table.stream, scaling)
+    else:
+        scaling = statistics(table, features, rows["fit"]) if standardise else identity(widths)
+        vectors = standardised(table, features, scaling)
     return Material(
         features=table.features,
-        vectors=vectors(table, features, scaling),
+        vectors=vectors,
         scaling=scaling,
         labels=table.labels,
         rows=rows,

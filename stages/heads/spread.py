@@ -16,12 +16,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from stages.errors import ModelError
 from stages.heads.batched import batchable, fit_seeds
 from stages.heads.build import build_head, wiring_of
+from stages.heads.data import Vectors
 from stages.heads.fit import Fitted
 from stages.heads.material import Material
 from stages.heads.settings import FitSettings
@@ -72,7 +74,7 @@ def work_off(jobs: Sequence[Job], material: Material, runs: Runs, *, processes: 
     Where there is a GPU, all seeds of a strategy are fitted there at once. Otherwise the first jobs are done here; once their
     pace says that workers pay, the rest goes to `processes` of them.
     """
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and isinstance(material.vectors, Vectors):
         yield from by_seed(jobs, material, runs, torch.device("cuda"))
         return
     start = time.perf_counter()
@@ -94,7 +96,7 @@ def by_seed(jobs: Sequence[Job], material: Material, runs: Runs, device: torch.d
             fitted = list(
                 fit_seeds(
                     lambda: build_head(strategy, widths, len(material.classes), settings),  # noqa: B023 - called at once
-                    material.vectors.select(wiring_of(strategy, widths).features),
+                    cast("Vectors", material.vectors).select(wiring_of(strategy, widths).features),
                     material.labels,
                     material.rows["fit"],
                     material.rows["validation"],

@@ -3,8 +3,8 @@
 Shapes: N products, B of a batch, W a feature's own width.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,37 +19,60 @@ Batch = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class StreamedVectors:
-    """Like `data.Vectors`, but the vectors stay on disk; standardised batch by batch."""
+    """Like `data.Vectors`, but the vectors stay on disk; standardised batch by batch.
+
+    The features are those of `scaling`; those of `absent` count as absent, those of `strange` come from other products.
+    """
 
     stream: FeatureStream
     scaling: Statistics
+    absent: frozenset[str] = frozenset()
+    strange: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.stream.labels)
 
+    def select(self, features: Sequence[str]) -> "StreamedVectors":
+        """The same rows with these features only."""
+        return replace(self, scaling={name: self.scaling[name] for name in features})
+
+    def without(self, names: Sequence[str]) -> "StreamedVectors":
+        """The same with these features absent from every row."""
+        return replace(self, absent=frozenset(names))
+
+    def shuffled(self, names: Sequence[str], rows: NDArray[np.intp]) -> "StreamedVectors":  # noqa: ARG002 - as in memory
+        """The same, but `blocks` gives each row another one's vectors of these features."""
+        return replace(self, strange=frozenset(names))
+
     def epoch(self, rows: NDArray[np.intp], size: int, seed: int) -> Iterator[Batch]:
         """Labels, views and masks of these rows, `size` at a time, in an order drawn from `seed`."""
-        for labels, vectors, present in self.stream.batches(rows, size, seed=seed):
+        for labels, vectors, present in self.stream.batches(rows, size, seed=seed, features=list(self.scaling)):
             yield torch.from_numpy(labels.astype(np.int64)), *self._prepared(vectors, present)
 
     def blocks(self, rows: Tensor, size: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Views and masks of these rows, which must ascend, in order."""
-        for _, vectors, present in self.stream.batches(rows.numpy(), size):
-            yield self._prepared(vectors, present)
+        own = self.stream.batches(rows.numpy(), size, features=[name for name in self.scaling if name not in self.strange])
+        if not self.strange:
+            yield from (self._prepared(vectors, present) for _, vectors, present in own)
+            return
+        foreign = self.stream.batches(rows.numpy(), size, seed=0, features=sorted(self.strange))
+        for (_, vectors, present), (_, others, held) in zip(own, foreign, strict=True):
+            yield self._prepared({**vectors, **others}, {**present, **held})
 
     def _prepared(
-        self, vectors: dict[str, NDArray[np.float32]], present: dict[str, NDArray[np.bool_]]
+        self, vectors: Mapping[str, NDArray[np.float32]], present: Mapping[str, NDArray[np.bool_]]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         views = {}
+        masks = {name: present[name] & (name not in self.absent) for name in self.scaling}
         for name, (mean, scale) in self.scaling.items():
-            views[name] = torch.from_numpy((vectors[name] - mean) / scale * present[name][:, None])
-        return views, {name: torch.from_numpy(present[name]) for name in self.scaling}
+            views[name] = torch.from_numpy((vectors[name] - mean) / scale * masks[name][:, None])
+        return views, {name: torch.from_numpy(mask) for name, mask in masks.items()}
 
 
 def streamed_statistics(stream: FeatureStream, features: Sequence[str], rows: NDArray[np.intp]) -> Statistics:
     """Mean and scale of each column over the present ones of these rows, in one pass (see `data.statistics`)."""
     moments = {name: Moments(stream.widths[name]) for name in features}
-    for _, vectors, present in stream.batches(rows, 4096):
+    for _, vectors, present in stream.batches(rows, 4096, features=features):
         for name in features:
             moments[name].add(torch.from_numpy(vectors[name][present[name]]))
     return {name: each.scaling() for name, each in moments.items()}

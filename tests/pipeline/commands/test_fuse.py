@@ -51,6 +51,15 @@ def test_the_command_stands_in_the_report_that_it_ends_with(workspace, monkeypat
     assert "fusecat extract\nfusecat fuse --architecture baseline --seeds 1 --settings thesis\n" in page
 
 
+def test_vectors_may_stay_on_disk(workspace):
+    held = json.loads(run("--workspace", workspace, *ONE, "--json").output)["runs"]
+    streamed = json.loads(run("--workspace", workspace, *ONE, "--stream", "--json").output)["runs"]
+    assert [line["strategy"] for line in streamed] == [line["strategy"] for line in held]
+    # fitted again, since the batches are others
+    learned = [line["strategy"].startswith(("baseline", "probe")) for line in held]
+    assert [line["fit_seconds"] != other["fit_seconds"] for line, other in zip(streamed, held, strict=True)] == learned
+
+
 def test_what_cannot_run_is_named_and_left_out(tmp_path):
     made = table({"camembert.title_description": 6, "resnet.image": 8}, products=120)
     found = json.loads(run("--workspace", seal(made, tmp_path), "--seeds", "1", "--settings", "thesis", "--json").output)

@@ -1,14 +1,18 @@
 """A streamed head is the head in memory: same statistics, same predictions, same skill."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cache.store import FeatureCache
 from stages.errors import UsageError
+from stages.fusion import fuse
 from stages.heads.data import statistics
-from stages.heads.larger import learn
+from stages.heads.saved import load
 from stages.heads.settings import FitSettings
 from stages.heads.streaming import streamed_statistics
+from stages.runs import Runs
 from stages.strategy import Strategy
 from tests.stages.heads.synthetic import table
 from tests.stages.heads.workspace import seal
@@ -32,26 +36,69 @@ def test_statistics_of_a_stream_are_those_in_memory(sealed):
         np.testing.assert_allclose(found[name][1], scale, rtol=1e-4)
 
 
-def test_a_streamed_head_learns_and_predicts_the_same_in_memory(sealed):
+SETTINGS = FitSettings(epochs=8, learning_rate=1e-2, modality_dropout=0)
+
+
+def run(table, folder, processes=1, settings=SETTINGS, strategies=(STRATEGY,), seeds=1):
+    return fuse(table, strategies, Runs(folder), settings, seeds=seeds, processes=processes)
+
+
+def test_a_streamed_head_learns_and_predicts_as_in_memory(sealed, tmp_path):
     made, cache = sealed
     with cache.stream() as stream:
-        head, found = learn(stream, STRATEGY, FitSettings(epochs=8, learning_rate=1e-2))
-    rows = made.rows("test")
-    assert (found["test"].argmax(1) == made.labels[rows]).mean() > 0.8
-    np.testing.assert_allclose(head.probabilities(made.features)[rows], found["test"], atol=1e-3)
+        (streamed,) = run(stream.table(), tmp_path / "disk")
+    (held,) = run(cache.table(), tmp_path / "memory")
+    labels = made.labels[made.rows("test")]
+    for found in (streamed, held):
+        assert (found.probabilities["test"].argmax(1) == labels).mean() > 0.8
+        assert found.controls["without image"]["test"]["macro_f1"] < found.scores["test"]["macro_f1"]
+        assert found.controls["shuffled image"]["test"]["macro_f1"] < found.scores["test"]["macro_f1"]
+    assert streamed.key != held.key
+    assert streamed.scores["fit"]["macro_f1"] == pytest.approx(held.scores["fit"]["macro_f1"], abs=0.05)
 
 
-def test_the_same_seed_streams_the_same_head(sealed):
+def test_the_head_that_was_streamed_predicts_what_it_stored(sealed, tmp_path):
+    made, cache = sealed
+    with cache.stream() as stream:
+        (found,) = run(stream.table(), tmp_path)
+    head = load(Runs(tmp_path).path(STRATEGY.name, 1))
+    np.testing.assert_allclose(head.probabilities(made.features)[made.rows("test")], found.probabilities["test"], atol=1e-3)
+
+
+def test_features_that_were_not_asked_for_are_not_read(sealed):
+    made, cache = sealed
+    name = sorted(made.features)[0]
+    with cache.stream() as stream:
+        labels, vectors, present = next(stream.batches(made.rows("train"), 50, features=[name]))
+    assert set(vectors) == set(present) == {name}
+    np.testing.assert_array_equal(vectors[name], made.features[name].embedding[made.rows("train")[:50]].astype(np.float32))
+    np.testing.assert_array_equal(labels, made.labels[made.rows("train")[:50]])
+
+
+def test_a_streamed_tables_embeddings_are_nothing_that_could_be_mistaken_for_vectors(sealed):
+    made, cache = sealed
+    with cache.stream() as stream:
+        table = stream.table()
+    for name, feature in made.features.items():
+        assert table.features[name].embedding.shape == feature.embedding.shape
+        assert np.isnan(table.features[name].embedding).all()
+        np.testing.assert_array_equal(table.features[name].logits, feature.logits)
+
+
+def test_workers_stream_for_themselves(sealed, tmp_path, monkeypatch):
     _, cache = sealed
-    results = []
-    for seed in (1, 1, 2):
+    monkeypatch.setattr("stages.heads.spread.WORTH_SPREADING", 0.0)
+    strategies = [Strategy.parse("baseline/addition"), STRATEGY]
+    found = []
+    for processes in (1, 2):
         with cache.stream() as stream:
-            results.append(learn(stream, STRATEGY, FitSettings(epochs=2), seed=seed)[1]["test"])
-    np.testing.assert_array_equal(results[0], results[1])
-    assert not np.array_equal(results[0], results[2])
+            settings = replace(SETTINGS, epochs=2)
+            found.append(run(stream.table(), tmp_path / str(processes), processes, settings, strategies, seeds=2))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.probabilities["test"], two.probabilities["test"])
 
 
-def test_what_needs_single_rows_is_refused(sealed):
+def test_what_needs_single_rows_is_refused(sealed, tmp_path):
     _, cache = sealed
     with cache.stream() as stream, pytest.raises(UsageError, match="class weights instead"):
-        learn(stream, STRATEGY, FitSettings(balanced_batches=True))
+        run(stream.table(), tmp_path, settings=FitSettings(balanced_batches=True))
