@@ -12,6 +12,7 @@ SMALL = (
     ("benchmarks.stage_one", "extraction", "--texts", "32", "--layers", "1", "--rounds", "1"),
     ("benchmarks.stage_two", "speed", "--products", "4000"),
     ("benchmarks.stage_two", "peers", "--products", "4000"),
+    ("benchmarks.prediction", "rows", "--rows", "20000"),
     ("benchmarks.report", "--coverage", "40", "--null", "5", "--power", "5"),
 )
 

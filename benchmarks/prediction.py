@@ -1,0 +1,228 @@
+"""What classifying new products costs: the head beside extraction, memory at a million rows, a second call.
+
+    python -m benchmarks.prediction head                              # seconds per 1,000 products: extraction, heads
+    python -m benchmarks.prediction rows --rows 100000 300000 1000000 # `fusecat predict --vectors`: time and peak memory
+    python -m benchmarks.prediction again                             # the shipped sample twice, then with 1 % new products
+
+`head`: CamemBERT-base and SE-ResNeXt-50 with random weights, one thread. `rows`: two features of `--width` columns; the peak is
+that of the command's own process above what it holds once everything is imported. `again`: preset `tiny`, an epoch each.
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+CLASSES = 27
+LABELLED = 40
+"""Products per class of the study whose head predicts."""
+FEATURES = {"camembert.title": 768, "camembert.description": 768, "se_resnext50.image": 2048}
+STRATEGY = "hierarchical/concatenation/average"
+COMMAND = """
+import sys
+from pathlib import Path
+def memory(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+import pipeline.cli, pipeline.commands.predict, pipeline.report.comparison
+import stages.prediction.formats, scipy.stats, sklearn.metrics
+from pipeline.commands._extraction_display import Ticker
+from stages.prediction import load_model
+from stages.encoders.quiet import quieten
+quieten()
+before = memory("VmRSS")
+try:
+    pipeline.cli.main()
+except SystemExit as end:
+    if end.code:
+        raise
+print(f"{before:.0f} {memory('VmHWM'):.0f}", file=sys.stderr)
+"""
+
+
+def main() -> None:
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {"head": head, "rows": rows, "again": again}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=parts)
+    parser.add_argument("--texts", type=int, default=40)
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
+    parser.add_argument("--width", type=int, default=32)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    parts[options.part](options)
+
+
+def head(options: argparse.Namespace) -> None:
+    """One text and one picture per product against the heads of 1 and of 5 seeds on three vectors."""
+    texts, images = extraction(options)
+    print(f"extraction, seconds per 1,000: texts {texts * 1000:.1f}, pictures {images * 1000:.1f}")
+    from cache.table import Feature
+    from stages.heads.build import build_head
+    from stages.heads.saved import TrainedHead
+    from stages.heads.settings import FitSettings
+    from stages.prediction import Model
+    from stages.strategy import Strategy
+
+    dice, count, strategy = np.random.default_rng(0), 8192, Strategy.parse(STRATEGY)
+    features, scaling = {}, {}
+    for name, width in FEATURES.items():
+        vectors = dice.normal(size=(count, width)).astype(np.float16)
+        features[name] = Feature(name, vectors, dice.random(count) < 0.9, None, fitted_on=None)
+        scaling[name] = (np.zeros(width, np.float32), np.ones(width, np.float32))
+    classes = tuple(map(str, range(CLASSES)))
+    for seeds in (1, 5):
+        heads = [build_head(strategy, FEATURES, CLASSES, FitSettings()).eval() for _ in range(seeds)]
+        trained = {seed: TrainedHead(strategy, classes, each, scaling, FitSettings()) for seed, each in enumerate(heads)}
+        model = Model(strategy.name, classes, trained, {}, {}, np.full(CLASSES, 1 / CLASSES, np.float32), ("train",))
+        seconds = min(timed(lambda: model.probabilities(features)) for _ in range(3)) / count  # noqa: B023
+        share = seconds / (texts + images)
+        print(f"{strategy.name}, {seeds} seeds: {seconds * 1000:.4f} s per 1,000 products, {share:.3%} of extraction")
+
+
+def extraction(options: argparse.Namespace) -> tuple[float, float]:
+    """Seconds per text and per picture: tokenising or decoding, and the network."""
+    from benchmarks.product_texts import network, prepare, texts
+    from benchmarks.stage_one import Memory, write_jpeg
+    from pipeline.settings import load_preset
+    from stages.encoders.build import build_image_network
+    from stages.encoders.embed import embed
+    from stages.encoders.inputs import Images, tokenise
+    from stages.encoders.progress import silent
+    from stages.encoders.settings import Extraction
+
+    def run(model, inputs, count: int, budget: int) -> None:
+        rest = {
+            "budget": budget,
+            "device": torch.device("cpu"),
+            "precision": "fp32",
+            "progress": silent,
+            "feature": "benchmark",
+        }
+        embed(model, inputs, np.ones(count, bool), Memory(count), classes=CLASSES, **rest)
+
+    with tempfile.TemporaryDirectory() as folder:
+        sentences = texts(options.texts)
+        model, inputs, tokenizer = prepare("camembert", sentences, Path(folder))
+
+        def read() -> None:
+            tokens = tokenise(tokenizer, network("camembert"), sentences, 0)
+            run(model, dataclasses.replace(inputs, tokens=tokens), len(sentences), Extraction().tokens)
+
+        (entry,) = load_preset("modern").select(["se_resnext50"]).networks
+        looker = build_image_network(dataclasses.replace(entry, weights="new", revision=None), CLASSES).eval()
+        paths = [(write_jpeg(Path(folder) / f"{number}.jpg", number),) for number in range(options.images)]
+        pictures = Images(paths, entry.size, entry.resize, augment=False, max_pixels=40_000_000)
+        look = timed(lambda: run(looker, pictures, len(paths), Extraction().images))
+        return timed(read) / len(sentences), look / len(paths)
+
+
+def rows(options: argparse.Namespace) -> None:
+    """A study of imported vectors, then `fusecat predict --vectors` in a process of its own for each number of rows."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, dice = Path(name), np.random.default_rng(0)
+        centres = dice.normal(size=(CLASSES, options.width)).astype(np.float32)
+        features = ("mine.title_description", "mine.image")
+        vectors(folder, "old", centres, np.arange(CLASSES * LABELLED) % CLASSES, features)
+        for feature in features:
+            files = ["--vectors", folder / f"{feature}.old.npy", "--ids", folder / "old.csv", "--labels", folder / "old.csv"]
+            fusecat("import", "--name", feature, "--fitted-on", "none", *files, "--workspace", folder / "w")
+        fusecat("fuse", "--fusion", "average", "--architecture", "baseline", "--seeds", 1, "--workspace", folder / "w")
+        for count in options.rows:
+            vectors(folder, "new", centres, dice.integers(0, CLASSES, count), features)
+            given = [word for feature in features for word in ("--vectors", f"{feature}={folder / feature}.new.npy")]
+            where = ["--workspace", folder / "w", "--strategy", "baseline/average", "--output", folder / "out.csv"]
+            words = ["predict", *given, "--ids", folder / "new.csv", *where]
+            begin = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-c", COMMAND, *map(str, words)],
+                check=True,
+                text=True,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+            )
+            seconds = time.perf_counter() - begin
+            imports, peak = map(int, done.stderr.split()[-2:])
+            size = (folder / "out.csv").stat().st_size / 1e6
+            print(
+                f"{count:>9,} rows of 2 x {options.width}: {seconds:.1f} s, peak {peak:,} MiB, {peak - imports:,} MiB above "
+                f"imports, {(peak - imports) * 2**20 / count:,.0f} bytes per row; file of {size:,.0f} MB",
+                flush=True,
+            )
+
+
+def vectors(folder: Path, name: str, centres: np.ndarray, labels: np.ndarray, features: tuple[str, ...]) -> None:
+    """A file of vectors (n, W) per feature, noise around the mean of their class, and a table of ids and labels."""
+    dice = np.random.default_rng(len(labels))
+    for feature in features:
+        file = np.lib.format.open_memmap(folder / f"{feature}.{name}.npy", "w+", np.float32, (len(labels), centres.shape[1]))
+        for start in range(0, len(labels), 65536):
+            part = labels[start : start + 65536]
+            file[start : start + len(part)] = centres[part] + 2 * dice.normal(size=(len(part), centres.shape[1]))
+        del file
+    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(["id", "label"])
+        writer.writerows((f"product-{number:08d}", 10 + label) for number, label in enumerate(labels.tolist()))
+
+
+def again(options: argparse.Namespace) -> None:  # noqa: ARG001
+    """Predict the sample, the sample again, and the sample reversed with one new product in a hundred."""
+    from pipeline.console import default_catalogue
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sample = Path(shutil.copytree(default_catalogue(), folder / "sample"))
+        where = ["--workspace", folder / "w"]
+        fusecat("extract", sample, "--networks", "camembert,se_resnext50", "--epochs", 1, *where)
+        fusecat("fuse", "--fusion", "average", "--architecture", "hierarchical", "--seeds", 1, *where)
+        words = ["predict", sample, *where, "--strategy", STRATEGY, "--output", folder / "out.csv", "--json"]
+        first = timed(lambda: print("  newly encoded:", fusecat(*words)["encoded"]))
+        print(f"first call {first:.1f} s, start of the command included", flush=True)
+        second = timed(lambda: print("  newly encoded:", fusecat(*words)["encoded"]))
+        print(f"the same file again: {second:.1f} s, {second / first:.0%} of the first call", flush=True)
+        _grow(sample / "X_train.tsv")
+        third = timed(lambda: print("  newly encoded:", fusecat(*words)["encoded"]))
+        print(f"in another order, 1 % new: {third:.1f} s, {third / first:.0%} of the first call")
+
+
+def _grow(path: Path) -> None:
+    """Turn the table round and let one product in a hundred follow that has a new text and another's picture."""
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file, delimiter="\t")
+        lines = list(table)[::-1]
+    new = [
+        line | {"Integer_id": str(10**6 + at), "Title": f"Nouveau {line['Title']} {at}"} for at, line in enumerate(lines[::100])
+    ]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*lines, *new])
+
+
+def fusecat(*words: object) -> Any:
+    """The command in a process of its own; its JSON, where it was asked for."""
+    command = [sys.executable, "-m", "pipeline", *map(str, words)]
+    done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout) if "--json" in words else None
+
+
+def timed(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()
