@@ -20,6 +20,7 @@ from stages.encoders.embed import embed
 from stages.encoders.encoder import Encoder
 from stages.encoders.folds import out_of_fold
 from stages.encoders.learning import learn, read_record
+from stages.encoders.memory import Peak
 from stages.encoders.progress import Progress, silent
 from stages.encoders.settings import Extraction, Network, Precision
 from stages.encoders.study import Study
@@ -47,6 +48,10 @@ class Outcome:
     reason: str = ""
     out_of_fold: dict[str, float] = field(default_factory=dict)
     """Scores of the out-of-fold logits on train; empty without folds."""
+    memory: int = 0
+    """Most resident bytes of this process while it was at the feature; 0 where nothing was computed."""
+    device_memory: int = 0
+    """Most bytes of tensors on the GPU; 0 without one."""
 
 
 def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequence[Field] = ()) -> list[Encoder]:
@@ -104,13 +109,14 @@ def extract(
     *,
     metric: Metric = Metric.MACRO_F1,
     wait: bool = True,
-    report_to: str = "none",
+    tensorboard: bool = False,
     progress: Progress = silent,
     finished: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Fine-tune and store every feature that the cache does not hold, one after the other.
 
-    `wait`: wait for another process that is at the same feature, else raise BusyFeature. `finished` is called per feature.
+    `wait`: wait for another process that is at the same feature, else raise BusyFeature. `tensorboard`: keep logs for it in the
+    workspace. `finished` is called per feature.
     """
     cache = FeatureCache(workspace.features)
     outcomes = []
@@ -123,7 +129,8 @@ def extract(
                 learning = read_record(workspace.encoders / encoder.feature) or {}
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
             else:
-                outcome = _extract(encoder, study, recipe, cache, workspace, metric, report_to, progress)
+                logs = workspace.tensorboard / encoder.feature if tensorboard else None
+                outcome = _extract(encoder, study, recipe, cache, workspace, metric, logs, progress)
         finished(outcome)
         outcomes.append(outcome)
     return outcomes
@@ -136,18 +143,19 @@ def _extract(
     cache: FeatureCache,
     workspace: Workspace,
     metric: Metric,
-    report_to: str,
+    logs: Path | None,
     progress: Progress,
 ) -> Outcome:
     """One feature: learn, embed, seal."""
     begin, state, present = time.monotonic(), processes(), study.present(encoder.field)
+    progress = peak = Peak(progress)
     for part in (Part.TRAIN, Part.VALIDATION):
         if not len(study.labelled(part, present)):
             return Outcome(
                 encoder.feature, "left out", reason=f"no product of the part '{part}' has the field '{encoder.field}'"
             )
     folder = workspace.encoders / encoder.feature
-    network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, report_to=report_to)
+    network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
     budget = _budget(encoder, state.device)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
     computed = embed(
@@ -171,7 +179,7 @@ def _extract(
         place, precision = workspace.folds / encoder.feature, recipe["precision"]
         folded = out_of_fold(
             encoder, study, place, metric=metric, precision=precision, budget=budget, like=inputs, progress=progress,
-            report_to=report_to,
+            logs=logs and logs.with_name(f"{logs.name}-folds"),
         )  # fmt: skip
         train = study.labelled(Part.TRAIN, present)
         scored = scores(study.rows.labels[train], torch.from_numpy(folded[train]).softmax(1).numpy())
@@ -183,7 +191,17 @@ def _extract(
         writer.seal(weights=weights, fitted_on=[Part.TRAIN.value], versions=versions(), dtype=storage, logits_oof=unseen)
     state.wait_for_everyone()
     seconds = time.monotonic() - begin
-    return Outcome(encoder.feature, "extracted", cache.path(encoder.feature), seconds, computed, learning, out_of_fold=scored)
+    return Outcome(
+        encoder.feature,
+        "extracted",
+        cache.path(encoder.feature),
+        seconds,
+        computed,
+        learning,
+        out_of_fold=scored,
+        memory=peak.process,
+        device_memory=peak.device,
+    )
 
 
 def device_precision(precision: Precision) -> str:

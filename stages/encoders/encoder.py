@@ -39,6 +39,11 @@ class Encoder:
         """`camembert.title`."""
         return f"{self.network.name}.{self.field}"
 
+    @property
+    def reading_workers(self) -> int:
+        """Processes that prepare batches of fine-tuning: tokens lie ready in memory, only images are worth them."""
+        return self.extraction.workers if self.network.is_image else 0
+
     def recipe(self, study: Study, metric: str, precision: str) -> dict[str, Any]:
         """Everything that decides the feature, known before anything is computed.
 

@@ -44,7 +44,7 @@ def out_of_fold(
     budget: int,
     like: Inputs,
     progress: Progress,
-    report_to: str = "none",
+    logs: Path | None = None,
 ) -> FloatArray:
     """Logits (N, C) of the labelled training products that have the field, each from the network of its fold; zero elsewhere.
 
@@ -74,7 +74,15 @@ def out_of_fold(
         if found is None:
             name = f"{encoder.feature} fold {number + 1}/{count}"
             network, inputs, _ = learn(
-                alone, taught, recipe, place, metric=metric, progress=progress, report_to=report_to, name=name, like=like
+                alone,
+                taught,
+                recipe,
+                place,
+                metric=metric,
+                progress=progress,
+                logs=logs and logs / place.name,
+                name=name,
+                like=like,
             )
             found = _predict(network, inputs, held, alone, budget, precision, progress, name, logits.shape[1])
             if processes().is_main_process:

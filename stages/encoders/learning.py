@@ -4,7 +4,6 @@ It holds the tokenizer's files, `backbone/config.json` (texts), `network.safeten
 last: without it, or with another recipe in it, the network is taught again.
 """
 
-import gc
 import json
 import os
 import shutil
@@ -13,23 +12,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 
 from cache.fingerprint import digest
 from stages.encoders.devices import processes
 from stages.encoders.encoder import Encoder
-from stages.encoders.finetune import Learning, Lesson, finetune
+from stages.encoders.finetune import Learning, finetune
 from stages.encoders.inputs import Inputs
+from stages.encoders.memory import Economy, read_economy, sparing, write_economy
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress
 from stages.encoders.study import Study
+from stages.encoders.trainer import Lesson
 from stages.encoders.weights import tensors_digest
 from stages.errors import ModelError
 from stages.vocabulary import Metric, Part
 
-MEMORY = "batches_per_step"
-"""Into how many batches a step is cut because memory ran out before."""
+MEMORY = "economy.json"
+"""What was given up because memory ran out before."""
 BEGUN = "recipe"
 """Names the recipe for which the tokenizer and the checkpoints in a folder were made."""
 
@@ -42,13 +42,13 @@ def learn(
     *,
     metric: Metric,
     progress: Progress,
-    report_to: str = "none",
+    logs: Path | None = None,
     name: str = "",
     like: Inputs | None = None,
 ) -> tuple[TextNetwork | ImageNetwork, Inputs, dict[str, Any]]:
     """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it.
 
-    `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
+    `logs`: folder for TensorBoard. `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
     """
     state = processes()
     key = digest({part: value for part, value in recipe.items() if part not in ("extraction", "folds")})
@@ -57,7 +57,7 @@ def learn(
         with state.main_process_first():
             inputs = _begin(encoder, study, folder, key, like)
         name = name or encoder.feature
-        _teach(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, report_to, key, name)
+        _teach(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, logs, key, name)
         state.wait_for_everyone()
         record = read_record(folder)
         assert record is not None, "rank 0 has just written it"
@@ -99,59 +99,52 @@ def _teach(
     metric: Metric,
     precision: str,
     progress: Progress,
-    report_to: str,
+    logs: Path | None,
     key: str,
     name: str,
 ) -> None:
-    """Fine-tune, then keep the network. When a GPU's memory runs out: smaller batches, as many per step as it takes.
-
-    How small is remembered in the folder, so that a later run does not throw away the checkpoints of this one.
-    """
-    present = study.present(encoder.field)
+    """Fine-tune, then keep the network; where a GPU's memory runs out, with an economy that is remembered in the folder."""
+    present, training = study.present(encoder.field), encoder.network.training
     train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
     lesson = Lesson(name, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
-    memory = folder / MEMORY
-    accumulation = int(memory.read_text(encoding="utf-8")) if memory.exists() else 1
-    while True:
-        network = encoder.build(lesson.classes, folder)
-        try:
-            learning = finetune(
-                network,
-                lesson,
-                encoder.network.training,
-                folder,
-                metric=metric,
-                precision=precision,
-                progress=progress,
-                workers=encoder.extraction.workers,
-                report_to=report_to,
-                accumulation=accumulation,
-            )
-            break
-        except torch.OutOfMemoryError:
-            # The other processes wait in the middle of a step: nothing but a new start helps them.
-            if accumulation * 2 > encoder.network.training.batch or processes().num_processes > 1:
-                raise
-        del network
-        accumulation *= 2
-        progress(name, f"memory ran out; going on with {accumulation} smaller batches per step", 0, 0)
-        memory.write_text(str(accumulation), encoding="utf-8")
+    first = Economy(gradient_checkpointing=training.gradient_checkpointing)
+
+    def attempt(network: TextNetwork | ImageNetwork, economy: Economy) -> Learning:
+        return finetune(
+            network,
+            lesson,
+            training,
+            folder,
+            metric=metric,
+            precision=precision,
+            progress=progress,
+            workers=encoder.reading_workers,
+            logs=logs,
+            economy=economy,
+        )
+
+    def tightened(economy: Economy) -> None:
+        progress(name, f"memory ran out; going on with {economy}", 0, 0)
+        write_economy(folder / MEMORY, economy)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        gc.collect()
-        torch.cuda.empty_cache()
+
+    network, learning, economy = sparing(
+        lambda: encoder.build(lesson.classes, folder), attempt, read_economy(folder / MEMORY, first), training.batch, tightened
+    )
     if processes().is_main_process:
-        _keep(network, encoder, learning, folder, key, accumulation)
+        _keep(network, encoder, learning, folder, key, economy)
 
 
 def _keep(
-    network: TextNetwork | ImageNetwork, encoder: Encoder, learning: Learning, folder: Path, key: str, accumulation: int
+    network: TextNetwork | ImageNetwork, encoder: Encoder, learning: Learning, folder: Path, key: str, economy: Economy
 ) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if isinstance(network, TextNetwork):
         network.backbone.config.save_pretrained(folder / "backbone")  # type: ignore[union-attr,operator]
     save_file(state, folder / "network.safetensors.part")
     os.replace(folder / "network.safetensors.part", folder / "network.safetensors")
-    record = {"recipe": key, "weights": tensors_digest(state), "batches_per_step": accumulation} | asdict(learning)
+    record = {"recipe": key, "weights": tensors_digest(state)} | asdict(economy) | asdict(learning)
+    record["gradient_checkpointing"] = economy.gradient_checkpointing and network.recompute()
     record["settings"] = asdict(encoder.network)
     partial = folder / "learning.json.part"
     partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -3,7 +3,7 @@
 Shapes: B products, T tokens, L longest length, H hidden width, D width of the vector, C classes, S side in pixels.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,21 @@ class _Network(nn.Module):
         if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
             self.backbone.eval()
         return self
+
+    def recompute(self) -> bool:
+        """Compute activations again in the backward pass instead of keeping them; False where the backbone cannot."""
+        backbone: Any = self.backbone
+        # transformers' name for it, its older one, and timm's
+        for name in ("activation_checkpointing_enable", "gradient_checkpointing_enable", "set_grad_checkpointing"):
+            enable = getattr(backbone, name, None)
+            if enable is None:
+                continue
+            try:
+                enable()
+            except (ValueError, AssertionError):  # so both libraries say that this family cannot
+                return False
+            return True
+        return False
 
 
 class TextNetwork(_Network):

@@ -1,6 +1,7 @@
 """Fine-tuning: it learns, keeps the best epoch, and an interruption changes nothing."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import class_weights
 from stages.encoders.learning import learn, read_record
+from stages.encoders.networks import ImageNetwork
 from stages.encoders.progress import silent
 from stages.encoders.settings import Balance, Network
 from stages.encoders.study import Study
+from stages.encoders.trainer import OrderedTrainer
 from stages.vocabulary import Field, Metric
 from tests.stages.encoders.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
 
@@ -128,23 +131,30 @@ def test_class_weights_balance_the_classes_and_average_to_one() -> None:
     assert class_weights(Balance.NONE, labels, 4) is None
 
 
-def test_a_full_memory_means_smaller_batches_the_same_step_and_a_note(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from stages.encoders import finetune
+def small_memory(monkeypatch: pytest.MonkeyPatch, fits: Callable[[torch.nn.Module, int], bool]) -> list[int]:
+    """Lets memory run out in every step that does not fit; gives back the sizes of the batches that were tried."""
+    step, sizes = OrderedTrainer.training_step, []
 
-    step, sizes = finetune._Trainer.training_step, []
-
-    def small_memory(self, model, inputs, *rest, **options):
+    def limited(self, model, inputs, *rest, **options):
         sizes.append(len(inputs["labels"]))
-        if sizes[-1] > 8:
+        if not fits(model, sizes[-1]):
             raise torch.OutOfMemoryError
         return step(self, model, inputs, *rest, **options)
 
+    monkeypatch.setattr(OrderedTrainer, "training_step", limited)
+    return sizes
+
+
+def recomputes(model: torch.nn.Module) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
+def test_a_full_memory_means_smaller_batches_the_same_step_and_a_note(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = taught(FLAUBERT, epochs=2, dropout=0.0)
     _, _, roomy = teach(encoder, study, tmp_path / "roomy")
-    monkeypatch.setattr(finetune._Trainer, "training_step", small_memory)
-
+    sizes = small_memory(monkeypatch, lambda _, size: size <= 8)
     told: list[str] = []
 
     def stop_late(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
@@ -161,3 +171,43 @@ def test_a_full_memory_means_smaller_batches_the_same_step_and_a_note(
     assert "going on from the checkpoint of epoch 1" in told, "and keeps the checkpoint of the first"
     assert (roomy["batches_per_step"], tight["batches_per_step"]) == (1, 4)
     assert tight["epochs"] == roomy["epochs"] == 2
+
+
+def test_a_network_that_can_recompute_does_so_first_and_learns_the_same(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = taught(CAMEMBERT, epochs=1)
+    _, _, roomy = teach(encoder, study, tmp_path / "roomy")
+    sizes = small_memory(monkeypatch, lambda model, _: recomputes(model))
+    told: list[str] = []
+    _, _, tight = teach(encoder, study, tmp_path / "tight", lambda *values, **_: told.append(values[1]))
+    assert "memory ran out; going on with gradient checkpointing" in told
+    assert set(sizes[:2]) == {32}, "batches stay as large as they were"
+    assert (roomy["gradient_checkpointing"], tight["gradient_checkpointing"]) == (False, True)
+    assert tight["batches_per_step"] == 1
+    assert tight["weights"] == roomy["weights"], "recomputing costs time and changes nothing"
+
+
+def test_where_recomputing_does_not_suffice_batches_get_smaller_too(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_memory(monkeypatch, lambda model, size: recomputes(model) and size <= 16)
+    told: list[str] = []
+    _, _, tight = teach(taught(CAMEMBERT, epochs=1), study, tmp_path, lambda *values, **_: told.append(values[1]))
+    assert [phase for phase in told if "memory ran out" in phase] == [
+        "memory ran out; going on with gradient checkpointing",
+        "memory ran out; going on with gradient checkpointing and 2 smaller batches per step",
+    ]
+    assert (tight["gradient_checkpointing"], tight["batches_per_step"]) == (True, 2)
+
+
+def test_a_network_that_cannot_recompute_is_taught_without_it(study: Study, tmp_path: Path) -> None:
+    _, _, record = teach(taught(FLAUBERT, epochs=1, gradient_checkpointing=True), study, tmp_path)
+    assert (record["epochs"], record["gradient_checkpointing"]) == (1, False)
+
+
+def test_networks_of_timm_can_recompute_too() -> None:
+    timm = pytest.importorskip("timm")
+    backbone = timm.create_model("resnet18", num_classes=0, global_pool="")
+    assert ImageNetwork(backbone, 512, 3, 0.0, (0.5,) * 3, (0.5,) * 3).recompute()
+    assert backbone.grad_checkpointing

@@ -1,0 +1,111 @@
+"""Memory: how an optimiser step is made to fit into it, and how much of it work took."""
+
+import dataclasses
+import gc
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import torch
+
+from stages.encoders.devices import processes
+from stages.encoders.networks import ImageNetwork, TextNetwork
+from stages.encoders.progress import Progress
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Economy:
+    """What is given up for memory: first time, then the size of batches. The optimiser step stays the same."""
+
+    gradient_checkpointing: bool = False
+    """Activations are computed again in the backward pass instead of kept (Chen et al. 2016), where the network can."""
+    batches_per_step: int = 1
+    """Into how many batches a step is cut."""
+
+    def tighter(self, *, recomputes: bool, batch: int) -> "Economy | None":
+        """The next thing to give up; None where nothing is left. `recomputes`: whether the network can do so."""
+        if recomputes and not self.gradient_checkpointing:
+            return dataclasses.replace(self, gradient_checkpointing=True)
+        if self.batches_per_step * 2 <= batch:
+            return dataclasses.replace(self, batches_per_step=self.batches_per_step * 2)
+        return None
+
+    def __str__(self) -> str:
+        means = ["gradient checkpointing"] if self.gradient_checkpointing else []
+        means += [f"{self.batches_per_step} smaller batches per step"] if self.batches_per_step > 1 else []
+        return " and ".join(means)
+
+
+def read_economy(path: Path, first: Economy) -> Economy:
+    """What an earlier run had to give up, else `first`."""
+    return Economy(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else first
+
+
+def write_economy(path: Path, economy: Economy) -> None:
+    """Remember it for a later run, which then keeps the checkpoints of this one."""
+    path.write_text(json.dumps(dataclasses.asdict(economy)), encoding="utf-8")
+
+
+def sparing(
+    build: Callable[[], TextNetwork | ImageNetwork],
+    attempt: Callable[[TextNetwork | ImageNetwork, Economy], Result],
+    economy: Economy,
+    batch: int,
+    tightened: Callable[[Economy], None],
+) -> tuple[TextNetwork | ImageNetwork, Result, Economy]:
+    """Attempt it with a network fresh from `build`, and again with a tighter economy each time a device's memory runs out.
+
+    `batch`: products per step. `tightened` is told before each new attempt.
+
+    Raises: torch.OutOfMemoryError where nothing is left to give up, and with several processes.
+    """
+    while True:
+        network = build()
+        try:
+            return network, attempt(network, economy), economy
+        except torch.OutOfMemoryError:
+            tighter = economy.tighter(recomputes=network.recompute(), batch=batch)
+            # The other processes wait in the middle of a step: nothing but a new start helps them.
+            if tighter is None or processes().num_processes > 1:
+                raise
+        del network
+        economy = tighter
+        tightened(economy)
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+class Peak:
+    """Passes progress on and looks at the memory of this process (and its device) at each step: bytes, the largest so far."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._process = psutil.Process()
+        self._most = 0
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._look()
+
+    def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:
+        """See `stages.encoders.progress`."""
+        self._look()
+        self._progress(feature, phase, done, total, note)
+
+    def _look(self) -> None:
+        self._most = max(self._most, self._process.memory_info().rss)
+
+    @property
+    def process(self) -> int:
+        """Resident bytes of this process: worker processes are others."""
+        self._look()
+        return self._most
+
+    @property
+    def device(self) -> int:
+        """Bytes of tensors on the GPU; 0 without one."""
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
