@@ -130,9 +130,9 @@ def peers(model, folder: Path, sentences: list[str], kept: dict[str, np.ndarray]
     """sentence-transformers' encode() on the same weights, at its default batch size and at others."""
     try:
         from sentence_transformers import SentenceTransformer
-        from sentence_transformers.models import Pooling, Transformer
+        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     except ImportError:
-        print("sentence-transformers is not installed, so it is left out: pip install sentence-transformers")
+        print("sentence-transformers >= 6 is not installed, so it is left out: pip install 'sentence-transformers>=6'")
         return {}
     model.backbone.save_pretrained(folder)
     body = Transformer(str(folder), max_seq_length=LENGTH)
