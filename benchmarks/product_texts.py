@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pipeline.console import default_catalogue
 from pipeline.settings import load_preset
@@ -19,6 +20,7 @@ from stages.encoders.inputs import Texts, tokenise
 from stages.encoders.networks import TextNetwork
 from stages.encoders.settings import Network
 
+LENGTH = 256
 PRODUCTS = 84_916
 MISSING = 29_800 / PRODUCTS
 TITLE, TITLE_SPREAD = 11, 0.4
@@ -62,3 +64,20 @@ def prepare(name: str, sentences: list[str], folder: Path, layers: int = 12) -> 
     tokens = tokenise(tokenizer, entry, sentences, 0)
     inputs = Texts(tokens, tokenizer.pad_token_id, tokenizer.unk_token_id, frozenset(tokenizer.all_special_ids), 0.0, 0, 256)
     return build_text_network(entry, tokenizer, 27).eval(), inputs, tokenizer
+
+
+class Padded(Texts):
+    """Every text padded to 256 tokens, as the usual training script does."""
+
+    def collate(self, items):
+        batch = super().collate(items)
+        room = LENGTH - batch["input_ids"].shape[1]
+        pad = torch.nn.functional.pad
+        return {
+            "input_ids": pad(batch["input_ids"], (0, room), value=self.pad),
+            "attention_mask": pad(batch["attention_mask"], (0, room)),
+        }
+
+
+def padded(inputs: Texts) -> Padded:
+    return Padded(**{field.name: getattr(inputs, field.name) for field in dataclasses.fields(inputs)})

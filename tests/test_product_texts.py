@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.product_texts import lengths
-from benchmarks.stage_one import Padded
+from benchmarks.product_texts import Padded, lengths
 
 
 def test_made_up_lengths_have_the_known_medians_and_the_known_share_without_description() -> None:

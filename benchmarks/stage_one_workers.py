@@ -1,0 +1,82 @@
+"""What workers give: tokenising in one and two processes; decode, resize, normalise in one and two threads."""
+
+import argparse
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.product_texts import network, prepare, texts
+from benchmarks.stage_one_timing import free_cores, in_turns, show, show_gain
+from stages.encoders.build import IMAGENET_DEVIATION, IMAGENET_MEAN
+from stages.encoders.inputs import Images, tokenise
+from stages.encoders.networks import ImageNetwork
+
+
+def tokenising(options: argparse.Namespace) -> None:
+    sentences = texts(options.texts)
+    for name in ("flaubert", "camembert"):
+        with tempfile.TemporaryDirectory() as folder:
+            _, _, tokenizer = prepare(name, sentences[:2000], Path(folder), 1)
+        entry = network(name)
+        one, two = f"{name}, one process", f"{name}, two processes, start included"
+        ways = {one: lambda: tokenise(tokenizer, entry, sentences, 0), two: lambda: tokenise(tokenizer, entry, sentences, 2)}  # noqa: B023
+        seconds = in_turns(ways | free_cores(), options.rounds)
+        show({way: seconds[way] for way in ways}, len(sentences), two, "texts")
+        show_gain(seconds, one, two)
+
+
+def images(options: argparse.Namespace) -> None:
+    import cv2
+    from PIL import Image
+    from torchvision import transforms
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    usual = transforms.Compose(
+        [
+            transforms.Resize(256),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_DEVIATION),
+        ]
+    )
+    shape = ImageNetwork(torch.nn.Identity(), 3, 2, 0.0, IMAGENET_MEAN, IMAGENET_DEVIATION)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [(write_jpeg(Path(folder) / f"{number}.jpg", number),) for number in range(options.images)]
+        inputs = Images(paths, 224, 256, augment=False, max_pixels=40_000_000)
+
+        def ours(pool: ThreadPoolExecutor | None) -> None:
+            for start in range(0, len(paths), 16):
+                rows = range(start, min(start + 16, len(paths)))
+                views = list(pool.map(inputs.views, rows) if pool else map(inputs.views, rows))
+                pixels = inputs.collate([item for items in views for item in items])["pixels"]
+                shape.normalise(pixels)
+
+        def theirs() -> None:
+            for start in range(0, len(paths), 16):
+                torch.stack([usual(Image.open(path).convert("RGB")) for (path,) in paths[start : start + 16]])
+
+        with ThreadPoolExecutor(2) as pool:
+            ways = {
+                "ours, one worker": lambda: ours(None),
+                "ours, two workers": lambda: ours(pool),
+                "PIL + torchvision": theirs,
+            }
+            seconds = in_turns(ways | free_cores(), options.rounds)
+    show({way: seconds[way] for way in ways}, len(paths), "ours, one worker", "images")
+    show_gain(seconds, "ours, one worker", "ours, two workers")
+
+
+def write_jpeg(path: Path, number: int) -> Path:
+    """A picture of 500 x 500 with edges and a little grain."""
+    import cv2
+
+    dice = np.random.default_rng(number)
+    coarse = cv2.resize(dice.integers(0, 256, (12, 12, 3), dtype=np.uint8), (500, 500), interpolation=cv2.INTER_CUBIC)
+    cv2.rectangle(coarse, (90, 90), (400, 380), dice.integers(0, 256, 3).tolist(), -1)
+    grain = dice.normal(0, 6, coarse.shape)
+    cv2.imwrite(str(path), np.clip(coarse + grain, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return path
