@@ -64,6 +64,8 @@ def write_study(
     metric: str,
     outcomes: Sequence["Outcome"],
     command: str,
+    *,
+    max_pixels: int,
 ) -> None:
     """Keep, beside the features, what was read and how each network was taught: `study.json` for the report."""
     from stages.extraction import versions
@@ -79,7 +81,7 @@ def write_study(
     record = found.record | {
         "class_names": dict(found.catalogue.class_names),
         "top_level": dict(found.catalogue.top_level),
-        "reading": {name: getattr(reading, name) for name in READING},
+        "reading": {name: getattr(reading, name) for name in READING} | {"max_image_pixels": max_pixels},
         "preset": preset.name,
         "fusion_settings": preset.fusion,
         "metric": metric,

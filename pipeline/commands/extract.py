@@ -122,7 +122,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
                 study, chosen, place, metric=metric, wait=not options["no_wait"], progress=ticker, finished=ticker.finished
             )
         if leading:
-            write_study(place, found, reading, preset, metric, outcomes, command_line())
+            write_study(place, found, reading, preset, metric, outcomes, command_line(), max_pixels=study.max_pixels)
         told[str(place.root)] = {outcome.feature: _told(outcome) for outcome in outcomes}
         seconds = time.monotonic() - begin
         screen.print(f"{safe(str(place.features))}: {len(outcomes)} features in {seconds:.0f} s", markup=False)

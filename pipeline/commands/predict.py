@@ -65,7 +65,8 @@ def command(
     that the strategy looks at is flagged 'unseen'; one with nothing but an id gets the shares of the classes in training, and
     the flag 'empty'. Refused, with the line, is only a row without an id or with one that occurs twice.
 
-    --images, --max-images, --columns and --encoding are those of the study's catalogue where they are not given here.
+    --images, --max-images, --max-image-pixels, --columns and --encoding are those of the study's catalogue where they are not
+    given here.
     """
     from stages.encoders.quiet import quieten
 
@@ -102,7 +103,7 @@ def command(
             read,
             store,
             brought=brought,
-            max_pixels=options["max_image_pixels"],
+            max_pixels=None if given("max_image_pixels") is DEFAULT else options["max_image_pixels"],
             workers=options["workers"],
             progress=ticker,
             encoded=encoded.__setitem__,

@@ -1,4 +1,4 @@
-"""`fusecat refit`: the chosen strategy's heads, fitted on all labelled products."""
+"""`fusecat refit`: the chosen strategy, fitted on all labelled products."""
 
 from pathlib import Path
 
@@ -13,10 +13,14 @@ from stages.workspace import Workspace
 @workspace_option
 @json_option
 def command(workspace: Path, *, strategy: str | None, as_json: bool) -> None:
-    """Fit the heads again on train, head, validation and test, with the epochs and settings of the compared runs.
+    """Fit the strategy again on train, head, validation and test, with the epochs and settings of the compared runs.
 
-    For a submission: 'fusecat predict --refit' and 'fusecat export --refit' use them. They have no test score: nothing is left
-    to test them on. The networks stay fitted on train.
+    For a submission: 'fusecat predict --refit' and 'fusecat export --refit' use it. It has no test score: nothing is left to
+    test it on. The networks stay fitted on train.
+
+    Late fusion learns again from the products that no network was fitted on, and from train where there are out-of-fold logits
+    ('extract --folds'); of vote and selection the members are fitted again, the weights stay. Where nothing but the shares of
+    the classes is learnt (uni-modal rows, mean, product, maximum), only products without the fields are answered differently.
     """
     from pipeline.report.comparison import compare
     from stages.prediction.refitting import read_refit, refit
@@ -32,10 +36,11 @@ def command(workspace: Path, *, strategy: str | None, as_json: bool) -> None:
     more = record["products"] / record["compared_on"] - 1
     screen = console()
     parts = " + ".join(record["fitted_on"])
+    what = f"{len(record['runs'])} fitted" if record["learns"] else "it learns nothing but the shares of the classes, counted"
     screen.print(
-        f"{record['strategy']}: {len(record['runs'])} heads fitted on {record['products']:,} products ({parts}), {more:.0%} "
-        "more than the runs that were compared; networks unchanged",
+        f"{record['strategy']}: {what} on {record['products']:,} products ({parts}), {more:+.0%} "
+        "against the runs that were compared; networks unchanged",
         markup=False,
     )
-    screen.print("these heads have no test score: no labelled product is left to test them on", markup=False)
+    screen.print("it has no test score: no labelled product is left to test it on", markup=False)
     screen.print(f"{folder}; next: fusecat predict CATALOG --refit --workspace {workspace}", markup=False)

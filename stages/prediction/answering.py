@@ -53,7 +53,7 @@ def predict(
     store: Path,
     *,
     brought: Mapping[str, Files] = MappingProxyType({}),
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     workers: int = 0,
     chunk: int = CHUNK,
     progress: Progress = silent,
@@ -63,13 +63,15 @@ def predict(
 ) -> Iterator[Answers]:
     """Encode what the strategy needs and is not in `store` yet, then answer in catalogue order.
 
-    Can be interrupted anywhere and called again. `brought`: feature -> vectors that serve in place of a network's. `encoded` is
+    Can be interrupted anywhere and called again. `brought`: feature -> vectors that serve in place of a network's.
+    `max_pixels`: of a picture that is still decoded; as in the study, where it is not given. `encoded` is
     told of each other feature how many products were computed, `joined` of each brought one what was found in the files,
     `damaged` of stored files that are not as they were written, in a line each.
 
     Raises: ModelError for a feature that neither a network nor `brought` provides.
     """
     _refuse_gaps(model, brought, catalogue)
+    max_pixels = max_pixels or model.reading.get("max_image_pixels", MAX_PIXELS)
     networks = {name: taught for name, taught in model.taught.items() if name not in brought}
     # whole blocks of every network, so that batches are those of stage one
     blocks = math.lcm(*(taught.encoder.extraction.block for taught in networks.values()))

@@ -1,6 +1,7 @@
-"""The chosen strategy's heads fitted once more, on every labelled product: more to learn from, and nothing left to test on.
+"""The chosen strategy fitted once more, on every labelled product: more to learn from, and nothing left to test on.
 
-Settings and number of epochs are those of the runs that were compared. The networks stay as they are: fitted on train.
+Settings and number of epochs of a head are those of the run that was compared; the networks stay as they are: fitted on train.
+A late fusion learns from what no network has seen. An ensemble's members are fitted again, its weights stay.
 """
 
 import json
@@ -8,71 +9,123 @@ import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cache.store import FeatureCache
-from stages.errors import ModelError, UsageError
+from cache.table import FeatureTable
+from stages.errors import ModelError
 from stages.heads.build import build_head, wiring_of
 from stages.heads.fit import fit
-from stages.heads.material import gather
-from stages.heads.saved import TrainedHead
+from stages.heads.late import method_class
+from stages.heads.late.crossfit import fit_on_all
+from stages.heads.late.saved import TrainedEnsemble, TrainedLate, TrainedUnimodal
+from stages.heads.material import Material, gather
+from stages.heads.saved import Predictor, TrainedHead, load
 from stages.heads.settings import FitSettings
-from stages.prediction.model import Model
+from stages.heads.unimodal import prior
+from stages.prediction.model import Model, class_shares
 from stages.runs import Run, Runs
 from stages.strategy import Strategy
-from stages.vocabulary import Part
+from stages.vocabulary import Architecture, Late, Part
 from stages.workspace import Workspace
 
 RECORD = "refit.json"
 
 
 def refit(place: Workspace, strategy: str, seeds: Sequence[int]) -> Path:
-    """Fit the heads of these runs again and write them to `refit/`; returns that folder. What it held before is replaced.
+    """Fit these runs again and write what they have learnt to `refit/`; returns that folder. What it held before is replaced.
 
-    Raises: UsageError for a strategy without a head of its own; ModelError where a run is missing.
+    Raises: ModelError where a run is missing, or where a late fusion finds no product that its networks have not seen.
     """
-    wanted = Strategy.parse(strategy)
-    if not wanted.learned:
-        message = f"{strategy} has no trained head of its own, so there is nothing to refit; name another with --strategy"
-        raise UsageError(message)
     runs = {seed: _run(place, strategy, seed) for seed in seeds}
-    features = next(iter(runs.values())).features
-    table = FeatureCache(place.features).table(features)
-    parts = [part.value for part in Part if part in table.parts and len(table.rows(part))]
+    first = runs[seeds[0]]
+    table = FeatureCache(place.features).table(sorted({name for run in runs.values() for name in run.features}))
+    again = _Again(place, table)
     folder, unfinished = place.root / "refit", place.root / "refit.part"
     shutil.rmtree(unfinished, ignore_errors=True)
-    # the report takes only runs of the same settings for seeds of one strategy
-    material = gather(table, features, parts, standardise=_settings(runs[seeds[0]]).standardise)
-    widths = {name: len(mean) for name, (mean, _) in material.scaling.items()}
-    for seed, run in runs.items():
-        settings = _settings(run)
-        fitted = fit(
-            partial(build_head, wanted, widths, len(table.classes), settings),
-            material.vectors.select(wiring_of(wanted, widths).features),
-            material.labels,
-            material.rows["fit"],
-            np.empty(0, np.intp),  # nothing is left that could choose an epoch
-            settings,
-            seed=seed,
-        )
-        TrainedHead(wanted, table.classes, fitted.head, material.scaling, settings).save(unfinished / f"seed-{seed}")
+    for seed in seeds:
+        again.fit(strategy, seed).save(unfinished / f"seed-{seed}")
+    # what learns nothing still answers an absent field with the shares of the classes, and those learn
+    before = first.fitted_on or [part for part in (Part.TRAIN, Part.HEAD) if part in table.parts]
     record = {
         "strategy": strategy,
         "runs": {str(seed): run.key for seed, run in runs.items()},
-        "epochs": {str(seed): run.settings["best_epoch"] for seed, run in runs.items()},
-        "fitted_on": parts,
-        "products": len(table.rows(*parts)),
-        "compared_on": len(table.rows(*runs[seeds[0]].fitted_on)),
+        "epochs": {str(seed): run.settings["best_epoch"] for seed, run in runs.items() if "best_epoch" in run.settings},
+        "learns": bool(first.fitted_on),
+        "fitted_on": again.learnt_on,
+        "products": len(table.rows(*again.learnt_on)),
+        "compared_on": len(table.rows(*before)),
         "scores": None,
     }
     (unfinished / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
     return folder
+
+
+class _Again:
+    """Fits single runs again. `learnt_on`: the parts whose labels the last of them has seen."""
+
+    def __init__(self, place: Workspace, table: FeatureTable) -> None:
+        self.place, self.table = place, table
+        self.parts = [part.value for part in Part if part in table.parts and len(table.rows(part))]
+        self.prior = prior(table.labels[table.rows(*self.parts)], len(table.classes))
+        self.learnt_on = self.parts
+        self._material = cache(self._gather)
+
+    def fit(self, name: str, seed: int) -> Predictor:
+        """One run; an ensemble is its members, fitted again."""
+        run, strategy = _run(self.place, name, seed), Strategy.parse(name)
+        if strategy.learned:
+            return self._head(strategy, run)
+        if strategy.ensemble:
+            return self._ensemble(strategy, run)
+        if strategy.architecture is Architecture.UNIMODAL:
+            return TrainedUnimodal(strategy, self.table.classes, self.prior)
+        return self._late(strategy, run)
+
+    def _head(self, strategy: Strategy, run: Run) -> TrainedHead:
+        settings, classes = _settings(run), self.table.classes
+        material = self._material(run.features, settings.standardise)
+        widths = {name: len(mean) for name, (mean, _) in material.scaling.items()}
+        fitted = fit(
+            partial(build_head, strategy, widths, len(classes), settings),
+            material.vectors.select(wiring_of(strategy, widths).features),
+            material.labels,
+            material.rows["fit"],
+            np.empty(0, np.intp),  # nothing is left that could choose an epoch
+            settings,
+            seed=run.seed,
+        )
+        return TrainedHead(strategy, classes, fitted.head, material.scaling, settings)
+
+    def _ensemble(self, strategy: Strategy, run: Run) -> TrainedEnsemble:
+        known = load(Runs(self.place.runs).path(run.strategy, run.seed))
+        assert isinstance(known, TrainedEnsemble)
+        members = {
+            path: self.fit(member.strategy.name, int(path.name.removeprefix("seed-"))) for path, member in known.members.items()
+        }
+        return TrainedEnsemble(strategy, self.table.classes, members, known.weights)
+
+    def _late(self, strategy: Strategy, run: Run) -> TrainedLate:
+        method = method_class(Late(str(strategy.final)))
+        assert method is not None, "ensembles are fitted elsewhere"
+        make, rows = partial(method, len(run.features), self.prior), {part: self.table.rows(part) for part in self.parts}
+        fitted, parts = fit_on_all(make, self.table.features, run.features, self.table.labels, rows)
+        if fitted.learns and not parts:
+            message = (
+                f"{run.strategy}: its networks have seen every labelled product, so nothing is left that it could learn from"
+            )
+            raise ModelError(message)
+        self.learnt_on = list(parts) or self.parts
+        return TrainedLate(strategy, self.table.classes, run.features, fitted)
+
+    def _gather(self, features: Sequence[str], standardise: bool) -> Material:  # noqa: FBT001 - a key of `cache`
+        return gather(self.table, features, self.parts, standardise=standardise)
 
 
 def read_refit(place: Workspace) -> dict[str, Any]:
@@ -90,10 +143,10 @@ def read_refit(place: Workspace) -> dict[str, Any]:
 
 
 def refitted(place: Workspace, class_names: Mapping[str, str], brought: Collection[str] = ()) -> Model:
-    """The model with the refitted heads. Raises as `read_refit` and `Model.of_runs`."""
+    """The model with what was refitted. Raises as `read_refit` and `Model.of_runs`."""
     record = read_refit(place)
     seeds = [int(seed) for seed in record["runs"]]
-    return Model.of_runs(
+    model = Model.of_runs(
         place,
         record["strategy"],
         seeds,
@@ -102,6 +155,7 @@ def refitted(place: Workspace, class_names: Mapping[str, str], brought: Collecti
         fitted_on=record["fitted_on"],
         brought=brought,
     )
+    return replace(model, prior=class_shares(Runs(place.runs).products(), tuple(Part)))
 
 
 def _run(place: Workspace, strategy: str, seed: int) -> Run:

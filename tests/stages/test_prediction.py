@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,18 @@ from cache.store import FeatureCache
 from stages.brought import Files
 from stages.catalogue.reading import Catalogue, ReadingOptions
 from stages.errors import ModelError, UsageError
+from stages.fusion import fuse
+from stages.heads.late import method_class
+from stages.heads.late.opinions import gather
+from stages.heads.saved import Predictor, load
+from stages.heads.settings import FitSettings
 from stages.prediction import Model, classify, load_model, predict, save_model
 from stages.prediction.formats import Format, Layout, check, write
 from stages.prediction.given import products_of
 from stages.prediction.refitting import read_refit, refit, refitted
 from stages.runs import Run, Runs
+from stages.strategy import Strategy
+from stages.vocabulary import Late
 from stages.workspace import Workspace
 from tests.conftest import read_table, write_table
 from tests.stages.small_study import STRATEGIES, small_study
@@ -252,8 +260,6 @@ def test_refitted_heads_have_learnt_from_every_labelled_product(place, sample_cu
     other = Workspace(Path(shutil.copytree(place.root, tmp_path / "workspace")))
     with pytest.raises(ModelError, match="nothing was refitted"):
         refitted(other, {})
-    with pytest.raises(UsageError, match="no trained head"):
-        refit(other, LATE, (0,))
     refit(other, BASELINE, (1, 2))
     record, model, compared = read_refit(other), refitted(other, {}), model_of(other, BASELINE)
     assert record["products"] == 180
@@ -268,6 +274,65 @@ def test_refitted_heads_have_learnt_from_every_labelled_product(place, sample_cu
     Runs(other.runs).write(again)
     with pytest.raises(ModelError, match="fitted anew"):
         refitted(other, {})
+
+
+@pytest.fixture(scope="module")
+def wide(place: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The study with every kind of late fusion and a uni-modal row."""
+    other = Workspace(Path(shutil.copytree(place.root, tmp_path_factory.mktemp("wide") / "workspace")))
+    names = [*STRATEGIES, *(f"late/{late}" for late in Late), "unimodal/camembert.description"]
+    table = FeatureCache(other.features).table()
+    fuse(table, [Strategy.parse(name) for name in names], Runs(other.runs), FitSettings(epochs=6), seeds=2, processes=1)
+    return other
+
+
+def learnt_again(place: Workspace, strategy: str, seed: int = 0) -> tuple[dict[str, Any], Predictor]:
+    """The record of a refit and what it has learnt."""
+    folder = refit(place, strategy, (seed,))
+    return read_refit(place), load(folder / f"seed-{seed}")
+
+
+@pytest.mark.parametrize("late", ["weighted", "calibrated", "logistic", "lightgbm"])
+def test_late_fusion_learns_again_from_all_that_no_network_has_seen(wide, late: str) -> None:
+    record, found = learnt_again(wide, f"late/{late}")
+    table = FeatureCache(wide.features).table(list(found.features))
+    rows = table.rows("validation", "test")
+    assert (record["fitted_on"], record["products"], record["scores"]) == (["validation", "test"], len(rows), None)
+    assert record["compared_on"] == len(table.rows("validation"))
+    expected = method_class(Late(late))(len(found.features), np.bincount(table.labels) / len(table.labels))
+    expected.fit(gather(table.features, found.features, rows), table.labels[rows])
+    wanted = expected.predict(gather(table.features, found.features))
+    np.testing.assert_allclose(found.probabilities(table.features), wanted, atol=1e-6)
+    before = load(Runs(wide.runs).path(f"late/{late}", 0)).probabilities(table.features)
+    assert np.abs(before - wanted).max() > 1e-3
+
+
+@pytest.mark.parametrize("strategy", ["late/mean", "late/product", "late/maximum", "unimodal/camembert.description"])
+def test_what_learns_only_the_shares_of_the_classes_counts_them_again(wide, strategy: str) -> None:
+    record, found = learnt_again(wide, strategy)
+    assert (record["learns"], record["products"], record["scores"]) == (False, 180, None)
+    table = FeatureCache(wide.features).table(list(found.features))
+    here = np.logical_or.reduce([table.features[name].present for name in found.features])
+    before = load(Runs(wide.runs).path(strategy, 0)).probabilities(table.features)
+    np.testing.assert_array_equal(found.probabilities(table.features)[here], before[here])
+    nothing = {
+        name: dataclasses.replace(feature, present=np.zeros_like(feature.present)) for name, feature in table.features.items()
+    }
+    np.testing.assert_allclose(found.probabilities(nothing)[0], np.bincount(table.labels) / 180, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["late/vote", "late/selection"])
+def test_an_ensemble_s_members_are_fitted_again_and_its_weights_stay(wide, sample_cut, store, strategy: str) -> None:
+    before = load(Runs(wide.runs).path(strategy, 2))
+    _, after = learnt_again(wide, strategy, seed=2)
+    np.testing.assert_array_equal(after.weights, before.weights)
+    answers, _ = answer(refitted(wide, {}), read(sample_cut), store)
+    table = FeatureCache(wide.features).table()
+    np.testing.assert_array_equal(answers, after.probabilities(table.features))
+    names = [member.strategy.name for member in before.members.values()]
+    for name, member in zip(names, after.members.values(), strict=True):
+        _, alone = learnt_again(wide, name, seed=0 if name.startswith("unimodal") else 2)
+        np.testing.assert_array_equal(member.probabilities(table.features), alone.probabilities(table.features))
 
 
 def brought(place: Workspace, folder: Path, strategy: str, rows: NDArray[np.intp], *, logits: bool = False) -> dict[str, Files]:

@@ -73,6 +73,41 @@ def fit_late(
     return LateFit(method, {part: method.predict(seen[part]) for part in parts}, fitted_on, note)
 
 
+def fit_on_all(
+    make: Callable[[], LateMethod],
+    features: Mapping[str, Feature],
+    names: Sequence[str],
+    labels: NDArray[np.integer],
+    rows: Mapping[str, NDArray[np.intp]],
+) -> tuple[LateMethod, tuple[str, ...]]:
+    """Fit a method on every row that tells how networks do on what they have not seen, validation and test included.
+
+    Of a part that some network has seen, or may have seen, its out-of-fold logits serve where all have them. Returns the method
+    and the parts that it learnt from, () for one that learns nothing.
+    """
+    method = make()
+    if not method.learns:
+        return method, ()
+    complete = all(features[name].logits_oof is not None for name in names)
+    found: dict[str, Opinions] = {}
+    for part, held in rows.items():
+        if all(_unseen(features[name], part) for name in names):
+            found[part] = gather(features, names, held)
+        elif part == Part.TRAIN and complete:
+            found[part] = gather(features, names, held, oof=True)
+    if found:
+        logits = np.concatenate([opinions.logits for opinions in found.values()])
+        present = np.concatenate([opinions.present for opinions in found.values()])
+        method.fit(Opinions(logits, present), np.concatenate([labels[rows[part]] for part in found]))
+    return method, tuple(found)
+
+
+def _unseen(feature: Feature, part: str) -> bool:
+    """Whether the network was not fitted on a part; of unknown history, it is taken to have spared what scores are told on."""
+    seen = (Part.TRAIN, Part.HEAD) if feature.fitted_on is None else feature.fitted_on
+    return part not in seen
+
+
 def _cross_fit(make: Callable[[], LateMethod], seen: Mapping[str, Opinions], labels: NDArray[np.integer]) -> LateFit:
     validation = seen[Part.VALIDATION]
     fold = folds(labels)

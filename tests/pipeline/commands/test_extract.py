@@ -57,12 +57,14 @@ def test_an_interrupted_fine_tuning_goes_on_and_ends_with_the_same_file(
 
 
 def test_network_seeds_are_workspaces_of_one_split(sample_cut: Path, tmp_path: Path) -> None:
-    done = run(words(sample_cut, tmp_path / "study", "--network-seeds", 2, "--epochs", 1))
+    done = run(words(sample_cut, tmp_path / "study", "--network-seeds", 2, "--epochs", 1, "--max-image-pixels", 10**6))
     assert done.returncode == 0, done.stderr
     places = [tmp_path / "study", tmp_path / "study-network-seed-2"]
     seeds, weights, splits = [], [], []
     for place in places:
-        record = json.loads((place / "study.json").read_text(encoding="utf-8"))["features"][FEATURE]
+        study = json.loads((place / "study.json").read_text(encoding="utf-8"))
+        assert study["reading"]["max_image_pixels"] == 10**6
+        record = study["features"][FEATURE]
         seeds.append(record["settings"]["training"]["seed"])
         weights.append(record["weights"])
         splits.append((place / "split.json").read_bytes())

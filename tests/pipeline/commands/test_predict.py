@@ -189,3 +189,17 @@ def test_a_new_catalogue_is_read_as_the_study_s_was(run, workspace, sample_cut, 
     challenge = tmp_path / "sigir"
     shutil.copytree(sample_cut, challenge, ignore=shutil.ignore_patterns("image_training"))
     assert run("predict", challenge, *where)["flagged"]["without_image"] == 180
+
+
+def test_pictures_that_were_too_large_for_the_study_are_too_large_for_its_model(run, workspace, sample_cut, tmp_path) -> None:
+    other = Path(shutil.copytree(workspace, tmp_path / "workspace"))
+    study = json.loads((other / "study.json").read_text(encoding="utf-8"))
+    (other / "study.json").write_text(json.dumps(study | {"reading": {"max_image_pixels": 100}}), encoding="utf-8")
+    where = ("--strategy", "hierarchical/concatenation/average", "--output", tmp_path / "out.csv")
+    assert run("predict", sample_cut, "--workspace", other, *where)["flagged"]["without_image"] == 180
+    assert run("predict", sample_cut, "--workspace", workspace, *where)["flagged"]["without_image"] < 180
+    told = ("--max-image-pixels", 40_000_000)
+    assert run("predict", sample_cut, "--workspace", other, *where, *told)["flagged"]["without_image"] < 180
+    run("export", tmp_path / "model", "--workspace", other, "--strategy", where[1])
+    model = ("--model", tmp_path / "model", "--workspace", tmp_path / "elsewhere", "--output", tmp_path / "again.csv")
+    assert run("predict", sample_cut, *model)["flagged"]["without_image"] == 180

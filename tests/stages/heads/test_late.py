@@ -9,7 +9,8 @@ from cache.table import FeatureTable
 from stages.fusion import feasible, fuse
 from stages.heads import load_head
 from stages.heads.late import method_class
-from stages.heads.late.crossfit import folds
+from stages.heads.late.base import LateMethod
+from stages.heads.late.crossfit import fit_on_all, folds
 from stages.heads.late.ensembles import select, vote
 from stages.heads.late.opinions import Opinions
 from stages.heads.settings import FitSettings
@@ -204,3 +205,40 @@ def test_an_ensemble_is_made_again_only_when_a_member_changes(everything):
     fuse(made, chosen.strategies, runs, EAGER, seeds=1, progress=lambda *call: calls.append(call))
     assert calls == []
     assert runs.read("late/mean", DETERMINISTIC).parameters == 0
+
+
+class Noting(LateMethod):
+    """Learns which rows it was given."""
+
+    learns = True
+
+    def fit(self, opinions, labels):
+        self.given = opinions, labels
+
+    def combine(self, opinions):
+        return np.ones((len(opinions), len(self.prior)))
+
+
+def noted(seen, **changes):
+    """What a method is fitted on again, and the parts, where every feature is changed in this way."""
+    features = {name: dataclasses.replace(feature, **changes) for name, feature in seen.features.items()}
+    rows = {part: seen.rows(part) for part in seen.parts}
+    method, parts = fit_on_all(lambda: Noting(2, np.full(4, 0.25)), features, list(features), seen.labels, rows)
+    return method, parts, features, rows
+
+
+def test_a_refit_learns_from_what_networks_have_not_seen_and_from_out_of_fold_logits_of_what_they_have():
+    seen = table({"camembert.title": 6, "se_resnext50.image": 10}, head=0.2)
+    oof = np.random.default_rng(5).normal(size=(len(seen.labels), 4)).astype(np.float32)
+    assert noted(seen)[1] == ("head", "validation", "test")
+    assert noted(seen, fitted_on=None)[1] == ("validation", "test")
+    assert noted(seen, fitted_on=())[1] == ("train", "head", "validation", "test")
+    assert noted(seen, fitted_on=("train", "head", "validation", "test"))[1] == ()
+    method, parts, features, rows = noted(seen, logits_oof=oof)
+    assert parts == ("train", "head", "validation", "test")
+    order = np.concatenate([rows[part] for part in parts])
+    opinions, labels = method.given
+    np.testing.assert_array_equal(labels, seen.labels[order])
+    train, first = len(rows["train"]), next(iter(features.values()))
+    np.testing.assert_array_equal(opinions.logits[:train, 0], oof[rows["train"]])
+    np.testing.assert_array_equal(opinions.logits[train:, 0], first.logits[order[train:]])
