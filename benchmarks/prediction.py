@@ -94,13 +94,15 @@ def head(options: argparse.Namespace) -> None:
 def extraction(options: argparse.Namespace) -> tuple[float, float]:
     """Seconds per text and per picture: tokenising or decoding, and the network."""
     from benchmarks.product_texts import network, prepare, texts
-    from benchmarks.stage_one import Memory, write_jpeg
+    from benchmarks.stage_one import Memory
+    from benchmarks.stage_one_images import write_jpeg
     from pipeline.settings import load_preset
     from stages.encoders.build import build_image_network
     from stages.encoders.embed import embed
-    from stages.encoders.inputs import Images, tokenise
+    from stages.encoders.inputs import Images
     from stages.encoders.progress import silent
     from stages.encoders.settings import Extraction
+    from stages.encoders.tokenising import tokenise
 
     def run(model, inputs, count: int, budget: int) -> None:
         rest = {
@@ -185,13 +187,20 @@ def again(options: argparse.Namespace) -> None:  # noqa: ARG001
         fusecat("extract", sample, "--networks", "camembert,se_resnext50", "--epochs", 1, *where)
         fusecat("fuse", "--fusion", "average", "--architecture", "hierarchical", "--seeds", 1, *where)
         words = ["predict", sample, *where, "--strategy", STRATEGY, "--output", folder / "out.csv", "--json"]
-        first = timed(lambda: print("  newly encoded:", fusecat(*words)["encoded"]))
-        print(f"first call {first:.1f} s, start of the command included", flush=True)
-        second = timed(lambda: print("  newly encoded:", fusecat(*words)["encoded"]))
-        print(f"the same file again: {second:.1f} s, {second / first:.0%} of the first call", flush=True)
-        _grow(sample / "X_train.tsv")
-        third = timed(lambda: print("  newly encoded:", fusecat(*words)["encoded"]))
-        print(f"in another order, 1 % new: {third:.1f} s, {third / first:.0%} of the first call")
+        whole, inside = _predict("first call", words)
+        for what in ("the same file again", "in another order, 1 % new"):
+            seconds, without = _predict(what, words)
+            print(f"  {seconds / whole:.0%} of the first call; {without / inside:.0%} of its encoding and answering")
+            _grow(sample / "X_train.tsv")
+
+
+def _predict(what: str, words: list[object]) -> tuple[float, float]:
+    """Seconds of the whole command, and of encoding and answering in it."""
+    begin = time.perf_counter()
+    found = fusecat(*words)
+    whole = time.perf_counter() - begin
+    print(f"{what}: {whole:.1f} s in all, {found['seconds']:.1f} s of encoding and answering; newly encoded {found['encoded']}")
+    return whole, found["seconds"]
 
 
 def _grow(path: Path) -> None:

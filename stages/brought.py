@@ -130,22 +130,25 @@ class Staging:
         self._file.close()
 
     def fill(self, source: Source, targets: NDArray[np.intp]) -> None:
-        """Write each vector to the row of its product; consecutive rows in one go."""
+        """Write each vector to the row of its product."""
         start = 0
         for chunk in source.chunks():
-            rows = targets[start : start + len(chunk)]
-            known = rows[rows >= 0]
-            with np.errstate(over="ignore"):  # becomes infinite, which whoever reads it refuses with the product's id
-                kept = chunk[rows >= 0].astype(np.float32)
-            cuts = (np.flatnonzero(np.diff(known) != 1) + 1).tolist()
-            for first, last in zip([0, *cuts], [*cuts, len(known)], strict=True):
-                if last > first:
-                    self._file.seek(int(known[first]) * self._row)
-                    write_all(self._file, kept[first:last].tobytes())
+            self.put(chunk, targets[start : start + len(chunk)])
             start += len(chunk)
         if start != len(targets):
             message = f"{len(targets)} vectors were announced and {start} came"
             raise ForeignFile(message)
+
+    def put(self, vectors: NDArray[Any], targets: NDArray[np.intp]) -> None:
+        """Write vectors (n, width) to these rows, those with -1 nowhere; consecutive rows in one go."""
+        known = targets[targets >= 0]
+        with np.errstate(over="ignore"):  # becomes infinite, which whoever reads it refuses with the product's id
+            kept = vectors[targets >= 0].astype(np.float32)
+        cuts = (np.flatnonzero(np.diff(known) != 1) + 1).tolist()
+        for first, last in zip([0, *cuts], [*cuts, len(known)], strict=True):
+            if last > first:
+                self._file.seek(int(known[first]) * self._row)
+                write_all(self._file, kept[first:last].tobytes())
 
     def read(self, rows: range) -> NDArray[np.float32]:
         """The vectors of some products."""

@@ -86,9 +86,10 @@ def predict(
         name: Encoding(taught, study, store / "features", chunk=size, damaged=damaged) for name, taught in networks.items()
     }
     device = processes().device
-    for name, encoding in encodings.items():
-        encoded(name, encoding.complete(device, progress, workers))
     with ExitStack() as stack:
+        for name, encoding in encodings.items():
+            stack.callback(encoding.close)
+            encoded(name, encoding.complete(device, progress, workers))
         for vectors in given.values():
             vectors.stage(store, stack)
         for number, rows in enumerate(chunks):

@@ -8,10 +8,11 @@ Shapes: N products, n of them in a chunk, D width, C classes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress, silent
 from stages.encoders.study import Study
 from stages.extraction import versions
+from stages.prediction.known import Borrowed, Known
 from stages.prediction.taught import Taught
 from stages.vocabulary import Field
 
@@ -56,71 +58,101 @@ class Encoding:
         self._with: tuple[torch.device, Progress, int] = torch.device("cpu"), silent, 0
         self.cache = FeatureCache(root / taught.feature / taught.identity[:16])
         self.keys = content_keys(study, taught.field)
-        self.mark = digest(self.keys)[:16]
+        self.mark = digest(self.keys.tobytes())[:16]
         self.chunks = [range(start, min(start + chunk, len(self.keys))) for start in range(0, len(self.keys), chunk)]
         self._network: TextNetwork | ImageNetwork | None = None
+        self._lent: list[NDArray[np.intp]] = [np.empty(0, np.intp)] * len(self.chunks)
+        self._borrowed: Borrowed | None = None
 
     def complete(self, device: torch.device, progress: Progress, workers: int = 0) -> int:
-        """Encode what is not there yet, durably, block by block; returns how many products that were."""
+        """Encode what is not there yet, durably, block by block; returns how many products that were.
+
+        A file that is not as it was written is only a memory of work: it is told, removed, and its products encoded again.
+        """
         self._with = device, progress, workers
-        computed = sum(self._encode(number, device, progress, workers) for number in range(len(self.chunks)))
+        computed = 0
+        for attempt in range(ATTEMPTS):
+            computed += sum(self._encode(number, device, progress, workers) for number in range(len(self.chunks)))
+            try:
+                self._borrow()
+                break
+            except _Lost:
+                if attempt == ATTEMPTS - 1:
+                    raise
         self._network = None
         return computed
 
     def chunk(self, number: int) -> Feature:
-        """The vectors and logits of one chunk, row for row. `complete` has to come first.
-
-        A file that is not as it was written is only a memory of work: it is told, removed, and its products encoded again.
-        """
+        """The vectors and logits of one chunk, row for row. `complete` has to come first; of damaged files as there."""
         for _ in range(ATTEMPTS):
             try:
                 return self._assembled(number)
             except _Lost:
-                self._encode(number, *self._with)
-                self._network = None
+                self.complete(*self._with)
         return self._assembled(number)
+
+    def close(self) -> None:
+        """Give back what lies on disk only for this call."""
+        if self._borrowed is not None:
+            self._borrowed.__exit__(None, None, None)
+        self._borrowed = None
+
+    def _borrow(self) -> None:
+        """Bring what other catalogues left into the order of this one."""
+        self.close()
+        rows = np.concatenate([np.empty(0, np.intp), *self._lent])
+        if not len(rows):
+            return
+        self._borrowed = Borrowed(self.cache.folder, len(rows), self.taught.width, len(self.taught.classes))
+        files, sources = self._others.find(self.keys[rows])
+        for file in np.unique(files).tolist():
+            (feature,) = self._table(self._others.files[file]).features.values()
+            places = np.flatnonzero(files == file)
+            self._borrowed.put(feature, sources[places], places)
 
     def _assembled(self, number: int) -> Feature:
         rows = self.chunks[number]
-        names = _names([self.keys[row] for row in rows])
+        names = _names(self.keys[rows.start : rows.stop])
         files = [self._table(file) for file in self._own(number)]
         if len(files) == 1 and files[0].ids.tolist() == names:
             (found,) = files[0].features.values()
             return replace(found, name=self.taught.feature)
-        present = np.array([bool(self.keys[row]) for row in rows], bool)
+        present = self.keys[rows.start : rows.stop] != b""
         embedding = np.zeros((len(rows), self.taught.width), np.float32)
         logits = np.zeros((len(rows), len(self.taught.classes)), np.float32)
-        own = {name: (table, place) for table in files for place, name in enumerate(table.ids.tolist())}
-        halves, elsewhere = True, []
-        for place, name in enumerate(names):
-            if name in own:
-                table, source = own[name]
-                (feature,) = table.features.values()
-                halves &= feature.embedding.dtype == np.float16
-                embedding[place], logits[place] = feature.embedding[source], _logits(feature)[source]
-            elif present[place]:
-                elsewhere.append(place)
-        keys = [self.keys[rows.start + place] for place in elsewhere]
-        sources = [self._others[key] for key in keys]
-        for file in sorted({file for file, _ in sources}):
-            (feature,) = self._table(file).features.values()
+        place, halves = {name: row for row, name in enumerate(names)}, True
+        for table in files:
+            (feature,) = table.features.values()
+            ids = table.ids.tolist()
+            sources = [row for row, name in enumerate(ids) if name in place]  # chunks may have been cut elsewhere then
+            targets = [place[ids[row]] for row in sources]
             halves &= feature.embedding.dtype == np.float16
-            for place, (holder, source) in zip(elsewhere, sources, strict=True):
-                if holder == file:
-                    embedding[place], logits[place] = feature.embedding[source], _logits(feature)[source]
+            embedding[targets], logits[targets] = feature.embedding[sources], _logits(feature)[sources]
+        if len(lent := self._lent[number]) and self._borrowed is not None:
+            first = sum(map(len, self._lent[:number]))
+            targets = (lent - rows.start).tolist()
+            embedding[targets], logits[targets] = self._borrowed.read(range(first, first + len(lent)))
+            halves &= self._borrowed.halves
         vectors = embedding.astype(np.float16) if halves else embedding
         return Feature(self.taught.feature, vectors, present, logits, fitted_on=None)
 
     def _encode(self, number: int, device: torch.device, progress: Progress, workers: int) -> int:
         """One chunk; returns how many products were computed."""
         rows = self.chunks[number]
-        names = _names([self.keys[row] for row in rows])
-        held = {name for file in self._own(number) for name in self._ids(file)}
-        present = [row for row in rows if self.keys[row]]
-        unknown = [row for row in present if names[row - rows.start] not in held and self.keys[row] not in self._others]
-        if not unknown:
+        keys = self.keys[rows.start : rows.stop]
+        names = _names(keys)
+        held = {name for file in self._own(number) for name in self._ids(file).astype(np.str_).tolist()}
+        present = np.flatnonzero(keys != b"")
+        missing = np.array([place for place in present.tolist() if names[place] not in held], np.intp)
+        if not len(missing):
+            self._lent[number] = missing
             return 0
-        wanted = list(rows) if len(unknown) == len(present) else unknown
+        files, _ = self._others.find(keys[missing])
+        unknown = missing[files < 0]
+        wanted = rows if len(unknown) == len(present) else (unknown + rows.start).tolist()
+        self._lent[number] = missing[files >= 0] + rows.start
+        if not len(unknown):
+            return 0
         ids = [names[row - rows.start] for row in wanted]
         file = f"{self.mark}.{number:05d}.{digest(ids)[:16]}"
         taught, count = self.taught, len(wanted)
@@ -137,7 +169,7 @@ class Encoding:
             embed(
                 self._network,
                 taught.encoder.inputs(replace(self.study, catalogue=part), taught.folder, saved=True),
-                np.array([bool(self.keys[row]) for row in wanted], bool),
+                self.keys[list(wanted)] != b"",
                 writer,
                 classes=len(taught.classes),
                 budget=taught.budget(device),
@@ -154,13 +186,13 @@ class Encoding:
         """The files that were made for this chunk of this very catalogue."""
         return [name for name in self.cache.names() if name.startswith(f"{self.mark}.{number:05d}.")]
 
-    def _ids(self, file: str) -> list[str]:
+    def _ids(self, file: str) -> NDArray[np.bytes_]:
         try:
             with self.cache.open(file) as sealed:
-                ids: list[str] = sealed.columns()["product_id"].astype(np.str_).tolist()
+                ids: NDArray[np.bytes_] = sealed.columns()["product_id"]
         except CacheError as error:
             self._forget(file, error)
-            return []
+            return np.empty(0, "S1")
         return ids
 
     def _table(self, file: str) -> FeatureTable:
@@ -179,31 +211,34 @@ class Encoding:
         self.__dict__.pop("_others", None)
 
     @cached_property
-    def _others(self) -> dict[str, tuple[str, int]]:
-        """Content of this catalogue -> file and row where another catalogue left its vector."""
-        wanted = set(self.keys) - {""}
-        found: dict[str, tuple[str, int]] = {}
+    def _others(self) -> Known:
+        """Where other catalogues left vectors of this one's content."""
+        known = Known(self.keys)
         for file in self.cache.names():
             if not file.startswith(f"{self.mark}."):
-                for place, name in enumerate(self._ids(file)):
-                    if (key := name.partition("-")[0]) in wanted:
-                        found.setdefault(key, (file, place))
-        return found
+                known.add(file, self._ids(file))
+        return known
 
 
-def content_keys(study: Study, field: Field) -> list[str]:
-    """Per product the digest of what a network of this field sees of it, "" where the field is absent."""
-    if field is Field.IMAGE:
-        seen = [[study.images.digest(path) for path in paths] for paths in study.pictures()]
-        return [digest(each)[:KEY] if each else "" for each in seen]
-    return [digest(text)[:KEY] if text else "" for text in study.texts(field)]
+def content_keys(study: Study, field: Field) -> NDArray[np.bytes_]:
+    """(N,) per product the digest of what a network of this field sees of it, b"" where the field is absent."""
+    keys = np.empty(len(study.catalogue.products), f"S{KEY}")
+    for start in range(0, len(keys), CHUNK):  # so that no more than a chunk's joined texts are held
+        products = study.catalogue.products[start : start + CHUNK]
+        part = replace(study, catalogue=replace(study.catalogue, products=products))
+        if field is Field.IMAGE:
+            seen: Any = [[study.images.digest(path) for path in paths] for paths in part.pictures()]
+        else:
+            seen = part.texts(field)
+        keys[start : start + CHUNK] = [digest(each)[:KEY].encode() if each else b"" for each in seen]
+    return keys
 
 
-def _names(keys: Sequence[str]) -> list[str]:
+def _names(keys: NDArray[np.bytes_]) -> list[str]:
     """A name of its own for each row of a chunk."""
     seen: Counter[str] = Counter()
     names = []
-    for key in keys:
+    for key in keys.astype(np.str_).tolist():
         seen[key] += 1
         names.append(f"{key or 'absent'}-{seen[key]}")
     return names

@@ -120,6 +120,28 @@ def test_chunks_change_no_bit_and_an_interrupted_call_goes_on(place, sample_cut,
     assert len(blocks) == 4  # six blocks of 64 products for two features in all, two of them done before
 
 
+def test_a_catalogue_in_another_order_reads_each_stored_file_once(place, sample_cut, tmp_path, monkeypatch) -> None:
+    model, whole = model_of(place, PROBE), read(sample_cut)
+    expected, _ = answer(model, whole, tmp_path, chunk=64)
+    opened, table = [], FeatureCache.table
+    monkeypatch.setattr(FeatureCache, "table", lambda cache, names: opened.extend(names) or table(cache, names))
+    order = np.random.default_rng(3).permutation(180)
+    found, encoded = answer(model, cut(whole, order), tmp_path, chunk=64)
+    assert encoded == {"camembert.title": 0}
+    assert len(opened) == len(set(opened)) == 3
+    np.testing.assert_array_equal(found, expected[order])
+    several, _ = answer(model, cut(whole, np.repeat(order, 2)), tmp_path, chunk=128)
+    np.testing.assert_array_equal(several, expected[np.repeat(order, 2)])
+
+
+def test_chunks_that_were_cut_elsewhere_are_found_again(place, sample_cut, tmp_path) -> None:
+    model, whole = model_of(place, PROBE), read(sample_cut)
+    expected, _ = answer(model, whole, tmp_path, chunk=64)
+    found, encoded = answer(model, whole, tmp_path, chunk=128)
+    assert encoded["camembert.title"] < 180
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 def test_a_product_is_answered_whatever_it_lacks(place, catalogue, tmp_path) -> None:
     rows = read_table(catalogue / "X_train.tsv")
     picture = "image_{Image_id}_product_{Product_id}.jpg"
