@@ -16,9 +16,10 @@ import torch
 from pipeline.console import default_catalogue
 from pipeline.settings import load_preset
 from stages.encoders.build import build_text_network, build_tokenizer
-from stages.encoders.inputs import Texts, tokenise
+from stages.encoders.inputs import Texts
 from stages.encoders.networks import TextNetwork
 from stages.encoders.settings import Network
+from stages.encoders.tokenising import tokenise
 
 LENGTH = 256
 PRODUCTS = 84_916

@@ -3,10 +3,10 @@
     python -m benchmarks.stage_one extraction  # CamemBERT: ours, padded to 256, sentence-transformers (if installed)
     python -m benchmarks.stage_one flaubert    # FlauBERT: ours, padded to 256
     python -m benchmarks.stage_one padding     # real tokens per computed token, counted for a whole catalogue
-    python -m benchmarks.stage_one tokenising  # one process, two processes
     python -m benchmarks.stage_one finetuning  # training steps: grouped by length, padded to 256
     python -m benchmarks.stage_one images      # decode, resize, normalise: ours, PIL + torchvision; one and two workers
     python -m benchmarks.stage_one estimate    # hours on a GPU from counted FLOPs (benchmarks.stage_one_estimate)
+    python -m benchmarks.stage_one_tokenising  # one process, two processes
 
 `--texts N`, `--images N`, `--rounds N`, `--layers N` (of 12) keep it small. Networks are base-size with random weights.
 """
@@ -22,14 +22,13 @@ import torch
 
 from benchmarks.product_texts import LENGTH, PRODUCTS, network, padded, prepare, texts
 from benchmarks.stage_one_timing import in_turns, show
-from benchmarks.stage_one_workers import images, tokenising, write_jpeg
 from stages.encoders.embed import batches, embed
-from stages.encoders.inputs import Texts, tokenise
+from stages.encoders.inputs import Texts
 from stages.encoders.progress import silent
 from stages.encoders.quiet import quieten
 from stages.encoders.settings import Extraction
+from stages.encoders.tokenising import tokenise
 
-__all__ = ["Memory", "write_jpeg"]
 quieten()
 USUAL, BLOCK, BUDGET = 32, Extraction().block, Extraction().tokens
 
@@ -121,13 +120,13 @@ def padding(options: argparse.Namespace) -> None:
 
 def main() -> None:
     from benchmarks.stage_one_estimate import estimate
+    from benchmarks.stage_one_images import images
     from benchmarks.stage_one_training import finetuning
 
     parts = {
         "extraction": (extraction, 160),
         "flaubert": (lambda options: extraction(options, "flaubert"), 96),
         "padding": (padding, 20_000),
-        "tokenising": (tokenising, 20_000),
         "finetuning": (finetuning, 0),
         "images": (images, 0),
         "estimate": (estimate, 20_000),

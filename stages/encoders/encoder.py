@@ -16,10 +16,11 @@ from stages.encoders.build import (
     build_tokenizer,
     load_tokenizer,
 )
-from stages.encoders.inputs import Images, Inputs, Texts, seen_by, tokenise
+from stages.encoders.inputs import Images, Inputs, Texts
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.settings import NEW, Extraction, Network, Pooling
 from stages.encoders.study import Study
+from stages.encoders.tokenising import seen_by, tokenise
 from stages.vocabulary import Field, Part
 
 RECIPE_VERSION = 2

@@ -4,12 +4,9 @@ Rows are positions in the catalogue. Shapes: N products, B of them in a batch, T
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,15 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from stages.catalogue.images import decode
-from stages.encoders.settings import Network
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-CHUNK = 2048
-"""Texts that one process tokenises at a time."""
-CHARACTERS_PER_TOKEN = 16
-"""Longer texts are cut before tokenising: no tokenizer of ours makes fewer than one token of so many characters."""
 WHITE = (255, 255, 255)
 
 
@@ -180,47 +169,3 @@ def prepare(image: NDArray[np.uint8], size: int, resize: int, generator: np.rand
     if generator.random() < 0.5:
         matrix[0] = (0, 0, size - 1) - matrix[0]
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=WHITE), np.uint8)
-
-
-def tokenise(
-    tokenizer: "PreTrainedTokenizerBase", network: Network, texts: Sequence[str | None], workers: int
-) -> list[NDArray[np.int32]]:
-    """Token numbers of every text, special tokens included, cut to the network's length; empty where the text is None.
-
-    Processes share the work where there are several and enough texts; FlauBERT's tokenizer is pure Python and would else be the
-    limit of a GPU (398 texts/s in one process).
-    """
-    wanted = [text for text in texts if text is not None]
-    chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
-    if workers > 1 and len(chunks) > 1:
-        # spawn: a forked child of a process that runs torch threads may hang
-        with ProcessPoolExecutor(workers, get_context("spawn"), _remember, (tokenizer, network)) as pool:
-            rows = list(chain.from_iterable(pool.map(_tokenise_remembered, chunks)))
-    else:
-        rows = list(chain.from_iterable(_tokenise(tokenizer, network, chunk) for chunk in chunks))
-    found = iter(rows)
-    return [np.empty(0, np.int32) if text is None else next(found) for text in texts]
-
-
-def seen_by(network: Network, text: str) -> str:
-    """The text as the network's tokenizer gets it: cut, prefixed, in small letters where the network asks for it."""
-    text = network.prefix + text[: network.length * CHARACTERS_PER_TOKEN]
-    return text.lower() if network.lowercase else text
-
-
-_remembered: list[Any] = []
-
-
-def _remember(tokenizer: Any, network: Network) -> None:
-    _remembered[:] = [tokenizer, network]
-
-
-def _tokenise_remembered(texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    tokenizer, network = _remembered
-    return _tokenise(tokenizer, network, texts)
-
-
-def _tokenise(tokenizer: Any, network: Network, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    seen = [seen_by(network, text) for text in texts]
-    rows = tokenizer(seen, truncation=True, max_length=network.length)["input_ids"]
-    return [np.asarray(row, np.int32) for row in rows]

@@ -1,4 +1,4 @@
-"""What workers give: tokenising in one and two processes; decode, resize, normalise in one and two threads."""
+"""Decode, resize, normalise: ours in one and two threads, PIL + torchvision."""
 
 import argparse
 import tempfile
@@ -8,24 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.product_texts import network, prepare, texts
 from benchmarks.stage_one_timing import free_cores, in_turns, show, show_gain
 from stages.encoders.build import IMAGENET_DEVIATION, IMAGENET_MEAN
-from stages.encoders.inputs import Images, tokenise
+from stages.encoders.inputs import Images
 from stages.encoders.networks import ImageNetwork
-
-
-def tokenising(options: argparse.Namespace) -> None:
-    sentences = texts(options.texts)
-    for name in ("flaubert", "camembert"):
-        with tempfile.TemporaryDirectory() as folder:
-            _, _, tokenizer = prepare(name, sentences[:2000], Path(folder), 1)
-        entry = network(name)
-        one, two = f"{name}, one process", f"{name}, two processes, start included"
-        ways = {one: lambda: tokenise(tokenizer, entry, sentences, 0), two: lambda: tokenise(tokenizer, entry, sentences, 2)}  # noqa: B023
-        seconds = in_turns(ways | free_cores(), options.rounds)
-        show({way: seconds[way] for way in ways}, len(sentences), two, "texts")
-        show_gain(seconds, one, two)
 
 
 def images(options: argparse.Namespace) -> None:

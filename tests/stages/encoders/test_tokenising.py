@@ -1,0 +1,40 @@
+"""Tokens are the same whoever makes them, and the processes that make them start light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.console import default_catalogue
+from stages.encoders import tokenising
+from stages.encoders.build import build_tokenizer
+from stages.encoders.settings import Network
+from stages.encoders.tokenising import tokenise
+from tests.conftest import read_table
+from tests.stages.encoders.small import CAMEMBERT, FLAUBERT
+
+TEXTS = [row["Title"] for row in read_table(default_catalogue() / "X_train.tsv")][:90]
+
+
+@pytest.mark.parametrize("network", [CAMEMBERT, FLAUBERT], ids=lambda network: network.name)
+def test_two_processes_give_the_tokens_of_one_row_for_row(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenising, "CHUNK", 20)
+    texts = [" ".join(TEXTS[:9]), *TEXTS[1:30], None, *TEXTS[30:], None]
+    tokenizer = build_tokenizer(network, TEXTS, tmp_path)
+    one, two = (tokenise(tokenizer, network, texts, workers) for workers in (0, 2))
+    assert len(one) == len(two) == 92
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(one, two, strict=True))
+    assert one[30].size == one[91].size == 0
+    assert max(len(row) for row in one) == network.length
+    assert tokenizer.decode(one[0]) == tokenizer.decode(tokenizer(texts[0], truncation=True, max_length=24)["input_ids"])
+
+
+def test_a_tokenising_process_never_loads_torch() -> None:
+    code = "import sys, stages.encoders.tokenising, pipeline.__main__; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "stages.encoders.tokenising" in loaded
+    assert not {"torch", "transformers", "cv2"} & set(loaded)
