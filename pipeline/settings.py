@@ -9,6 +9,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,35 @@ from stages.encoders.settings import Extraction, Network, Training
 from stages.errors import UsageError
 
 SHIPPED = Path(__file__).parent / "presets"
-TOP = ("base", "extraction", "networks", "fusion")
+TOP = ("base", "study", "extraction", "networks", "fusion")
+
+
+class Subset(StrEnum):
+    """Which products take part in a study."""
+
+    ALL = "all"
+    DESCRIBED = "described"
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """`[study]` of a preset."""
+
+    subset: Subset = Subset.ALL
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The networks of a study and how both stages go about them; `fusion` names the settings of stage two."""
+    """The networks of a study and how both stages go about them; `fusion` names the settings of stage two.
+
+    `subset`: the products that take part, all or only those with a description.
+    """
 
     name: str
     extraction: Extraction
     networks: tuple[Network, ...]
     fusion: str
+    subset: Subset = Subset.ALL
 
     def select(self, names: Sequence[str]) -> "Preset":
         """Only these networks; all where no name is given."""
@@ -84,7 +103,8 @@ def load_preset(name: str) -> Preset:
     fusion = table.get("fusion", {})
     _known(fusion, ("settings",), f"{path}: [fusion]")
     extraction = _make(Extraction, table.get("extraction", {}), f"{path}: [extraction]")
-    return Preset(path.stem, extraction, networks, fusion.get("settings", "default"))
+    study: StudySettings = _make(StudySettings, table.get("study", {}), f"{path}: [study]")
+    return Preset(path.stem, extraction, networks, fusion.get("settings", "default"), study.subset)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from stages.extraction import Outcome
 
 
-KEPT = ("epochs", "best_epoch", "seconds", "curve", "parameters", "settings", "weights", "batches_per_step")
+KEPT = (
+    "epochs",
+    "best_epoch",
+    "seconds",
+    "curve",
+    "parameters",
+    "settings",
+    "weights",
+    "batches_per_step",
+    "gradient_checkpointing",
+)
 """What `study.json` keeps of `learning.json`."""
 
 
@@ -75,7 +85,8 @@ def write_study(
     features = dict(record.get("features", {}))
     for outcome in outcomes:
         if outcome.learning:
-            features[outcome.feature] = _feature(outcome)
+            known = features.get(outcome.feature, {}) if outcome.state == "hit" else {}
+            features[outcome.feature] = known | _feature(outcome)
     assert found.split is not None
     groups = found.split.groups
     record = found.record | {
@@ -118,7 +129,9 @@ def read_study(place: Workspace) -> dict[str, Any]:
 
 def _feature(outcome: "Outcome") -> dict[str, Any]:
     network, _, field = outcome.feature.rpartition(".")
-    kept = {name: outcome.learning[name] for name in KEPT}
+    kept = {name: outcome.learning[name] for name in KEPT if name in outcome.learning}
+    if outcome.memory:  # a feature that was there already keeps what is known of it
+        kept |= {"memory": outcome.memory, "device_memory": outcome.device_memory}
     return {"network": network, "field": field, "scores": {"validation": outcome.learning["validation"]}} | kept
 
 

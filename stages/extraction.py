@@ -61,38 +61,6 @@ def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequen
     ]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What `extract` would do for one feature: products to learn from, optimiser steps, products to encode, bytes to store."""
-
-    feature: str
-    verdict: Verdict
-    train: int
-    steps: int
-    products: int
-    disk: int
-
-
-def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> list[Plan]:
-    """The work of `extract`, counted and not done; `disk` reckons with base-size networks where the width is not yet known."""
-    verdicts = explain(study, chosen, workspace, metric)
-    plans = []
-    for encoder in chosen:
-        present, taught = study.present(encoder.field), encoder.network.training
-        train = len(study.labelled(Part.TRAIN, present))
-        # Of K fold networks each learns from (K - 1) / K of train.
-        steps = (-(-train // taught.batch) + _fold_steps(train, taught.batch, encoder.extraction.folds)) * taught.epochs
-        row = encoder.network.likely_width * (2 if encoder.extraction.storage == "float16" else 4) + 4 * len(study.rows.classes)
-        products = int(present.sum())
-        plans.append(Plan(encoder.feature, verdicts[encoder.feature], train, steps, products, row * len(present)))
-    return plans
-
-
-def _fold_steps(train: int, batch: int, folds: int) -> int:
-    """Optimiser steps per epoch of all fold networks together."""
-    return folds * -(-(train - train // folds) // batch) if folds else 0
-
-
 def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:
     """Feature -> hit, missing, stale (with the parts of the recipe that changed) or damaged."""
     cache, precision = FeatureCache(workspace.features), device_precision
@@ -156,7 +124,7 @@ def _extract(
             )
     folder = workspace.encoders / encoder.feature
     network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
-    budget = _budget(encoder, state.device)
+    budget = batch_budget(encoder, state.device)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
     computed = embed(
         network,
@@ -222,7 +190,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _budget(encoder: Encoder, device: torch.device) -> int:
+def batch_budget(encoder: Encoder, device: torch.device) -> int:
     """Tokens or images per extraction batch on this device."""
     on_gpu = device.type == "cuda"
     if encoder.network.is_image:

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
+    from rich.table import Table
 
     from stages.catalogue.examination import Examination
-    from stages.extraction import Outcome, Plan
+    from stages.extraction import Outcome
+    from stages.planning import Estimate, Plan
 
 EVERY = 10.0
 """Seconds between two plain progress lines where the output is no terminal."""
@@ -55,6 +57,64 @@ def show_plans(screen: "Console", plans: Sequence["Plan"], *, work: bool) -> Non
         screen.print(
             f"{len(waiting)} of {len(plans)} features to make, {sum(plan.steps for plan in waiting):,} steps, {disk:,.0f} MB"
         )
+
+
+def show_estimates(screen: "Console", estimates: Sequence["Estimate"]) -> None:
+    """One row per network that was timed, and the hours of all."""
+    if not estimates:
+        screen.print("nothing to probe: every feature is there already, or has no product to learn from")
+        return
+    graphics = any(each.timing.device_memory for each in estimates)
+    sizes = ["GB", *(["GPU GB"] if graphics else [])]
+    table = _table(screen, "feature", "s/step", "steps", "fine-tuning h", "extraction h", *sizes)
+    for each in estimates:
+        timing = each.timing
+        hours = [_hours(each.fine_tuning), _hours(each.extraction)]
+        sizes = [_gigabytes(timing.memory), *([_gigabytes(timing.device_memory)] if graphics else [])]
+        table.add_row(safe(timing.feature), f"{timing.step:.3f}", f"{each.steps:,}", *hours, *sizes)
+    screen.print(table)
+    fine_tuning, extraction = (sum(getattr(each, name) for each in estimates) for name in ("fine_tuning", "extraction"))
+    screen.print(f"about {_hours(fine_tuning + extraction)} h in all, on this machine as it is now")
+    for each in estimates:
+        if each.timing.economy:
+            screen.print(f"{safe(each.timing.feature)}: memory ran out; timed with {each.timing.economy}", markup=False)
+
+
+def show_summary(screen: "Console", outcomes: Sequence["Outcome"]) -> None:
+    """One row per network: how it was taught, what validation says of it, what it took."""
+    taught = [outcome for outcome in outcomes if outcome.learning]
+    if not taught:
+        return
+    graphics = any(outcome.device_memory for outcome in taught)
+    table = _table(screen, "feature", "epochs", "best", "macro-F1", "accuracy", "s", "GB", *(["GPU GB"] if graphics else []))
+    for outcome in taught:
+        learning = outcome.learning
+        scores = [f"{learning['validation'][name]:.3f}" for name in ("macro_f1", "accuracy")]
+        sizes = [_gigabytes(outcome.memory), *([_gigabytes(outcome.device_memory)] if graphics else [])]
+        seconds = f"{outcome.seconds:,.0f}" if outcome.state == "extracted" else outcome.state
+        table.add_row(safe(outcome.feature), str(learning["epochs"]), str(learning["best_epoch"]), *scores, seconds, *sizes)
+    screen.print(table)
+
+
+def _table(screen: "Console", first: str, *others: str) -> "Table":
+    """A table of names and numbers; only names may be folded."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1 if screen.width < 100 else 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f}" if size else "-"
+
+
+def _hours(hours: float) -> str:
+    if hours < 0.001:
+        return "<0.001"
+    return f"{hours:,.1f}" if hours >= 10 else f"{hours:.3f}"
 
 
 def show_next(screen: "Console", places: Sequence["Path"]) -> None:
@@ -106,7 +166,8 @@ class Ticker:
         self.live.update(self.task, completed=done, total=total, note=note)
         if not self.screen.is_terminal and time.monotonic() - self.told > EVERY:
             self.told = time.monotonic()
-            self.screen.print(f"{feature}: {phase} {done:,}/{total:,}, {note}{self._left(done, total)}", markup=False)
+            note = f", {note}" if note else ""
+            self.screen.print(f"{feature}: {phase} {done:,}/{total:,}{note}{self._left(done, total)}", markup=False)
 
     def _left(self, done: int, total: int) -> str:
         """The time that this phase still takes, once there is something to tell it from."""

@@ -1,8 +1,13 @@
 """`fusecat extract`: read, split, fine-tune, store. Stage one on the command line."""
 
 import dataclasses
+import importlib.util
 import os
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.commands._extraction_display import Ticker, show_examination, show_next, show_plans
+from pipeline.commands._extraction_display import Ticker, show_estimates, show_examination, show_next, show_plans, show_summary
 from pipeline.console import (
     catalogue_argument,
     choice,
@@ -53,7 +58,11 @@ if TYPE_CHECKING:
     metavar="K",
     help="Also teach K networks on K-1 folds of train each; late fusion learns from their logits of the fold left out.",
 )
-@click.option("--subset", type=click.Choice(["described"]), help="Only products with a description, as the thesis did.")
+@click.option(
+    "--subset",
+    type=click.Choice(["all", "described"]),
+    help="described: only products with a description, as the thesis did (default: the preset's).",
+)
 @click.option(
     "--metric", type=choice(Metric), default=Metric.MACRO_F1.value, show_default=True, help="What chooses epoch and strategy."
 )
@@ -74,10 +83,16 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning, for all networks.")
 @click.option("--freeze", is_flag=True, help="Do not fine-tune: vectors of the given weights, only the classifier learns.")
 @click.option("--weights", multiple=True, metavar="NETWORK=PATH", help="Folder or file with a network's weights.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that tokenise and decode.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Processes that tokenise and decode (default: the preset's; up to 4 for large catalogues).",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first products, for a quick look.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--probe", is_flag=True, help="With --dry-run: time 20 steps of each network, print hours.")
 @click.option("--explain", is_flag=True, help="Print per feature whether it is a hit or stale and what changed, and stop.")
+@click.option("--tensorboard", is_flag=True, help="Keep logs of fine-tuning in DIR/tensorboard.")
 @click.option("--no-wait", is_flag=True, help="Fail at once where another process writes the same feature.")
 @catalogue_options
 @workspace_option
@@ -89,16 +104,20 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     """
     from stages.encoders.quiet import quieten
 
+    _check(options)
     quieten()
     if options["device"] == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     preset, place = _preset(options), Workspace(workspace)
     reading = reading_options(options)
-    found = examine_catalogue(catalogue, place, reading, options)
+    with _memory(place, scratch=options["probe"]) as memory:
+        found = examine_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
     study = open_study(found, options["max_image_pixels"])
+    preset = _staffed(preset, options["workers"], len(study.rows.ids))
 
     from stages.encoders.devices import leave, processes
-    from stages.extraction import encoders, extract, plan
+    from stages.extraction import encoders, extract
+    from stages.planning import estimate, plan
 
     leading, metric = processes().is_main_process, options["metric"]  # of several processes, one speaks and writes
     screen = console(quiet=as_json or not leading)
@@ -113,18 +132,31 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
             plans = plan(study, chosen, place, metric)
             told[str(place.root)] = [asdict(each) for each in plans]
             show_plans(screen, plans, work=options["dry_run"])
+            if options["probe"]:
+                with Ticker(screen) as ticker:
+                    estimates = estimate(study, chosen, plans, metric, ticker)
+                told[str(place.root)] = {"plans": told[str(place.root)], "probe": [asdict(each) for each in estimates]}
+                show_estimates(screen, estimates)
             continue
         if leading:
             study.split.write(place.split)
         begin = time.monotonic()
         with Ticker(screen) as ticker:
             outcomes = extract(
-                study, chosen, place, metric=metric, wait=not options["no_wait"], progress=ticker, finished=ticker.finished
+                study,
+                chosen,
+                place,
+                metric=metric,
+                wait=not options["no_wait"],
+                tensorboard=options["tensorboard"],
+                progress=ticker,
+                finished=ticker.finished,
             )
         if leading:
             write_study(place, found, reading, preset, metric, outcomes, command_line(), max_pixels=study.max_pixels)
         told[str(place.root)] = {outcome.feature: _told(outcome) for outcome in outcomes}
         seconds = time.monotonic() - begin
+        show_summary(screen, outcomes)
         screen.print(f"{safe(str(place.features))}: {len(outcomes)} features in {seconds:.0f} s", markup=False)
     if as_json and leading:
         print_json(told if len(repeats) > 1 else told[str(place.root)])
@@ -144,7 +176,53 @@ def _repeats(preset: "Preset", place: Workspace, count: int) -> list[tuple["Pres
 
 
 def _told(outcome: "Outcome") -> dict[str, Any]:
-    return {"state": outcome.state, "seconds": outcome.seconds, "reason": outcome.reason}
+    """What `--json` says of a feature; a network that was there already tells how it was taught."""
+    told: dict[str, Any] = {"state": outcome.state, "seconds": outcome.seconds, "reason": outcome.reason}
+    if outcome.learning:
+        told |= {name: outcome.learning[name] for name in ("epochs", "best_epoch", "validation")}
+    if outcome.memory:
+        told |= {"memory": outcome.memory, "device_memory": outcome.device_memory}
+    return told
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Refuse what can be refused before anything is loaded."""
+    from stages.errors import UsageError
+
+    if options["probe"] and not options["dry_run"]:
+        message = "--probe: goes with --dry-run only; add --dry-run"
+        raise UsageError(message)
+    if options["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
+        message = "--tensorboard: TensorBoard is not installed; run 'pip install fusecat[tensorboard]', or leave the flag out"
+        raise UsageError(message)
+
+
+@contextmanager
+def _memory(place: Workspace, *, scratch: bool) -> Iterator[Workspace]:
+    """The workspace that remembers what was learnt of the images; with `scratch` a copy of it, so that nothing is written."""
+    if not scratch:
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="fusecat-probe-") as folder:
+        copy = Workspace(Path(folder))
+        if place.image_memory.exists():
+            shutil.copy(place.image_memory, copy.image_memory)
+        yield copy
+
+
+def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:
+    """What `examine` is to part: the flag's products, else the preset's; None are all."""
+    chosen = options["subset"] or preset.subset.value
+    return None if chosen == "all" else chosen
+
+
+def _staffed(preset: "Preset", workers: int | None, products: int) -> "Preset":
+    """The preset with the worker processes of the flag, else its own, else as many as suit the catalogue."""
+    from stages.encoders.settings import fitting_workers
+
+    if workers is None:
+        workers = preset.extraction.workers or fitting_workers(products)
+    return dataclasses.replace(preset, extraction=dataclasses.replace(preset.extraction, workers=workers))
 
 
 def _preset(options: dict[str, Any]) -> "Preset":
@@ -166,5 +244,5 @@ def _preset(options: dict[str, Any]) -> "Preset":
     )
     networks = {"pooling": options["pooling"]} if options["pooling"] else {}
     preset = preset.override(seed=options["seed"], weights=weights, networks=networks, training=training)
-    changed = {"workers": options["workers"]} | {name: options[name] for name in ("precision", "folds") if options[name]}
+    changed = {name: options[name] for name in ("precision", "folds") if options[name]}
     return dataclasses.replace(preset, extraction=dataclasses.replace(preset.extraction, **changed))

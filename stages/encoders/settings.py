@@ -4,6 +4,7 @@ All of it (but `workers`, which changes no bit) goes into the recipe of a featur
 features stale that it touches.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -158,4 +159,16 @@ class Extraction:
     folds: int = 0
     """Parts of train for out-of-fold logits, each said by a network taught on the others; 0 = none."""
     workers: int = 0
-    """Processes that decode and tokenise; 0 = in the main process. Changes no result."""
+    """Processes that decode and tokenise; 0 = in the main process. Changes no result. See also `fitting_workers`."""
+
+
+LARGE = 10_000
+"""Products from which worker processes are worth their start: seconds each, for each epoch."""
+
+
+def fitting_workers(products: int) -> int:
+    """As many worker processes as suit this machine and catalogue: a processor is left to the main process of each device."""
+    if products < LARGE:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))

@@ -1,5 +1,6 @@
 """`fusecat extract` as a user starts, interrupts and starts it again."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -9,6 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from pipeline.commands.extract import command
+from stages.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 PRESET = ROOT / "tests" / "small.toml"
@@ -74,3 +78,63 @@ def test_network_seeds_are_workspaces_of_one_split(sample_cut: Path, tmp_path: P
     assert f"then: fusecat report --pool {places[0]} {places[1]}" in done.stdout
     again = run(words(sample_cut, tmp_path / "study", "--epochs", 1))
     assert "already there, reused" in again.stdout
+
+
+def test_a_probe_times_every_network_and_writes_nothing(sample_cut: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    both = words(sample_cut, workspace, "--networks", "se_resnext50", "--fields", "image", "--dry-run", "--probe", "--json")
+    done = run(both)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    text, image = told["probe"]
+    assert [each["timing"]["feature"] for each in (text, image)] == [FEATURE, "se_resnext50.image"]
+    for each in (text, image):
+        timing = each["timing"]
+        assert timing["steps"] == 20
+        assert min(timing["step"], timing["product"], timing["memory"], each["fine_tuning"], each["extraction"]) > 0
+    assert text["timing"]["tokenising"] > 0 == image["timing"]["tokenising"]
+    assert [each["steps"] for each in told["probe"]] == [plan["steps"] for plan in told["plans"]]
+    assert not workspace.exists()
+
+
+def test_a_probe_without_a_dry_run_is_refused_in_one_line(sample_cut: Path, tmp_path: Path) -> None:
+    done = run(words(sample_cut, tmp_path / "workspace", "--probe"))
+    assert (done.returncode, done.stderr) == (2, "error: --probe: goes with --dry-run only; add --dry-run\n")
+
+
+def test_logs_and_the_summary_of_an_extraction(sample_cut: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    workspace = tmp_path / "workspace"
+    done = run(words(sample_cut, workspace, "--tensorboard", "--json"))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)[FEATURE]
+    kept = json.loads((workspace / "study.json").read_text(encoding="utf-8"))["features"][FEATURE]
+    assert (told["epochs"], told["best_epoch"]) == (kept["epochs"], kept["best_epoch"])
+    assert told["validation"] == kept["scores"]["validation"]
+    assert told["memory"] == kept["memory"] > 1e7
+    assert (told["device_memory"], kept["device_memory"]) == (0, 0), "there is no GPU here"
+    scores = [epoch["macro_f1"] for epoch in kept["curve"]]
+    assert logged(workspace / "tensorboard" / FEATURE, "eval/macro_f1") == pytest.approx(scores)
+    again = run(words(sample_cut, workspace))
+    assert "already there, reused" in again.stdout, "logs are no part of the recipe"
+    assert " hit " in again.stdout, "the summary shows what was there"
+    assert json.loads((workspace / "study.json").read_text(encoding="utf-8"))["features"][FEATURE] == kept
+
+
+def logged(folder: Path, name: str) -> list[float]:
+    """The values of one curve as TensorBoard reads them."""
+    code = (
+        "import json, sys\n"
+        "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
+        "events = EventAccumulator(sys.argv[1]); events.Reload()\n"
+        "print(json.dumps([event.value for event in events.Scalars(sys.argv[2])]))"
+    )  # elsewhere, because its libraries warn
+    done = subprocess.run([sys.executable, "-c", code, str(folder), name], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_without_tensorboard_its_flag_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tensorboard" else found(name, *rest))
+    with pytest.raises(UsageError, match=r"--tensorboard: .*pip install fusecat\[tensorboard\]"):
+        command.main([str(PRESET.parent), "--tensorboard"], standalone_mode=False)

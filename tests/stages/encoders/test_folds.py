@@ -11,7 +11,8 @@ from stages.encoders.dealing import deal
 from stages.encoders.encoder import Encoder
 from stages.encoders.study import Study
 from stages.errors import UsageError
-from stages.extraction import encoders, explain, extract, plan
+from stages.extraction import encoders, explain, extract
+from stages.planning import plan
 from stages.vocabulary import Field, Metric, Part
 from stages.workspace import Workspace
 from tests.stages.encoders.small import CAMEMBERT, EXTRACTION, FLAUBERT, open_study
