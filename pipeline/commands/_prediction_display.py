@@ -25,17 +25,18 @@ class Tally:
         self.model, self.known, self.names = model, known, {code: at for at, code in enumerate(model.classes)}
         self.products, self.abstained, self.left_out, self.foreign = len(catalogue.products), 0, 0, 0
         self.flagged = dict.fromkeys(("without_title", "without_description", "without_image", "unseen", "empty"), 0)
-        self.labels: list[int] = []
         self.judged: list[Any] = []
         self.begin = self.first = time.monotonic()
 
     def watch(self, answers: "Iterator[Answers]", threshold: float) -> "Iterator[Answers]":
-        """Pass the answers on."""
+        """Pass the answers on; of a labelled one three numbers are kept, not its C probabilities."""
+        import numpy as np
+
         for batch in answers:
             self.abstained += int((batch.probabilities.max(1) < threshold).sum())
             self.flagged["unseen"] += int(batch.unseen.sum())
             self.flagged["empty"] += int(batch.empty.sum())
-            kept = []
+            kept, labels = [], []
             for number, product in enumerate(batch.products):
                 for field in batch.absent[number]:
                     self.flagged[f"without_{field}"] += 1
@@ -47,22 +48,25 @@ class Tally:
                     self.foreign += 1
                 else:
                     kept.append(number)
-                    self.labels.append(self.names[product.code])
-            self.judged.append(batch.probabilities[kept])
+                    labels.append(self.names[product.code])
+            if kept:
+                found = batch.probabilities[kept]
+                self.judged.append(np.stack([labels, found.argmax(1), found[range(len(kept)), labels]]))
             yield batch
 
     def record(self) -> dict[str, Any]:
         """Everything counted, as JSON values."""
         import numpy as np
 
-        from stages.scores import scores
+        from stages.scores import scores_of
 
-        judged = scores(np.array(self.labels), np.concatenate(self.judged)) if self.labels else None
+        labels, predicted, truth = np.concatenate([np.empty((3, 0)), *self.judged], axis=1)
+        judged = scores_of(labels.astype(np.int32), predicted.astype(np.int32), truth) if len(labels) else None
         return {
             "products": self.products,
             "flagged": self.flagged,
             "abstained": self.abstained,
-            "scored": len(self.labels),
+            "scored": len(labels),
             "left_out_of_scores": self.left_out,
             "unknown_codes": self.foreign,
             "scores": judged,

@@ -48,6 +48,21 @@ class Predictor(Protocol):
         """Write everything that is needed into the folder, so that `load_head(folder)` predicts the same."""
 
 
+class Shared(dict[str, Feature]):
+    """Features that several heads look at: each is standardised once for all heads with the same column statistics."""
+
+    def __init__(self, features: Mapping[str, Feature]) -> None:
+        super().__init__(features)
+        self._views: dict[tuple[str, bytes, bytes], torch.Tensor] = {}
+
+    def view(self, name: str, mean: NDArray[np.float32], scale: NDArray[np.float32]) -> torch.Tensor:
+        """Standardised vectors (n, W) of one feature; not to be written to."""
+        key = name, mean.tobytes(), scale.tobytes()
+        if key not in self._views:
+            self._views[key] = prepare(self[name].embedding, self[name].present, mean, scale)
+        return self._views[key]
+
+
 @dataclass(frozen=True)
 class TrainedHead:
     """A fused head or a probe with the column statistics of its fit rows."""
@@ -71,7 +86,8 @@ class TrainedHead:
             if features[name].width != width:
                 message = f"the head {self.strategy.name} was fitted on {name} with {width} columns, not {features[name].width}"
                 raise ModelError(message)
-        views = {name: prepare(features[name].embedding, features[name].present, *self.scaling[name]) for name in self.features}
+        shared = features if isinstance(features, Shared) else Shared(features)
+        views = {name: shared.view(name, *self.scaling[name]) for name in self.features}
         present = {name: torch.from_numpy(features[name].present.copy()) for name in self.features}
         data = Vectors(views, present)
         return predict(self.head, data, np.arange(len(data)))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from stages.catalogue import challenge
 from stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
 from stages.catalogue.reading import Catalogue
 from stages.catalogue.tables import open_table
-from stages.errors import UsageError
+from stages.errors import DataError, UsageError
 from stages.prediction.answering import Answers
 from stages.prediction.model import Model
 
@@ -74,11 +74,10 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
         case Format.PARQUET:
             _write_parquet(path, layout, model, answers)
         case Format.SIGIR | Format.ENS:
-            codes: dict[str, str] = {}
-            for batch in answers:
-                best = batch.probabilities.argmax(1)
-                codes |= {product.id: model.classes[at] for product, at in zip(batch.products, best, strict=True)}
-            _write_submission(path, layout, catalogue, codes)
+            best = np.concatenate(
+                [np.empty(0, np.int32), *(batch.probabilities.argmax(1).astype(np.int32) for batch in answers)]
+            )
+            _write_submission(path, layout, catalogue, (model.classes[at] for at in best))
     return path
 
 
@@ -118,8 +117,11 @@ def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[A
     os.replace(partial, path)
 
 
-def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: dict[str, str]) -> None:
-    """One line per row of the challenge's table, in its order; the table is read again for the numbers of its pictures."""
+def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: Iterable[str]) -> None:
+    """One line per row of the challenge's table, in its order; the table is read again for the numbers of its pictures.
+
+    `codes`: one per product. Raises DataError where the table no longer has the rows that the catalogue was read from.
+    """
     known = next(each for each in LAYOUTS if each.name == catalogue.layout)
     texts = challenge.choose(catalogue.source)
     assert texts is not None, "the catalogue was read from it"
@@ -130,9 +132,20 @@ def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: d
     with _publish(path) as file:
         writer = csv.writer(file, delimiter=known.separator, lineterminator="\n")
         writer.writerow([*wanted, SIGIR.code] if known is SIGIR else ["index", ENS.code])
+        rest, line = zip(catalogue.products, codes, strict=True), 1
         for line, cells in table.rows():
             numbers = [integer(cells[place], f"{texts}: line {line}") for place in places]
-            writer.writerow([*numbers, codes[numbers[0]]])
+            product, code = next(rest, (None, ""))
+            if product is None or product.id != numbers[0]:
+                _changed(texts, line)
+            writer.writerow([*numbers, code])
+        if next(rest, None) is not None:
+            _changed(texts, line)
+
+
+def _changed(texts: Path, line: int) -> NoReturn:
+    message = f"{texts}: line {line}: the file has been changed since it was read; run 'fusecat predict' again"
+    raise DataError(message)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from cache.store import FeatureCache
 from cache.table import Feature
 from stages.errors import ModelError
 from stages.heads.late.saved import TrainedEnsemble
-from stages.heads.saved import Predictor, TrainedHead, load
+from stages.heads.saved import Predictor, Shared, TrainedHead, load
 from stages.heads.unimodal import prior
 from stages.prediction.taught import Taught
 from stages.runs import Products, Runs
@@ -97,6 +97,7 @@ class Model:
 
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """(n, C): the mean over the seeds, added up as the report does it."""
+        features = Shared(features)
         found = [predictor.probabilities(features) for predictor in self.predictors.values()]
         total = found[0].astype(np.float32)
         for each in found[1:]:

@@ -14,8 +14,9 @@ from cache.errors import UnusableVectors
 from cache.store import FeatureCache
 from stages.brought import Files
 from stages.catalogue.reading import Catalogue, ReadingOptions
-from stages.errors import ModelError, UsageError
+from stages.errors import DataError, ModelError, UsageError
 from stages.fusion import fuse
+from stages.heads import saved
 from stages.heads.late import method_class
 from stages.heads.late.opinions import gather
 from stages.heads.saved import Predictor, load
@@ -192,6 +193,18 @@ def test_a_sigir_submission_keeps_the_rows_of_an_unlabelled_test_file(place, cat
     validated(path, test / "x_test_task1_phase1.tsv", "\t", header, {name: name for name in header[:3]}, set(model.classes))
 
 
+@pytest.mark.parametrize("kept", [slice(None, None, -1), slice(1, None), slice(None, -1)])
+def test_a_table_that_changed_while_it_was_predicted_gives_no_submission(
+    place, catalogue, store, tmp_path, kept: slice
+) -> None:
+    products, model = read(catalogue), model_of(place, PROBE)
+    answers = list(predict(model, products, store))
+    write_table(catalogue / "X_train.tsv", read_table(catalogue / "X_train.tsv")[kept])
+    with pytest.raises(DataError, match=r"X_train\.tsv: line \d+: the file has been changed"):
+        write(tmp_path / "a.tsv", Layout(Format.SIGIR), model, products, answers)
+    assert not (tmp_path / "a.tsv").exists()
+
+
 def test_an_ens_submission_keeps_the_rows_of_an_unlabelled_test_file(place, catalogue, tmp_path) -> None:
     test = tmp_path / "ens"
     shutil.copytree(catalogue / "image_training", test / "image_test")
@@ -223,6 +236,15 @@ def test_tables_hold_the_most_probable_codes_and_where_the_model_abstains(place,
             assert row["code_2"] == model.classes[second]
             assert float(row["probability"]) == pytest.approx(chances[best], abs=1e-6)
         assert {row["flag"] for row in rows} == {"", "abstained"}
+
+
+def test_each_feature_is_standardised_once_for_all_heads(place, sample_cut, store, monkeypatch) -> None:
+    model, calls, prepare = model_of(place, HIERARCHICAL), [], saved.prepare
+    expected, _ = answer(dataclasses.replace(model, predictors={1: model.predictors[1]}), read(sample_cut), store)
+    monkeypatch.setattr(saved, "prepare", lambda *values: calls.append(1) or prepare(*values))
+    found, _ = answer(model, read(sample_cut), store)
+    assert len(calls) == len(model.shapes)
+    assert np.abs(found - expected).max() > 0  # the second seed's head has been asked too
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_encoded(sample_cut) -> None:
