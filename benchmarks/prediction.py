@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
+    parser.add_argument("--catalogue", action="store_true", help="rows: name a CATALOG with texts too")
     parser.add_argument("--width", type=int, default=32)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -145,7 +146,8 @@ def rows(options: argparse.Namespace) -> None:
             vectors(folder, "new", centres, dice.integers(0, CLASSES, count), features)
             given = [word for feature in features for word in ("--vectors", f"{feature}={folder / feature}.new.npy")]
             where = ["--workspace", folder / "w", "--strategy", "baseline/average", "--output", folder / "out.csv"]
-            words = ["predict", *given, "--ids", folder / "new.csv", *where]
+            named = table(folder / "products.csv", count) if options.catalogue else []
+            words = ["predict", *named, *given, "--ids", folder / "new.csv", *where]
             begin = time.perf_counter()
             command = [sys.executable, "-c", COMMAND, *map(str, words)]
             done = subprocess.run(command, check=False, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
@@ -161,17 +163,28 @@ def rows(options: argparse.Namespace) -> None:
             )
 
 
+def table(path: Path, count: int) -> list[object]:
+    """A table of products with a title of eight words and a description of forty; how it is named on the command line."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "title", "description"])
+        for number in range(count):
+            words = [f"mot{number % place}" for place in range(1, 49)]
+            writer.writerow([f"product-{number:08d}", " ".join(words[:8]), " ".join(words[8:])])
+    return [path, "--columns", "id=id,title=title,description=description"]
+
+
 def vectors(folder: Path, name: str, centres: np.ndarray, labels: np.ndarray, features: tuple[str, ...]) -> None:
     """A file of vectors (n, W) per feature, noise around the mean of their class, and a table of ids and labels."""
     dice = np.random.default_rng(len(labels))
     for feature in features:
-        file = np.lib.format.open_memmap(folder / f"{feature}.{name}.npy", "w+", np.float32, (len(labels), centres.shape[1]))
+        array = np.lib.format.open_memmap(folder / f"{feature}.{name}.npy", "w+", np.float32, (len(labels), centres.shape[1]))
         for start in range(0, len(labels), 65536):
             part = labels[start : start + 65536]
-            file[start : start + len(part)] = centres[part] + 2 * dice.normal(size=(len(part), centres.shape[1]))
-        del file
-    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as table:
-        writer = csv.writer(table)
+            array[start : start + len(part)] = centres[part] + 2 * dice.normal(size=(len(part), centres.shape[1]))
+        del array
+    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
         writer.writerow(["id", "label"])
         writer.writerows((f"product-{number:08d}", 10 + label) for number, label in enumerate(labels.tolist()))
 
