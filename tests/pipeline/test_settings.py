@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import load_preset, names
-from stages.encoders.settings import Library, Pooling
+from pipeline.commands.extract import _staffed, _subset
+from pipeline.settings import Subset, load_preset, names
+from stages.encoders import settings
+from stages.encoders.settings import LARGE, Library, Pooling, fitting_workers
 from stages.errors import UsageError
 
 
@@ -53,6 +55,8 @@ def test_a_preset_of_ones_own_may_change_single_keys_of_a_shipped_one(tmp_path: 
         ('base = "tiny"\n[networks.flaubert]\nlenght = 1', "did you mean 'length'?"),
         ('base = "tiny"\n[extractio]\nblock = 1', "did you mean 'extraction'?"),
         ('base = "tiny"\n[networks.flaubert]\npooling = "maximum"', "networks.flaubert"),
+        ('base = "tiny"\n[study]\nsubset = "some"', "[study]"),
+        ('base = "tiny"\n[study]\nsubsett = "all"', "did you mean 'subset'"),
         ('base = "tinny"', "tinny"),
         ("networks = 3", "networks"),
         ("[networks.'a/b']\nlibrary = 'timm'\nmodel = 'x'", "a/b"),
@@ -80,3 +84,39 @@ def test_the_command_line_overrides_weights_and_seed() -> None:
     preset = load_preset("modern").override(seed=7, weights={"flaubert": "folder"}, networks={}, training={"freeze": True})
     assert [network.weights for network in preset.networks] == ["camembert-base", "folder", "imagenet"]
     assert all(network.training.seed == 7 and network.training.freeze for network in preset.networks)
+
+
+def test_a_preset_may_name_the_products_and_the_flag_has_the_last_word(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "thesis"\n[study]\nsubset = "described"\n')
+    mine, thesis = load_preset(str(path)), load_preset("thesis")
+    assert (mine.subset, thesis.subset) == (Subset.DESCRIBED, Subset.ALL)
+    chosen = [_subset(preset, {"subset": flag}) for preset in (mine, thesis) for flag in (None, "all", "described")]
+    assert chosen == ["described", None, "described", None, None, "described"]
+
+
+def test_large_catalogues_get_worker_processes_and_small_ones_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for cores, expected in ((1, 0), (2, 1), (4, 3), (64, 4)):
+        monkeypatch.setattr(settings.os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert fitting_workers(LARGE) == expected
+        assert fitting_workers(LARGE - 1) == 0
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
+    assert fitting_workers(LARGE) == 3, "four cores per device, one of them for its main process"
+
+
+def test_workers_are_those_of_the_flag_else_of_the_preset_else_what_suits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "fitting_workers", lambda _: 3)
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "tiny"\n[extraction]\nworkers = 2\n')
+    mine, tiny = load_preset(str(path)), load_preset("tiny")
+    assert [_staffed(preset, flag, 1).extraction.workers for preset in (mine, tiny) for flag in (None, 0, 5)] == [
+        2,
+        0,
+        5,
+        3,
+        0,
+        5,
+    ]

@@ -41,23 +41,30 @@ def interrupted(command: list[str], workspace: Path, number: int) -> tuple[int, 
     return process.returncode, errors
 
 
+EPOCHS = ("--epochs", 8)
+
+
+@pytest.fixture(scope="module")
+def whole(sample_cut: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The feature of a run that nobody disturbed."""
+    workspace = tmp_path_factory.mktemp("whole")
+    assert run(words(sample_cut, workspace, *EPOCHS)).returncode == 0
+    return (workspace / "features" / f"{FEATURE}.h5").read_bytes()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_an_interrupted_fine_tuning_goes_on_and_ends_with_the_same_file(
-    number: int, code: int, sample_cut: Path, tmp_path: Path
+    number: int, code: int, sample_cut: Path, whole: bytes, tmp_path: Path
 ) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    more = ("--epochs", 12)
-    returned, errors = interrupted(words(sample_cut, cut, *more), cut, number)
+    returned, errors = interrupted(words(sample_cut, tmp_path, *EPOCHS), tmp_path, number)
     assert returned == code
     if number == signal.SIGINT:
         assert len(errors.strip().splitlines()) == 1
         assert errors.strip().startswith("error: interrupted")
-    again = run(words(sample_cut, cut, *more))
+    again = run(words(sample_cut, tmp_path, *EPOCHS))
     assert again.returncode == 0, again.stderr
     assert f"{FEATURE}: going on from the checkpoint of epoch" in again.stdout
-    assert run(words(sample_cut, whole, *more)).returncode == 0
-    path = Path("features") / f"{FEATURE}.h5"
-    assert (cut / path).read_bytes() == (whole / path).read_bytes()
+    assert (tmp_path / "features" / f"{FEATURE}.h5").read_bytes() == whole
 
 
 def test_network_seeds_are_workspaces_of_one_split(sample_cut: Path, tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from transformers import CamembertConfig, CamembertModel
 
+from pipeline.settings import load_preset
+from stages.encoders.build import build_text_network, build_tokenizer
 from stages.encoders.networks import Flatten, ImageNetwork, MaskedMean, TextNetwork, pooling_module
-from stages.encoders.settings import Pooling
+from stages.encoders.settings import NEW, Pooling
 
 # B = 3 texts, T tokens, L = 12 longest, H = 16 hidden, D = 8 width
 LENGTH, HIDDEN, WIDTH = 12, 16, 8
@@ -75,3 +80,25 @@ def test_an_image_network_normalises_bytes_and_averages_the_last_map() -> None:
     expected = (pixels.numpy() / 255 - np.array([0.1, 0.2, 0.3])) / np.array([0.5, 0.25, 1.0])
     assert np.allclose(vector.detach().numpy(), expected.mean(axis=(1, 2)), atol=1e-5)
     assert logits.shape == (2, 5)
+
+
+SMALL = {
+    "camembert": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
+    "flaubert": {"emb_dim": 16, "n_layers": 1, "n_heads": 2},
+}
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_the_modern_presets_text_networks_attend_by_sdpa_where_their_class_has_it(model: str, tmp_path: Path) -> None:
+    """New, pretrained and rebuilt networks alike."""
+    (network,) = load_preset("modern").select([model]).networks
+    new = dataclasses.replace(network, weights=NEW, shape=SMALL[model], vocabulary=60, length=16)
+    tokenizer = build_tokenizer(new, ["rouge vert bleu", "petit grand lit", "lampe table"], tmp_path)
+    first = build_text_network(new, tokenizer, classes=2)
+    first.backbone.save_pretrained(tmp_path)
+    pretrained = build_text_network(dataclasses.replace(network, weights=str(tmp_path)), tokenizer, classes=2)
+    rebuilt = build_text_network(new, tokenizer, classes=2, config=tmp_path)
+    for built in (first, pretrained, rebuilt):
+        expected = "sdpa" if built.backbone._supports_sdpa else "eager"
+        assert built.backbone.config._attn_implementation == expected
+    assert first.backbone._supports_sdpa is (model == "camembert"), "FlauBERT's class has no sdpa; when it gets it, we use it"
