@@ -227,11 +227,14 @@ def all60(options: argparse.Namespace) -> None:
 
 def posterior(options: argparse.Namespace) -> None:
     for name, make in GENERATORS.items():
+        if options.generator not in (None, name):
+            continue
         made = make(options.products)
         rows = made.table.rows("test")
         best = scores(made.table.labels[rows], made.posterior[rows])["macro_f1"]
         print(f"\n{name}: macro-F1 of the true posterior on {len(rows)} test products: {100 * best:.2f}")
-        chosen = feasible(made.table, plan(options.fusion, made.table.features))
+        only = Architecture(options.architecture) if options.architecture else None
+        chosen = feasible(made.table, plan(options.fusion, made.table.features, architecture=only))
         with tempfile.TemporaryDirectory() as folder:
             found = fuse(made.table, chosen.strategies, Runs(Path(folder) / "runs"), seeds=options.seeds)
         grouped: dict[str, list[float]] = {}
@@ -239,7 +242,7 @@ def posterior(options: argparse.Namespace) -> None:
             grouped.setdefault(run.strategy, []).append(run.scores["test"]["macro_f1"])
         for strategy, values in sorted(grouped.items(), key=lambda item: -statistics.fmean(item[1])):
             mean = statistics.fmean(values)
-            print(f"{strategy:48s} {100 * mean:6.2f}  {mean / best:6.1%} of the posterior")
+            print(f"{strategy:48s} {100 * mean:6.2f}  {mean / best:6.1%} of the posterior", flush=True)
 
 
 def noise(options: argparse.Namespace) -> None:
@@ -301,6 +304,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fusion", default="all")
+    parser.add_argument("--architecture", help="posterior: only this one of baseline, flat and hierarchical")
+    parser.add_argument("--generator", choices=list(GENERATORS), help="posterior: only this one")
     options = parser.parse_args()
     parts[options.part](options)
 

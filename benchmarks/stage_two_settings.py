@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=8000, help="size of each synthetic table; 0: none")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workspace", type=Path, action="append", default=[])
+    parser.add_argument("--strategy", action="append", help="instead of the eight", metavar="NAME")
     parser.add_argument("--only", action="append", help="names of variants")
     options = parser.parse_args()
     for source, table in sources(options.products, options.workspace):
@@ -103,7 +104,7 @@ def main() -> None:
             material = gather(table, sorted(table.features), ("train", "head"), standardise=settings.standardise)
             found = []
             start = time.process_time()
-            for strategy in STRATEGIES:
+            for strategy in options.strategy or STRATEGIES:
                 for seed in range(1, options.seeds + 1):
                     run, _ = run_strategy(Strategy.parse(strategy), seed, material, settings, Metric.MACRO_F1)
                     found.append([run.scores["validation"]["macro_f1"], run.scores["test"]["macro_f1"], len(run.curve)])

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
 from stages.heads.data import Vectors
-from stages.heads.fit import EVALUATION_BATCH, Fitted, drop_fields, quick_scores, schedule
+from stages.heads.fit import EVALUATION_BATCH, Fitted, drop_fields, groups, quick_scores, schedule
 from stages.heads.head import Head
 from stages.heads.losses import loss_function, order
 from stages.heads.settings import FitSettings
@@ -55,8 +55,7 @@ def fit_seeds(
     size, epochs = settings.batch(len(rows)), settings.passes(len(rows))
     minimise = loss_function(settings, targets[places.to(device)], template.classes)
     optimiser = torch.optim.AdamW(
-        parameters.values(),
-        lr=settings.rate(sum(template.widths.values())),
+        groups(template, parameters, settings),
         weight_decay=settings.weight_decay,
         eps=settings.epsilon,
         fused=True,

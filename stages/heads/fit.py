@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -76,8 +76,7 @@ def fit(
         steps = -(-len(rows) // size)
         epochs = settings.passes(len(rows))
         optimiser = torch.optim.AdamW(
-            head.parameters(),
-            lr=settings.rate(sum(head.widths.values())),
+            groups(head, dict(head.named_parameters()), settings),
             weight_decay=settings.weight_decay,
             eps=settings.epsilon,
             fused=True,
@@ -178,6 +177,15 @@ class _Learner:
         if self.average is not None:
             self.average.update_parameters(head)
         return float(loss.detach()) * len(truth)
+
+
+def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) -> list[dict[str, Any]]:
+    """Parameters for an optimiser, by the step size that the shape in `head` of their layer asks for."""
+    found: dict[float, list[Tensor]] = {}
+    for name, parameter in parameters.items():
+        shape = head.get_parameter(name).shape
+        found.setdefault(settings.rate(shape[1]) if len(shape) == 2 else settings.learning_rate, []).append(parameter)
+    return [{"params": several, "lr": rate} for rate, several in found.items()]
 
 
 def _average(head: Head, decay: float) -> AveragedModel:

@@ -24,10 +24,10 @@ class FitSettings:
     """Hyperparameters of one fit; `THESIS` is what the study used, benchmarks/stage_two_settings.py chose the defaults."""
 
     learning_rate: float = 3e-3
-    """Peak step size of AdamW, for a head that reads `columns` columns in all."""
+    """Peak step size of AdamW, for a layer that reads up to `columns` columns."""
     columns: int = 512
-    """A head that reads more columns gets a step size smaller in proportion: a step of Adam moves every weight alike, so its
-    effect on the logits grows with their number. 0: the step size is taken as it is."""
+    """A layer that reads more gets a step size smaller in proportion: a step of Adam moves every weight alike, so its effect on
+    what the layer says grows with their number (Yang et al. 2022, "Tensor Programs V"). 0: one step size for all."""
     weight_decay: float = 1e-2
     """Decoupled, per step, multiplied by the learning rate."""
     initial: float = 0.1
@@ -40,7 +40,7 @@ class FitSettings:
     """Steps per epoch, at least: small catalogues get smaller batches (16 products or more). 0: always `batch_size`."""
     epochs: int = 30
     """Passes over the fit rows, at most."""
-    steps: int = 400
+    steps: int = 180
     """Steps in all, at most, unless 4 passes take more: a large catalogue needs fewer passes. 0: `epochs` alone counts."""
     patience: int = 6
     """Epochs without a better validation metric before the fit stops. 0: never stops early."""
@@ -86,7 +86,7 @@ class FitSettings:
         return min(self.epochs, max(4, self.steps // each)) if self.steps else self.epochs
 
     def rate(self, columns: int) -> float:
-        """Peak step size for a head that reads so many columns."""
+        """Peak step size for a layer that reads so many columns."""
         return self.learning_rate * min(1.0, self.columns / columns) if self.columns else self.learning_rate
 
     def batch(self, rows: int) -> int:
