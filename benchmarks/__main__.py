@@ -13,6 +13,7 @@ SMALL = (
     ("benchmarks.stage_two", "speed", "--products", "4000"),
     ("benchmarks.stage_two", "peers", "--products", "4000"),
     ("benchmarks.prediction", "rows", "--rows", "20000"),
+    ("benchmarks.growth", "--products", "10000"),
     ("benchmarks.report", "--coverage", "40", "--null", "5", "--power", "5"),
 )
 

@@ -5,7 +5,6 @@
     python -m benchmarks.stage_two all60      # 12 thesis heads x 5 seeds, load included
     python -m benchmarks.stage_two posterior  # every strategy against the true posterior on the three generators
     python -m benchmarks.stage_two noise      # features of pure noise: nothing may beat the majority class
-    python -m benchmarks.stage_two growth     # seconds and memory from 10,000 products on
 
 `--products N` shrinks the table (55,025 by default), `--seeds N` the repetitions. All compared ways run side by side, one after
 the other in turns, and medians are printed; ratios are what counts. Set OMP_NUM_THREADS to choose the threads of the peers; our
@@ -13,7 +12,6 @@ fits use one thread each.
 """
 
 import argparse
-import resource
 import statistics
 import tempfile
 import time
@@ -275,29 +273,8 @@ def noise(options: argparse.Namespace) -> None:
     print(f"majority class {share:.4f}; {len(tests)} strategies; smallest adjusted p: {adjusted[0][0]:.3f} ({adjusted[0][1]})")
 
 
-def growth(options: argparse.Namespace) -> None:
-    for products in (10_000, 30_000, 100_000, 300_000, 1_000_000):
-        if products > options.products:
-            break
-        table = additive(products, widths=(64, 128)).table
-        material = gather(table, THREE, ("train",), standardise=True)
-        start = time.perf_counter()
-        fit(
-            lambda material=material: build_head(CONCATENATION, widths(material), len(material.classes), DEFAULT),
-            material.vectors,
-            table.labels,
-            material.rows["fit"],
-            material.rows["validation"],
-            one_epoch(DEFAULT),
-        )
-        seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        pace = 1e6 * seconds / products
-        print(f"{products:9d} products: {seconds:7.2f} s an epoch, {pace:6.2f} s per million; peak {peak:.2f} GiB")
-
-
 def main() -> None:
-    parts = {"speed": speed, "peers": peers, "all60": all60, "posterior": posterior, "noise": noise, "growth": growth}
+    parts = {"speed": speed, "peers": peers, "all60": all60, "posterior": posterior, "noise": noise}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=list(parts))
     parser.add_argument("--products", type=int, default=55_025)
