@@ -2,8 +2,8 @@
 
     python -m benchmarks.growth [--products 1000000] [--picture FILE.svg]
 
-Seven features of 64 columns (image: 128) in class order, from real feature files. Each size and way runs in its own process, whose
-peak memory is counted above its imports. The window of the stream is 64 MiB.
+Seven features of 64 columns (image: 128) in class order, from real feature files. Each size and way has a process of
+its own, whose peak memory is counted above its imports. The window of the stream is 64 MiB.
 """
 
 import argparse
