@@ -52,7 +52,9 @@ def whole(sample_cut: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (workspace / "features" / f"{FEATURE}.h5").read_bytes()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_fine_tuning_goes_on_and_ends_with_the_same_file(
     number: int, code: int, sample_cut: Path, whole: bytes, tmp_path: Path
 ) -> None:
