@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,27 @@ def test_two_processes_give_the_tokens_of_one_row_for_row(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokenising, "CHUNK", 20)
+    monkeypatch.setattr(tokenising, "FAST_CHUNKS", 1)
+    pools = []
+    monkeypatch.setattr(tokenising, "ProcessPoolExecutor", lambda *given: pools.append(given) or ProcessPoolExecutor(*given))
     texts = [" ".join(TEXTS[:9]), *TEXTS[1:30], None, *TEXTS[30:], None]
     tokenizer = build_tokenizer(network, TEXTS, tmp_path)
     one, two = (tokenise(tokenizer, network, texts, workers) for workers in (0, 2))
+    assert len(pools) == 1
     assert len(one) == len(two) == 92
     assert all(np.array_equal(mine, theirs) for mine, theirs in zip(one, two, strict=True))
     assert one[30].size == one[91].size == 0
     assert max(len(row) for row in one) == network.length
     assert tokenizer.decode(one[0]) == tokenizer.decode(tokenizer(texts[0], truncation=True, max_length=24)["input_ids"])
+
+
+def test_a_fast_tokenizer_is_not_made_to_wait_for_processes_that_start_slower_than_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenising, "CHUNK", 10)
+    monkeypatch.delattr(tokenising, "ProcessPoolExecutor")
+    tokenizer = build_tokenizer(CAMEMBERT, TEXTS, tmp_path)
+    assert len(tokenise(tokenizer, CAMEMBERT, TEXTS, 2)) == 90
 
 
 def test_a_tokenising_process_never_loads_torch() -> None:
