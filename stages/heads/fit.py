@@ -6,7 +6,9 @@ Shapes: B products of a batch, C classes.
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, cast
 
 import numpy as np
@@ -138,11 +140,19 @@ def quick_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating
 def _batches(
     data: Source, targets: Tensor, rows: NDArray[np.intp], size: int, settings: FitSettings
 ) -> Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]:
-    """One pass over the fit rows in random order: labels, views and masks of each batch."""
+    """One pass over the fit rows in random order: labels, views and masks of each batch.
+
+    In memory, the next batch is gathered and upcast beside the step, where a core is free.
+    """
     if isinstance(data, Vectors):
         places = torch.from_numpy(rows.astype(np.int64))
-        for block in torch.split(places[order(settings, targets[places])], size):
-            yield targets[block], *data.batch(block)
+        blocks = torch.split(places[order(settings, targets[places])], size)
+        with ThreadPoolExecutor(1) as beside:
+            waiting = [beside.submit(data.batch, blocks[0])]
+            for block, following in zip_longest(blocks, blocks[1:]):
+                if following is not None:
+                    waiting.append(beside.submit(data.batch, following))
+                yield targets[block], *waiting.pop(0).result()
     else:
         yield from data.epoch(rows, size, int(torch.randint(2**31 - 1, ())))
 
