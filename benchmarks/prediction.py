@@ -3,6 +3,7 @@
     python -m benchmarks.prediction head                              # seconds per 1,000 products: extraction, heads
     python -m benchmarks.prediction rows --rows 100000 300000 1000000 # `fusecat predict --vectors`: time and peak memory
     python -m benchmarks.prediction again                             # the shipped sample twice, then with 1 % new products
+    python -m benchmarks.prediction grown                             # 100,000 texts through a network, then 1,000 more
 
 `head`: CamemBERT-base and SE-ResNeXt-50 with random weights, one thread. `rows`: two features of `--width` columns; the peak is
 that of the command's own process above what it holds once everything is imported. `again`: preset `tiny`, an epoch each.
@@ -52,7 +53,7 @@ print(f"{before:.0f} {memory('VmHWM'):.0f}", file=sys.stderr)
 
 
 def main() -> None:
-    parts: dict[str, Callable[[argparse.Namespace], None]] = {"head": head, "rows": rows, "again": again}
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {"head": head, "rows": rows, "again": again, "grown": grown}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--texts", type=int, default=40)
@@ -205,6 +206,25 @@ def again(options: argparse.Namespace) -> None:  # noqa: ARG001
             seconds, without = _predict(what, words)
             print(f"  {seconds / whole:.0%} of the first call; {without / inside:.0%} of its encoding and answering")
             _grow(sample / "X_train.tsv")
+
+
+def grown(options: argparse.Namespace) -> None:  # noqa: ARG001
+    """Predict 100,000 products of 48 words with one text network, then the same and one new product in a hundred."""
+    from pipeline.console import default_catalogue
+
+    count = 100_000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        where = ["--workspace", folder / "w"]
+        fusecat("extract", default_catalogue(), "--networks", "camembert", "--images", "none", "--epochs", 1, *where)
+        fusecat("fuse", "--fusion", "average", "--seeds", 1, *where)
+        named = table(folder / "new.csv", count)
+        words = ["predict", *named, *where, "--images", "none", "--strategy", "probe/camembert.title_description"]
+        words += ["--output", folder / "out.csv", "--json"]
+        whole, inside = _predict(f"{count} products", words)
+        table(folder / "new.csv", count + count // 100)
+        seconds, without = _predict(f"{count // 100} more", words)
+        print(f"  {seconds / whole:.0%} of the first call; {without / inside:.1%} of its encoding and answering")
 
 
 def _predict(what: str, words: list[object]) -> tuple[float, float]:
