@@ -33,7 +33,7 @@ def one(folder: Path, way: str) -> None:
     from stages.heads.settings import DEFAULT
     from stages.strategy import Strategy
 
-    stream.FeatureStream.batches = partial_window(stream.FeatureStream.batches)  # type: ignore[method-assign]
+    stream.FeatureStream.batches.__kwdefaults__["window"] = WINDOW
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cache, strategy = FeatureCache(folder), Strategy.parse("baseline/concatenation")
     start = time.perf_counter()
@@ -51,15 +51,6 @@ def one(folder: Path, way: str) -> None:
     )
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - imports) / 1024
     print(json.dumps({"load": loaded - start, "epoch": time.perf_counter() - loaded, "peak": peak}))
-
-
-def partial_window(batches):  # type: ignore[no-untyped-def]
-    """The same reader with the smaller window."""
-
-    def small(*arguments, **options):  # type: ignore[no-untyped-def]
-        return batches(*arguments, **{"window": WINDOW, **options})
-
-    return small
 
 
 def plot(found: dict[str, list[tuple[int, float, float]]], path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import MismatchedFeatures
-from cache.fingerprint import canonical, digest
+from cache.fingerprint import JSON, digest
 from cache.layout import Header, decode
 from cache.reading import SealedFile
 from cache.table import Feature, FeatureTable
@@ -35,7 +35,7 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
 
 def feature_of(file: SealedFile, columns: dict[str, NDArray[Any]], embedding: NDArray[Any]) -> Feature:
     """What a file holds, beside vectors that were read from it or that stay there."""
-    sealed = {name: described["sha256"] for name, described in file.header.digests.items()}
+    sealed: dict[str, JSON] = {name: described["sha256"] for name, described in file.header.digests.items()}
     return Feature(
         file.header.feature,
         embedding,
@@ -43,7 +43,7 @@ def feature_of(file: SealedFile, columns: dict[str, NDArray[Any]], embedding: ND
         file.vectors("logits", columns) if "logits" in file else None,
         file.vectors("logits_oof", columns) if "logits_oof" in file else None,
         file.header.fitted_on,
-        digest(canonical(sealed)),
+        digest(sealed),
     )
 
 

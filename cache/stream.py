@@ -39,7 +39,6 @@ class FeatureStream:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
         self._known: dict[str, dict[int, int]] = {}
-        self._columns: dict[str, dict[str, NDArray[Any]]] = {}
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
@@ -54,7 +53,6 @@ class FeatureStream:
                 self._known[name] = {}
                 self.present[name] = columns["present"]
                 self.widths[name] = int(file.header.digests["embedding"]["shape"][1])
-                self._columns[name] = columns
             if first is None:
                 message = "a stream needs at least one feature"
                 raise ValueError(message)
@@ -94,7 +92,8 @@ class FeatureStream:
         features = {}
         for name, file in self._files.items():
             nowhere = np.broadcast_to(np.array(np.nan, np.float16), (len(self.labels), self.widths[name]))
-            features[name] = feature_of(file, self._columns[name], nowhere)
+            columns = {"product_id": self._encoded, "present": self.present[name]}
+            features[name] = feature_of(file, columns, nowhere)
         known = (self.ids, self.labels, self.split, self.classes, self.parts)
         return StreamedTable(*known, features, self.fingerprint, stream=self)
 
