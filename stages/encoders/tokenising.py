@@ -31,7 +31,7 @@ def tokenise(
     """Token numbers of every text, special tokens included, cut to the network's length; empty where the text is None.
 
     Processes share the work where there are several and enough texts; FlauBERT's tokenizer is pure Python and would else be the
-    limit of a GPU (398 texts/s in one process).
+    limit of a GPU.
     """
     wanted = [text for text in texts if text is not None]
     chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
