@@ -7,11 +7,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # bit-equality is promised for th
 
 import csv
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from pipeline.console import default_catalogue
+
+# A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that; tests that interrupt need it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
