@@ -5,7 +5,8 @@
     python benchmarks/cache.py stream --products 1000000       # the same at full size: 10.2 GB of vectors
 
 `read` compares medians of interleaved readings of a warm file. `stream` plants a signal (a mean vector per class and normal
-noise), sorts the products by class, and trains a linear softmax head from disk and from memory, each in its own process.
+noise), sorts the products by class, and fits baseline/concatenation over all seven from disk and from memory, as `fuse` does,
+each in its own process.
 """
 
 import json
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -30,7 +33,7 @@ from cache.layout import PIECE, Header
 from cache.reading import SealedFile
 from cache.sealing import Content, seal
 from cache.store import FeatureCache
-from cache.stream import WINDOW
+from cache.stream import WINDOW, FeatureStream
 from cache.writing import Rows
 
 CLASSES = tuple(str(number) for number in range(27))
@@ -99,7 +102,8 @@ def read(products: int, width: int, repeats: int) -> None:
 @click.option("--window", default=WINDOW, show_default=True, help="Bytes of vectors held at a time.")
 @click.option("--epochs", default=1, show_default=True)
 @click.option("--batch", default=1024, show_default=True)
-def stream(products: int, folder: Path | None, shrink: int, window: int, epochs: int, batch: int) -> None:
+@click.option("--merge", default="concatenation", show_default=True, help="Of the baseline head; this one costs least of all.")
+def stream(products: int, folder: Path | None, shrink: int, window: int, epochs: int, batch: int, merge: str) -> None:
     """Train a head from disk, cold and warm, and from memory."""
     with tempfile.TemporaryDirectory() as temporary:
         cache = FeatureCache((folder or Path(temporary)) / f"features-{products}-{shrink}")
@@ -108,20 +112,22 @@ def stream(products: int, folder: Path | None, shrink: int, window: int, epochs:
             make(cache, {name: width // shrink for name, width in WIDTHS.items()}, products, SIGNAL * shrink**0.5)
             print(f"written in {time.perf_counter() - begin:.0f} s")
         size = sum(cache.path(name).stat().st_size for name in WIDTHS) / 1e9
-        print(f"{products} products in class order, {len(WIDTHS)} features, {size:.2f} GB; batch {batch}, {epochs} epochs")
+        print(f"{products} products in class order, {len(WIDTHS)} features, {size:.2f} GB")
+        print(f"baseline/{merge}, batch {batch}, {epochs} epochs")
         found = {}
         for label, mode, cold in (
             ("streamed, cold", "stream", True),
             ("streamed, warm", "stream", False),
             ("in memory", "memory", False),
         ):
-            if cold:
-                forget(cache)
-            words = [sys.executable, __file__, "train", mode, str(cache.folder), str(window // shrink), str(epochs), str(batch)]
+            (forget if cold else warm)(cache)
+            numbers = [str(number) for number in (window // shrink, epochs, batch)]
+            words = [sys.executable, __file__, "train", mode, str(cache.folder), *numbers, merge]
             done = subprocess.run(words, check=True, capture_output=True, text=True)
             found[label] = result = json.loads(done.stdout)
             print(
-                f"  {label:15} {result['rows_per_second']:9.0f} products/s in training, macro-F1 {result['macro_f1']:.4f}, "
+                f"  {label:15} {result['rows_per_second']:9.0f} products/s in training ({result['opening']:.1f} s to open, "
+                f"{result['training']:.1f} s to train), macro-F1 {result['macro_f1']:.4f}, "
                 f"peak memory {result['peak_mb']:.0f} MB above the imports"
             )
         whole = found["in memory"]
@@ -137,66 +143,51 @@ def stream(products: int, folder: Path | None, shrink: int, window: int, epochs:
 @click.argument("window", type=int)
 @click.argument("epochs", type=int)
 @click.argument("batch", type=int)
-def train(mode: str, folder: Path, window: int, epochs: int, batch: int) -> None:
+@click.argument("merge")
+def train(mode: str, folder: Path, window: int, epochs: int, batch: int, merge: str) -> None:
     """Fit the head in this process and print what it cost."""
     import torch
     from sklearn.metrics import f1_score
 
-    torch.manual_seed(0)
+    from stages.heads.data import Vectors, identity
+    from stages.heads.fit import fit, predict
+    from stages.heads.head import Head
+    from stages.heads.merges import merge_class
+    from stages.heads.settings import DEFAULT
+    from stages.heads.streaming import StreamedVectors
+    from stages.strategy import Wiring
+    from stages.vocabulary import Merge
+
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cache = FeatureCache(folder)
-    batches, fit, test, truth = (from_disk if mode == "stream" else from_memory)(cache, window)
-    head = torch.nn.Linear(next(batches(fit[:1], 1, None))[1].shape[1], len(CLASSES))
-    steps = epochs * -(-len(fit) // batch)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
-    begin = time.perf_counter()
-    for epoch in range(epochs):
-        for labels, vectors in batches(fit, batch, epoch):
-            loss = torch.nn.functional.cross_entropy(head(torch.from_numpy(vectors)), torch.from_numpy(labels.astype(np.int64)))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-    seconds = time.perf_counter() - begin
-    with torch.no_grad():
-        predicted = [head(torch.from_numpy(vectors)).argmax(1).numpy() for _, vectors in batches(test, batch, None)]
-    print(
-        json.dumps(
-            {
-                "rows_per_second": epochs * len(fit) / seconds,
-                "macro_f1": float(f1_score(truth, np.concatenate(predicted), average="macro")),
-                "peak_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - imports) / 1024,
-            }
-        )
-    )
+    cache, begin = FeatureCache(folder), time.perf_counter()
+    if mode == "stream":
+        FeatureStream.batches.__kwdefaults__["window"] = window
+        held = cache.stream(list(WIDTHS))
+        widths, vectors = held.widths, StreamedVectors(held, identity(held.widths))
+    else:
+        held = cache.table(list(WIDTHS))
+        widths = {name: each.width for name, each in held.features.items()}
+        warnings.simplefilter("ignore")  # torch warns of arrays that may not be written to
+        views = {name: torch.from_numpy(each.embedding) for name, each in held.features.items()}
+        vectors = Vectors(views, {name: torch.from_numpy(each.present) for name, each in held.features.items()})
+    opening = time.perf_counter() - begin
+    settings = replace(DEFAULT, batch_size=batch, epochs=epochs, patience=0)
 
+    def build() -> Head:
+        return Head(Wiring((), tuple(sorted(WIDTHS))), widths, len(CLASSES), final=merge_class(Merge(merge)), settings=settings)
 
-def from_disk(cache: FeatureCache, window: int):
-    """Batches of the streaming reader."""
-    opened = cache.stream(list(WIDTHS))
-
-    def batches(rows: np.ndarray, size: int, seed: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for labels, vectors, _ in opened.batches(rows, size, seed=seed, window=window):
-            yield labels, np.concatenate([vectors[name] for name in WIDTHS], axis=1)
-
-    test = opened.rows("test")
-    return batches, opened.rows("train"), test, opened.labels[test]
-
-
-def from_memory(cache: FeatureCache, window: int):  # noqa: ARG001
-    """Batches of the full shuffle."""
-    table = cache.table(list(WIDTHS))
-
-    def batches(rows: np.ndarray, size: int, seed: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        order = rows if seed is None else np.random.default_rng(seed).permutation(rows)
-        for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            parts = [table.features[name].embedding[chosen].astype(np.float32) for name in WIDTHS]
-            yield table.labels[chosen], np.concatenate(parts, axis=1)
-
-    test = table.rows("test")
-    return batches, table.rows("train"), test, table.labels[test]
+    rows, test, nothing = held.rows("train"), held.rows("test"), np.zeros(0, np.intp)
+    fit(build, vectors, held.labels, rows[:64], nothing, settings)  # torch imports a great deal at its first step
+    fitted = fit(build, vectors, held.labels, rows, nothing, settings)
+    predicted = predict(fitted.head, vectors, test).argmax(1)
+    found = {
+        "opening": opening,
+        "training": fitted.seconds,
+        "rows_per_second": epochs * len(rows) / fitted.seconds,
+        "macro_f1": float(f1_score(held.labels[test], predicted, average="macro")),
+        "peak_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - imports) / 1024,
+    }
+    print(json.dumps(found))
 
 
 def make(cache: FeatureCache, widths: dict[str, int], products: int, signal: float = SIGNAL) -> None:
@@ -228,6 +219,14 @@ def forget(cache: FeatureCache) -> None:
         with cache.path(name).open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def warm(cache: FeatureCache) -> None:
+    """Read the files once: a system short of memory, or eager to save it, may have dropped some."""
+    for name in WIDTHS:
+        with cache.path(name).open("rb", buffering=0) as file:
+            while file.read(2**24):
+                pass
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -33,7 +34,6 @@ class SealedFile:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
-        self._places: dict[int, tuple[int, int]] | None = None
         if path.exists() and not path.is_file():
             foreign(path, "it is not a regular file")
         with path.open("rb") as file:  # what the disk or the rights refuse shows here, as what it is
@@ -118,21 +118,38 @@ class SealedFile:
 
     @property
     def piece_bytes(self) -> int:
-        """Bytes of one piece of `embedding` in the file, with the checksum that HDF5 adds."""
+        """Bytes of one piece of `embedding` in the file, with the checksum that HDF5 adds; the last is as long as all."""
         shape = self.header.digests["embedding"]["shape"]
-        return PIECE * int(shape[1]) * int(self._datasets["embedding"].dtype.itemsize) + CHECKSUM
+        return min(PIECE, int(shape[0])) * int(shape[1]) * int(self._datasets["embedding"].dtype.itemsize) + CHECKSUM
 
     def chunk(self, number: int, space: NDArray[np.uint8] | None = None) -> NDArray[Any]:
-        """Read the vectors of one piece (256, D), the last one shorter, unchecked, without HDF5's slow fletcher32.
+        """Read the vectors of one piece (256, D), the last one shorter, unchecked and past HDF5.
 
-        `space`: memory for a whole piece, to be read into; fresh memory is slower than the reading.
+        HDF5 would lock other threads out and add up its slow fletcher32. `space`: memory for a whole piece, to be read into;
+        fresh memory is slower than the reading.
         """
         rows, width = self.header.digests["embedding"]["shape"]
-        dataset, start = self._datasets["embedding"], number * PIECE
-        rows = min(PIECE, rows - start)
+        rows = min(PIECE, rows - number * PIECE)
+        space = np.empty(self.piece_bytes, np.uint8) if space is None else space
+        if os.preadv(self._file.id.get_vfd_handle(), [space.data], self.offsets[number]) != len(space):
+            damaged(self.path, "it ends too early")
+        return np.frombuffer(space, self._datasets["embedding"].dtype, rows * width).reshape(rows, width)
+
+    @cached_property
+    def offsets(self) -> dict[int, int]:
+        """Where in the file each piece of `embedding` begins."""
+        found: dict[int, int] = {}
+        sizes = set()
+
+        def note(chunk: Any) -> None:
+            found[chunk.chunk_offset[0] // PIECE] = chunk.byte_offset
+            sizes.add(chunk.size)
+
         with self._as_damage():
-            _, data = dataset.id.read_direct_chunk((start, 0), out=space)
-            return np.frombuffer(data, dataset.dtype, rows * width).reshape(rows, width)
+            self._datasets["embedding"].id.chunk_iter(note)
+        if sizes != {self.piece_bytes} or sorted(found) != list(range(-(-self.header.rows // PIECE))):
+            damaged(self.path, "'embedding' does not lie in whole pieces")
+        return found
 
     def check_piece(self, number: int, array: NDArray[Any], digests: NDArray[np.uint8]) -> None:
         """Raise DamagedFeature unless a piece has the SHA-256 that was sealed."""
@@ -147,18 +164,9 @@ class SealedFile:
         """Tell the system which pieces are read next, so that the disk works while the processor does."""
         if not hasattr(os, "posix_fadvise"):
             return
-        if self._places is None:
-            found: list[tuple[int, int, int]] = []
-            dataset = self._datasets["embedding"]
-            with self._as_damage():
-                dataset.id.chunk_iter(
-                    lambda chunk: found.append((chunk.chunk_offset[0] // PIECE, chunk.byte_offset, chunk.size))
-                )
-            self._places = {number: (offset, size) for number, offset, size in found}
         descriptor = self._file.id.get_vfd_handle()
         for number in numbers.tolist():
-            offset, size = self._places.get(number, (0, 1))
-            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(descriptor, self.offsets[number], self.piece_bytes, os.POSIX_FADV_WILLNEED)
 
     def pieces(self, name: str) -> Iterator[NDArray[Any]]:
         """Yield `embedding`, `logits` or `logits_oof` 256 rows at a time.

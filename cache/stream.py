@@ -3,9 +3,8 @@
 Shapes: N products, n rows of one batch, D width of one feature.
 """
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -18,15 +17,15 @@ from cache.loading import feature_of, refuse_mismatch
 from cache.reading import CHECKSUM, SealedFile
 from cache.table import FeatureTable
 
-WINDOW = 2**29
-"""Bytes of vectors held at a time by default: at seven features of thesis width (13 kB a product) 156 pieces of 256 rows.
+WINDOW = 5 * 2**26
+"""Bytes of vectors shuffled at a time by default: at seven features of thesis width (13 kB a product) 97 pieces of 256 rows.
 Where rows lie in class order, many small pieces matter: windows of few large ones lost two points of macro-F1."""
 
 READERS = 2
-"""Threads that read and check; HDF5 lets one of them read at a time."""
+"""Threads that read and check."""
 
-Batch: TypeAlias = tuple[NDArray[np.int32], dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]
-"""Labels (n,), embedding (n, D) of each feature, present (n,) of each feature."""
+Batch: TypeAlias = tuple[NDArray[np.int32], dict[str, NDArray[np.floating]], dict[str, NDArray[np.bool_]]]
+"""Labels (n,), embedding (n, D) of each feature in the precision of the file, present (n,) of each feature."""
 
 
 class FeatureStream:
@@ -38,7 +37,7 @@ class FeatureStream:
     def __init__(self, paths: Mapping[str, Path]) -> None:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
-        self._known: dict[str, dict[int, int]] = {}
+        self._spare: dict[str, list[_Space]] = {}
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
@@ -50,7 +49,6 @@ class FeatureStream:
                 first = first or (file.header, columns)
                 refuse_mismatch(first, (file.header, columns))
                 self._digests[name] = file.piece_digests()
-                self._known[name] = {}
                 self.present[name] = columns["present"]
                 self.widths[name] = int(file.header.digests["embedding"]["shape"][1])
             if first is None:
@@ -115,7 +113,8 @@ class FeatureStream:
 
         With a `seed` in an order drawn from it: windows of as many pieces of 256 rows as fit `window` bytes come one after the
         other, each with pieces from everywhere in the file, and the rows of a window are shuffled. Without one in ascending
-        order. Memory: one window and a batch. Raises DamagedFeature before a piece that is not what was sealed.
+        order. The next window is read while one is used. Memory: two windows and a batch. Raises DamagedFeature before a
+        window that holds a piece that is not what was sealed.
         """
         files = {name: self._files[name] for name in (self._files if features is None else features)}
         random = None if seed is None else np.random.default_rng(seed)
@@ -126,60 +125,61 @@ class FeatureStream:
         windows = _windows(len(pieces), held, random)
         # the first slots hold what a window leaves over, less than a batch
         kept = -(-size // PIECE)
-        space = {name: _Space(file, kept + min(held, len(pieces))) for name, file in files.items()}
-        left = np.empty(0, np.intp)
-        for number, chosen in enumerate(windows):
-            last = number + 1 == len(windows)
-            self._read(pieces[chosen], space, kept)
-            slots = np.repeat(np.arange(kept, kept + len(chosen)), [len(groups[piece]) for piece in chosen])
-            added = np.concatenate([groups[piece] for piece in chosen])
-            places = np.concatenate([np.arange(len(left)), slots * PIECE + added % PIECE])
-            numbers = np.concatenate([left, added])
-            if not last:
-                for file in files.values():
-                    file.announce(pieces[windows[number + 1]])
-            shuffled = np.arange(len(numbers)) if random is None else random.permutation(len(numbers))
-            stop = len(numbers) if last else len(numbers) - len(numbers) % size
-            for cut in range(0, stop, size):
-                picked = shuffled[cut : min(cut + size, stop)]
-                vectors = {name: each.wide(places[picked]) for name, each in space.items()}
-                present = {name: self.present[name][numbers[picked]] for name in files}
-                yield self.labels[numbers[picked]], vectors, present
-            left = numbers[shuffled[stop:]]
-            for each in space.values():
-                each.keep(places[shuffled[stop:]])
-
-    def _read(self, pieces: NDArray[np.intp], space: Mapping[str, "_Space"], first: int) -> None:
-        """Read pieces into the slots from `first` on, and check them: hashing needs no Python, so two at a time."""
-
-        def one(name: str, slot: int, piece: int) -> None:
-            self._check(name, piece, self._files[name].chunk(piece, space[name].slots[slot]))
-
-        tasks = [
-            self._readers.submit(one, name, first + place, piece)
-            for name in space
-            for place, piece in enumerate(pieces.tolist())
-        ]
+        slots = kept + min(held, len(pieces))
+        spaces = [{name: self._space(name, slots) for name in files} for _ in windows[:2]]
+        left, left_at = np.empty(0, np.intp), np.empty(0, np.intp)
+        reading: list[Future[None]] = []
         try:
-            for task in tasks:
-                task.result()
+            for number, chosen in enumerate(windows):
+                space, other = spaces[number % 2], spaces[number % 2 - 1]
+                reading = reading or self._read(pieces[chosen], space, kept)
+                for task in reading:
+                    task.result()
+                for name, each in space.items():
+                    each.take(other[name], left_at)
+                last = number + 1 == len(windows)
+                reading = [] if last else self._read(pieces[windows[number + 1]], other, kept)
+                slots_of = np.repeat(np.arange(kept, kept + len(chosen)), [len(groups[piece]) for piece in chosen])
+                added = np.concatenate([groups[piece] for piece in chosen])
+                places = np.concatenate([np.arange(len(left)), slots_of * PIECE + added % PIECE])
+                numbers = np.concatenate([left, added])
+                shuffled = np.arange(len(numbers)) if random is None else random.permutation(len(numbers))
+                stop = len(numbers) if last else len(numbers) - len(numbers) % size
+                for cut in range(0, stop, size):
+                    picked = shuffled[cut : min(cut + size, stop)]
+                    vectors = {name: each.rows(places[picked]) for name, each in space.items()}
+                    present = {name: self.present[name][numbers[picked]] for name in files}
+                    yield self.labels[numbers[picked]], vectors, present
+                left, left_at = numbers[shuffled[stop:]], places[shuffled[stop:]]
         finally:
-            for task in tasks:
+            for task in reading:
                 task.cancel()
+            wait(reading)
+            for name in files:
+                self._spare[name] = [space[name] for space in spaces]
 
-    def _check(self, name: str, piece: int, array: NDArray[Any]) -> None:
-        """Check a piece by SHA-256 the first time, later by the CRC-32 that the first time leaves.
+    def _space(self, name: str, slots: int) -> "_Space":
+        """Room that an earlier call left, or new: memory that was never touched may be slower than reading."""
+        while spare := self._spare.get(name):
+            space = spare.pop()
+            if len(space.slots) >= slots:
+                return space
+        return _Space(self._files[name], slots)
 
-        That is enough for what a disk does meanwhile.
-        """
-        file, known = self._files[name], self._known[name].get(piece)
-        if known is None:
-            file.check_piece(piece, array, self._digests[name])
-            cut = slice(piece * PIECE, piece * PIECE + len(array))
-            file.check_values("embedding", array, self.present[name][cut], self._encoded[cut])
-            self._known[name][piece] = zlib.crc32(array.data)
-        elif known != zlib.crc32(array.data):
-            file.refuse_piece(piece)
+    def _read(self, pieces: NDArray[np.intp], space: Mapping[str, "_Space"], first: int) -> list[Future[None]]:
+        """Begin to read pieces into the slots from `first` on, and to check them: hashing needs no Python."""
+
+        def one(slot: int, piece: int) -> None:
+            for name in space:
+                file = self._files[name]
+                array = file.chunk(piece, space[name].slots[slot])
+                file.check_piece(piece, array, self._digests[name])
+                cut = slice(piece * PIECE, piece * PIECE + len(array))
+                file.check_values("embedding", array, self.present[name][cut], self._encoded[cut])
+
+        # announcing may wait for the disk as reading does
+        announced = [self._readers.submit(self._files[name].announce, pieces) for name in space]
+        return announced + [self._readers.submit(one, first + place, piece) for place, piece in enumerate(pieces.tolist())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,19 +200,16 @@ class _Space:
         self.slots = np.empty((slots, file.piece_bytes), np.uint8)
         # HDF5's checksum follows each piece
         vectors = self.slots[:, :-CHECKSUM].view(described["dtype"])
-        self.vectors: NDArray[Any] = vectors.reshape(slots, PIECE, int(described["shape"][1]))
+        self.vectors: NDArray[Any] = vectors.reshape(slots, -1, int(described["shape"][1]))
 
-    def wide(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
-        """The rows at these places (slot * 256 + row) in float32: few at a time, to stay in the processor's cache."""
-        found = np.empty((len(places), self.vectors.shape[2]), np.float32)
-        for start in range(0, len(places), 64):
-            few = places[start : start + 64]
-            found[start : start + 64] = self.vectors[few // PIECE, few % PIECE]
+    def rows(self, places: NDArray[np.intp]) -> NDArray[np.floating]:
+        """A copy of the rows at these places (slot * 256 + row)."""
+        found: NDArray[np.floating] = self.vectors[places // PIECE, places % PIECE]
         return found
 
-    def keep(self, places: NDArray[np.intp]) -> None:
-        """Move the rows at these places to the first ones."""
-        rows = self.vectors[places // PIECE, places % PIECE]
+    def take(self, other: "_Space", places: NDArray[np.intp]) -> None:
+        """Copy the rows of another room at these places to the first ones here."""
+        rows = other.rows(places)
         for start in range(0, len(rows), PIECE):
             block = rows[start : start + PIECE]
             self.vectors[start // PIECE, : len(block)] = block

@@ -106,6 +106,28 @@ def test_a_piece_that_was_changed_is_met_before_it_is_used(features):
             list(stream.batches(np.arange(COUNT), 256, window=1))
 
 
+def test_room_is_used_again_by_the_next_pass_and_holds_nothing_of_the_last(features):
+    rows = np.arange(COUNT)
+    with features.stream() as stream:
+        made = [numbers(stream.batches(rows, 100, seed=seed, window=100_000)) for seed in (1, 2)]
+        kept = {id(space) for spare in stream._spare.values() for space in spare}
+        made += [numbers(stream.batches(rows[::7], 100, seed=seed, window=100_000)) for seed in (1, 2)]
+        assert {id(space) for spare in stream._spare.values() for space in spare} == kept
+        assert len(kept) == 2 * len(WIDTHS)
+    with features.stream() as stream:
+        fresh = numbers(stream.batches(rows[::7], 100, seed=2, window=100_000))
+    assert np.array_equal(made[-1], fresh)
+
+
+def test_a_stream_that_is_left_in_the_middle_reads_on_properly(features):
+    rows = np.arange(COUNT)
+    with features.stream() as stream:
+        whole = numbers(stream.batches(rows, 100, seed=1, window=100_000))
+        for _ in range(5):
+            next(stream.batches(rows, 100, seed=3, window=100_000))
+        assert np.array_equal(numbers(stream.batches(rows, 100, seed=1, window=100_000)), whole)
+
+
 def test_a_stream_refuses_what_a_table_refuses(features):
     write_feature(features, "c.title", study_rows(COUNT, labels=np.zeros(COUNT, int)))
     with pytest.raises(MismatchedFeatures, match=r"a.title and c.title"):
@@ -134,8 +156,8 @@ def test_the_next_window_is_announced_where_its_bytes_lie(features, monkeypatch)
     expected = features.table(["b.image"]).features["b.image"].embedding
     with features.stream(["b.image"]) as stream:
         list(stream.batches(np.arange(COUNT), 256, window=1))
-    assert len(told) == COUNT // 256  # all pieces but the first
-    for number, (offset, size, advice) in enumerate(told, 1):
+    assert len(told) == COUNT // 256 + 1
+    for number, (offset, size, advice) in enumerate(told):
         piece = expected[number * 256 : number * 256 + 256].tobytes()
         assert data[offset : offset + len(piece)] == piece and size == 256 * 5 * 4 + 4
         assert advice == os.POSIX_FADV_WILLNEED
