@@ -3,7 +3,7 @@
 Shapes: N rows, B of them in a batch, W a feature's own width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ class Vectors:
         views = {name: view.index_select(0, rows).float() for name, view in self.views.items()}
         return views, {name: mask.index_select(0, rows) for name, mask in self.present.items()}
 
-    def blocks(self, rows: Tensor, size: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def blocks(self, rows: Tensor, size: int) -> Generator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """The batches of these rows, in order."""
         for block in torch.split(rows, size):
             yield self.batch(block)
@@ -126,15 +126,20 @@ def identity(widths: Mapping[str, int]) -> Statistics:
 
 
 def prepare(
-    embedding: NDArray[np.floating], present: NDArray[np.bool_], mean: NDArray[np.float32], scale: NDArray[np.float32]
+    embedding: NDArray[np.floating],
+    present: NDArray[np.bool_],
+    mean: NDArray[np.float32],
+    scale: NDArray[np.float32],
 ) -> Tensor:
     """Standardised vectors of one feature, (N, W), in the precision that they came in; zero where absent."""
     out = torch.empty(embedding.shape, dtype=torch.float16 if embedding.dtype == np.float16 else torch.float32)
     shift, factor, largest = torch.from_numpy(mean), torch.from_numpy(scale), torch.finfo(out.dtype).max
     for start in range(0, len(out), SLICE):
         part = slice(start, start + SLICE)
-        block = torch.from_numpy(embedding[part].astype(np.float32)).sub_(shift).div_(factor).clamp_(-largest, largest)
-        block[torch.from_numpy(~present[part])] = 0
+        block = torch.from_numpy(embedding[part].copy()).float().sub_(shift).div_(factor).clamp_(-largest, largest)
+        absent = ~present[part]
+        if absent.any():  # to fill nothing is as slow as to fill everything
+            block[torch.from_numpy(absent)] = 0
         out[part] = block
     return out
 

@@ -5,11 +5,10 @@ Shapes: B products of a batch, C classes.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,6 +25,8 @@ from stages.vocabulary import Metric
 
 Source = Vectors | StreamedVectors
 """In memory, or read window by window."""
+
+T = TypeVar("T")
 
 EVALUATION_BATCH = 4096
 """Products per forward pass where nothing is learned."""
@@ -113,7 +114,7 @@ def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.floa
     found = np.empty((len(rows), head.classes), np.float32)
     with torch.inference_mode():
         place = 0
-        for views, present in data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH):
+        for views, present in _ahead(data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH)):
             block = head(views, present).softmax(1).numpy()
             found[place : place + len(block)] = block
             place += len(block)
@@ -140,21 +141,21 @@ def quick_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating
 def _batches(
     data: Source, targets: Tensor, rows: NDArray[np.intp], size: int, settings: FitSettings
 ) -> Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]:
-    """One pass over the fit rows in random order: labels, views and masks of each batch.
-
-    In memory, the next batch is gathered and upcast beside the step, where a core is free.
-    """
+    """One pass over the fit rows in random order: labels, views and masks of each batch."""
     if isinstance(data, Vectors):
         places = torch.from_numpy(rows.astype(np.int64))
         blocks = torch.split(places[order(settings, targets[places])], size)
-        with ThreadPoolExecutor(1) as beside:
-            waiting = [beside.submit(data.batch, blocks[0])]
-            for block, following in zip_longest(blocks, blocks[1:]):
-                if following is not None:
-                    waiting.append(beside.submit(data.batch, following))
-                yield targets[block], *waiting.pop(0).result()
-    else:
-        yield from data.epoch(rows, size, int(torch.randint(2**31 - 1, ())))
+        return _ahead((targets[block], *data.batch(block)) for block in blocks)
+    return _ahead(data.epoch(rows, size, int(torch.randint(2**31 - 1, ()))))
+
+
+def _ahead(batches: Generator[T]) -> Iterator[T]:
+    """The same, each gathered and upcast beside the work on the one before, where a core is free."""
+    with contextlib.closing(batches), ThreadPoolExecutor(1) as beside:
+        waiting = beside.submit(next, batches, None)
+        while (batch := waiting.result()) is not None:
+            waiting = beside.submit(next, batches, None)
+            yield batch
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,19 @@ class _Learner:
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm:
-            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
+            _clip(head, settings.clip_norm)
         self.optimiser.step()
         self.rate.step()
         if self.average is not None:
             self.average.update_parameters(head)
         return float(loss.detach()) * len(truth)
+
+
+def _clip(head: Head, limit: float) -> None:
+    """What `clip_grad_norm_` does, but gradients that are short enough are not multiplied by 1."""
+    norm = torch.nn.utils.get_total_norm([each.grad for each in head.parameters() if each.grad is not None])
+    if norm > limit:
+        torch.nn.utils.clip_grads_with_norm_(head.parameters(), limit, norm)
 
 
 def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 Shapes: N products, B of a batch, W a feature's own width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cache.stream import FeatureStream
-from stages.heads.data import Moments, Statistics
+from stages.heads.data import SLICE, Moments, Statistics
 
 Batch = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 
@@ -44,12 +44,12 @@ class StreamedVectors:
         """The same, but `blocks` gives each row another one's vectors of these features."""
         return replace(self, strange=frozenset(names))
 
-    def epoch(self, rows: NDArray[np.intp], size: int, seed: int) -> Iterator[Batch]:
+    def epoch(self, rows: NDArray[np.intp], size: int, seed: int) -> Generator[Batch]:
         """Labels, views and masks of these rows, `size` at a time, in an order drawn from `seed`."""
         for labels, vectors, present in self.stream.batches(rows, size, seed=seed, features=list(self.scaling)):
             yield torch.from_numpy(labels.astype(np.int64)), *self._prepared(vectors, present)
 
-    def blocks(self, rows: Tensor, size: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def blocks(self, rows: Tensor, size: int) -> Generator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Views and masks of these rows, which must ascend, in order."""
         own = self.stream.batches(rows.numpy(), size, features=[name for name in self.scaling if name not in self.strange])
         if not self.strange:
@@ -60,13 +60,27 @@ class StreamedVectors:
             yield self._prepared({**vectors, **others}, {**present, **held})
 
     def _prepared(
-        self, vectors: Mapping[str, NDArray[np.float32]], present: Mapping[str, NDArray[np.bool_]]
+        self, vectors: Mapping[str, NDArray[np.floating]], present: Mapping[str, NDArray[np.bool_]]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        views = {}
         masks = {name: present[name] & (name not in self.absent) for name in self.scaling}
-        for name, (mean, scale) in self.scaling.items():
-            views[name] = torch.from_numpy((vectors[name] - mean) / scale * masks[name][:, None])
+        views = {name: _standardised(vectors[name], masks[name], *scaling) for name, scaling in self.scaling.items()}
         return views, {name: torch.from_numpy(mask) for name, mask in masks.items()}
+
+
+def _standardised(
+    vectors: NDArray[np.floating], present: NDArray[np.bool_], mean: NDArray[np.float32], scale: NDArray[np.float32]
+) -> Tensor:
+    """A batch of one feature (B, W) in float32, zero where absent: what `data.prepare` gives, but in one pass, every epoch."""
+    factor = torch.from_numpy(1 / scale)
+    shift = torch.from_numpy(-mean) * factor
+    out, largest = torch.empty(vectors.shape), torch.finfo(torch.float32).max
+    for block, source in zip(out.split(SLICE), torch.from_numpy(vectors).split(SLICE), strict=True):
+        torch.addcmul(shift, block.copy_(source), factor, out=block)
+        if source.dtype == torch.float32:
+            block.clamp_(-largest, largest)
+    if not present.all():
+        out[torch.from_numpy(~present)] = 0
+    return out
 
 
 def streamed_statistics(stream: FeatureStream, features: Sequence[str], rows: NDArray[np.intp]) -> Statistics:
