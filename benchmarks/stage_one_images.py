@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.stage_one_timing import free_cores, in_turns, show, show_gain
 from stages.encoders.build import IMAGENET_DEVIATION, IMAGENET_MEAN
+from stages.encoders.embed import prepared
 from stages.encoders.inputs import Images
 from stages.encoders.networks import ImageNetwork
 
@@ -35,11 +36,9 @@ def images(options: argparse.Namespace) -> None:
         inputs = Images(paths, 224, 256, augment=False, max_pixels=40_000_000)
 
         def ours(pool: ThreadPoolExecutor | None) -> None:
-            for start in range(0, len(paths), 16):
-                rows = range(start, min(start + 16, len(paths)))
-                views = list(pool.map(inputs.views, rows) if pool else map(inputs.views, rows))
-                pixels = inputs.collate([item for items in views for item in items])["pixels"]
-                shape.normalise(pixels)
+            cut = [range(start, min(start + 16, len(paths))) for start in range(0, len(paths), 16)]
+            for tensors, _ in prepared(inputs, cut, pool):
+                shape.normalise(tensors["pixels"])
 
         def theirs() -> None:
             for start in range(0, len(paths), 16):

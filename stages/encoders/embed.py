@@ -4,14 +4,16 @@ Shapes: D width of the vector, C classes.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cache.writing import FeatureWriter
 from stages.encoders.inputs import Inputs, Texts
@@ -19,6 +21,9 @@ from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress
 
 FloatArray = NDArray[np.float32]
+
+AHEAD = 2
+"""Batches that worker threads decode while the network works on an earlier one."""
 
 
 def embed(
@@ -47,17 +52,19 @@ def embed(
     begin, total, done, tokens = time.monotonic(), len(present), 0, 0
     missing = [(number, rows) for number, rows in writer.missing() if number % ranks == rank]
     waiting = sum(len(rows) for _, rows in missing)
+    seen_of = {number: [row for row in rows if present[row]] for number, rows in missing}
+    cut = {number: list(batches(seen, [inputs.cost(row) for row in seen], budget)) for number, seen in seen_of.items()}
     with _pool(workers) as pool:
+        ready = prepared(inputs, (batch for block in cut.values() for batch in block), pool)
         for number, rows in missing:
             vectors = np.zeros((len(rows), network.width), np.float32)
             logits = np.zeros((len(rows), classes), np.float32)
-            seen = [row for row in rows if present[row]]
-            for batch in batches(seen, [inputs.cost(row) for row in seen], budget):
+            for batch in cut[number]:
                 where = [row - rows.start for row in batch]
-                vectors[where], logits[where] = _forward(network, inputs, batch, device, precision, pool)
+                vectors[where], logits[where] = _forward(network, *next(ready), device, precision)
             writer.put(number, vectors, logits, present[rows.start : rows.stop])
             done += len(rows)
-            tokens += sum(inputs.cost(row) for row in seen)
+            tokens += sum(inputs.cost(row) for row in seen_of[number])
             seconds = max(time.monotonic() - begin, 1e-6)
             speed = f"{done / seconds:,.0f} products/s"
             speed += f", {tokens / seconds:,.0f} real tokens/s" if isinstance(inputs, Texts) else ""
@@ -84,11 +91,13 @@ def predict(
     network.eval().to(device)
     begin, done, logits = time.monotonic(), 0, np.zeros((len(rows), classes), np.float32)
     places = {row: place for place, row in enumerate(rows)}
+    cut = list(batches(rows, [inputs.cost(row) for row in rows], budget))
     with _pool(workers) as pool:
-        for number, batch in enumerate(batches(rows, [inputs.cost(row) for row in rows], budget)):
+        ready = prepared(inputs, cut[rank::ranks], pool)
+        for number, batch in enumerate(cut):
             done += len(batch)
             if number % ranks == rank:
-                logits[[places[row] for row in batch]] = _forward(network, inputs, batch, device, precision, pool)[1]
+                logits[[places[row] for row in batch]] = _forward(network, *next(ready), device, precision)[1]
                 rate = done / max(time.monotonic() - begin, 1e-6)
                 progress(feature, "prediction", done, len(rows), f"{rate:.0f} products/s")
     return logits
@@ -109,25 +118,46 @@ def batches(rows: Sequence[int], costs: Sequence[int], budget: int) -> Iterator[
         yield batch
 
 
+def prepared(
+    inputs: Inputs, cut: Iterable[Sequence[int]], pool: ThreadPoolExecutor | None
+) -> Iterator[tuple[dict[str, Tensor], NDArray[np.intp]]]:
+    """Tensors of each batch and, for each of their rows, its product's place in the batch: a product may have several views.
+
+    With a pool, the next batches are decoded while the caller works on one.
+    """
+    if pool is None:
+        for batch in cut:
+            yield _collated(inputs, [inputs.views(row) for row in batch])
+        return
+    waiting: deque[list[Future[list[Any]]]] = deque()
+    for batch in cut:
+        waiting.append([pool.submit(inputs.views, row) for row in batch])
+        if len(waiting) > AHEAD:
+            yield _collated(inputs, [each.result() for each in waiting.popleft()])
+    for promised in waiting:
+        yield _collated(inputs, [each.result() for each in promised])
+
+
+def _collated(inputs: Inputs, views: Sequence[Sequence[Any]]) -> tuple[dict[str, Tensor], NDArray[np.intp]]:
+    owners = np.repeat(np.arange(len(views)), [len(items) for items in views])
+    return inputs.collate([item for items in views for item in items]), owners
+
+
 def _forward(
     network: TextNetwork | ImageNetwork,
-    inputs: Inputs,
-    rows: Sequence[int],
+    tensors: dict[str, Tensor],
+    owners: NDArray[np.intp],
     device: torch.device,
     precision: str,
-    pool: Any,
 ) -> tuple[FloatArray, FloatArray]:
-    """Vectors (B, D) and logits (B, C) of these rows: the mean over a product's views."""
-    views = list(pool.map(inputs.views, rows) if pool else map(inputs.views, rows))
-    owners = np.repeat(np.arange(len(rows)), [len(items) for items in views])
-    tensors = inputs.collate([item for items in views for item in items])
+    """Vectors (B, D) and logits (B, C) of a batch's products: the mean over a product's views."""
     with torch.inference_mode(), _autocast(device, precision):
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
         outputs = [output.float().cpu().numpy() for output in network.encode(**moved)]
-    if len(owners) == len(rows):
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    if len(starts) == len(owners):
         return outputs[0], outputs[1]
-    counts = np.bincount(owners, minlength=len(rows))[:, None]
-    starts = np.searchsorted(owners, np.arange(len(rows)))
+    counts = np.bincount(owners)[:, None]
     vectors, logits = ((np.add.reduceat(output, starts) / counts).astype(np.float32) for output in outputs)
     return vectors, logits
 

@@ -1,6 +1,7 @@
 """Extraction: what lands in the cache is what the network says of each product alone."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.store import FeatureCache
-from stages.encoders.embed import batches, embed
+from stages.encoders.embed import AHEAD, batches, embed, prepared
 from stages.encoders.encoder import Encoder
 from stages.encoders.inputs import Inputs
 from stages.encoders.progress import silent
@@ -108,6 +109,34 @@ def test_a_resumed_extraction_computes_only_what_is_missing_and_gives_the_same_b
     assert first.seen == EXTRACTION.block
     assert first.seen + second.seen == everything.seen
     assert whole.path(encoder.feature).read_bytes() == resumed.path(encoder.feature).read_bytes()
+
+
+class Noting:
+    """Inputs of `row % 3 + 1` views each, that note which rows were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def views(self, row: int) -> list[np.ndarray]:
+        self.asked.append(row)
+        return [np.full(2, row)] * (row % 3 + 1)
+
+    def collate(self, items: list[np.ndarray]) -> dict[str, torch.Tensor]:
+        return {"views": torch.from_numpy(np.stack(items))}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_with_their_own_views_and_few_are_decoded_ahead(workers: int) -> None:
+    cut = [[5, 3], [4], [0, 1, 2], [7], [6], [9, 8], [10]]
+    inputs = Noting()
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        ready = prepared(inputs, cut, pool if workers else None)
+        for number, (batch, (tensors, owners)) in enumerate(zip(cut, ready, strict=True)):
+            assert tensors["views"][:, 0].tolist() == [row for row in batch for _ in range(row % 3 + 1)]
+            assert [batch[place] for place in owners] == tensors["views"][:, 0].tolist()
+            ahead = cut[: number + 1 + (AHEAD if workers else 0)]
+            assert set(inputs.asked) <= {row for block in ahead for row in block}
+    assert sorted(inputs.asked) == list(range(11))
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=80), st.integers(1, 200))
