@@ -4,6 +4,7 @@
     python -m benchmarks.prediction rows --rows 100000 300000 1000000 # `fusecat predict --vectors`: time and peak memory
     python -m benchmarks.prediction again                             # the shipped sample twice, then with 1 % new products
     python -m benchmarks.prediction grown                             # 100,000 texts through a network, then 1,000 more
+    python -m benchmarks.prediction grown --base --products 10000     # the same, base-size, titles of 16 tokens
 
 `head`: CamemBERT-base and SE-ResNeXt-50 with random weights, one thread. `rows`: two features of `--width` columns; the peak is
 that of the command's own process above what it holds once everything is imported. `again`: preset `tiny`, an epoch each.
@@ -30,6 +31,12 @@ LABELLED = 40
 """Products per class of the study whose head predicts."""
 FEATURES = {"camembert.title": 768, "camembert.description": 768, "se_resnext50.image": 2048}
 STRATEGY = "hierarchical/concatenation/average"
+BASE = """
+base = "tiny"
+[networks.camembert]
+length = 16
+shape = { hidden_size = 768, num_hidden_layers = 12, num_attention_heads = 12, intermediate_size = 3072 }
+"""
 COMMAND = """
 import sys
 from pathlib import Path
@@ -57,6 +64,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--texts", type=int, default=40)
+    parser.add_argument("--products", type=int, default=100_000)
+    parser.add_argument("--base", action="store_true")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--catalogue", action="store_true", help="rows: name a CATALOG with texts too")
@@ -208,23 +217,28 @@ def again(options: argparse.Namespace) -> None:  # noqa: ARG001
             _grow(sample / "X_train.tsv")
 
 
-def grown(options: argparse.Namespace) -> None:  # noqa: ARG001
-    """Predict 100,000 products of 48 words with one text network, then the same and one new product in a hundred."""
+def grown(options: argparse.Namespace) -> None:
+    """Predict products of 48 words with one text network, then the same and one new product in a hundred."""
     from pipeline.console import default_catalogue
 
-    count = 100_000
+    count = options.products
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         where = ["--workspace", folder / "w"]
-        fusecat("extract", default_catalogue(), "--networks", "camembert", "--images", "none", "--epochs", 1, *where)
+        study = ["--networks", "camembert", "--images", "none", "--epochs", 1]
+        if options.base:
+            (folder / "base.toml").write_text(BASE, encoding="utf-8")
+            study += ["--preset", folder / "base.toml", "--fields", "title", "--freeze"]
+        fusecat("extract", default_catalogue(), *study, *where)
         fusecat("fuse", "--fusion", "average", "--seeds", 1, *where)
         named = table(folder / "new.csv", count)
-        words = ["predict", *named, *where, "--images", "none", "--strategy", "probe/camembert.title_description"]
+        strategy = "probe/camembert.title" if options.base else "probe/camembert.title_description"
+        words = ["predict", *named, *where, "--images", "none", "--strategy", strategy]
         words += ["--output", folder / "out.csv", "--json"]
         whole, inside = _predict(f"{count} products", words)
         table(folder / "new.csv", count + count // 100)
         seconds, without = _predict(f"{count // 100} more", words)
-        print(f"  {seconds / whole:.0%} of the first call; {without / inside:.1%} of its encoding and answering")
+        print(f"  {seconds / whole:.1%} of the first call; {without / inside:.1%} of its encoding and answering")
 
 
 def _predict(what: str, words: list[object]) -> tuple[float, float]:
