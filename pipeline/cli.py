@@ -65,15 +65,13 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv
     try:
         code: Any = cli.main(prog_name="fusecat", standalone_mode=False)
-    except click.Abort:
-        code = _fail("interrupted", INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt):  # click turns the second into the first
+        code = _fail("interrupted; the same command goes on from here", INTERRUPTED)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "fusecat"
         code = _fail(f"{error.format_message()} (see '{path} --help')", error.exit_code)
     except click.ClickException as error:
         code = _fail(error.format_message(), error.exit_code)
-    except KeyboardInterrupt:
-        code = _fail("interrupted; the same command goes on from here", INTERRUPTED)
     except FusecatError as error:
         if debug:
             raise

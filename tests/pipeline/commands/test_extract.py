@@ -62,7 +62,7 @@ def test_an_interrupted_fine_tuning_goes_on_and_ends_with_the_same_file(
     assert returned == code
     if number == signal.SIGINT:
         assert len(errors.strip().splitlines()) == 1
-        assert errors.strip().startswith("error: interrupted")
+        assert errors.strip() == "error: interrupted; the same command goes on from here"
     again = run(words(sample_cut, tmp_path, *EPOCHS))
     assert again.returncode == 0, again.stderr
     assert f"{FEATURE}: going on from the checkpoint of epoch" in again.stdout

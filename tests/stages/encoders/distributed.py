@@ -1,9 +1,9 @@
-"""A small extraction to be started by torchrun: distributed.py CATALOGUE WORKSPACE [RANK_TO_KILL]."""
+"""A small extraction to be started by torchrun: distributed.py CATALOGUE WORKSPACE [--kill RANK] [--folds K]."""
 
+import argparse
 import dataclasses
 import os
 import signal
-import sys
 from pathlib import Path
 
 from stages.encoders.quiet import quieten
@@ -16,15 +16,20 @@ def main() -> None:
     from stages.workspace import Workspace
     from tests.stages.encoders.small import EXTRACTION, FLAUBERT, open_study
 
-    catalogue, workspace, *victim = sys.argv[1:]
-    extraction = dataclasses.replace(EXTRACTION, block=32)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("catalogue", type=Path)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--kill")
+    parser.add_argument("--folds", type=int, default=0)
+    options = parser.parse_args()
+    extraction = dataclasses.replace(EXTRACTION, block=32, folds=options.folds)
 
     def progress(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
-        if victim and phase == "extraction" and os.environ["RANK"] == victim[0]:
+        if phase == "extraction" and os.environ["RANK"] == options.kill:
             os.kill(os.getpid(), signal.SIGKILL)
 
     chosen = encoders((FLAUBERT,), extraction, ["title_description"])
-    extract(open_study(Path(catalogue)), chosen, Workspace(Path(workspace)), progress=progress)
+    extract(open_study(options.catalogue), chosen, Workspace(options.workspace), progress=progress)
     leave()
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cache.store import FeatureCache
@@ -37,10 +38,27 @@ def test_two_processes_write_the_cache_of_one_with_the_same_weights(sample_cut: 
 @pytest.mark.slow
 def test_two_processes_fine_tune_together_also_when_one_was_killed_before(sample_cut: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
-    done = launch(2, sample_cut, workspace, 1)
+    done = launch(2, sample_cut, workspace, "--kill", 1)
     assert done.returncode != 0
     assert not FeatureCache(workspace / "features").names()
     done = launch(2, sample_cut, workspace)
     assert done.returncode == 0, done.stderr[-2000:]
     table = FeatureCache(workspace / "features").table()
     assert table.features["flaubert.title_description"].embedding.any(axis=1).all()
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_folds_and_one_finds_them_done(sample_cut: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    done = launch(2, sample_cut, workspace, "--folds", 2)
+    assert done.returncode == 0, done.stderr[-2000:]
+    path = FeatureCache(workspace / "features").path("flaubert.title_description")
+    table = FeatureCache(workspace / "features").table()
+    feature, train = table.features["flaubert.title_description"], table.rows("train")
+    assert feature.logits_oof[train].any(axis=1).all()
+    assert (feature.logits_oof[train] != feature.logits[train]).any(axis=1).all()
+    others = np.setdiff1d(np.arange(len(table.ids)), train)
+    assert np.array_equal(feature.logits_oof[others], feature.logits[others])
+    before = path.stat().st_mtime_ns
+    assert launch(1, sample_cut, workspace, "--folds", 2).returncode == 0
+    assert path.stat().st_mtime_ns == before
