@@ -74,7 +74,7 @@ def _standardised(
     factor = torch.from_numpy(1 / scale)
     shift = torch.from_numpy(-mean) * factor
     out, largest = torch.empty(vectors.shape), torch.finfo(torch.float32).max
-    for block, source in zip(out.split(SLICE), torch.from_numpy(vectors).split(SLICE), strict=True):
+    for block, source in zip(torch.split(out, SLICE), torch.split(torch.from_numpy(vectors), SLICE), strict=True):
         torch.addcmul(shift, block.copy_(source), factor, out=block)
         if source.dtype == torch.float32:
             block.clamp_(-largest, largest)
