@@ -122,18 +122,18 @@ class SealedFile:
         shape = self.header.digests["embedding"]["shape"]
         return min(PIECE, int(shape[0])) * int(shape[1]) * int(self._datasets["embedding"].dtype.itemsize) + CHECKSUM
 
-    def chunk(self, number: int, space: NDArray[np.uint8] | None = None) -> NDArray[Any]:
+    def chunk(self, number: int, space: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read the vectors of one piece (256, D), the last one shorter, unchecked and past HDF5.
 
-        HDF5 would lock other threads out and add up its slow fletcher32. `space`: memory for a whole piece, to be read into;
-        fresh memory is slower than the reading.
+        HDF5 would lock other threads out and add up its slow fletcher32. `space`: where to read, (256, D) or more rows; fresh
+        memory is slower than the reading.
         """
         rows, width = self.header.digests["embedding"]["shape"]
         rows = min(PIECE, rows - number * PIECE)
-        space = np.empty(self.piece_bytes, np.uint8) if space is None else space
-        if os.preadv(self._file.id.get_vfd_handle(), [space.data], self.offsets[number]) != len(space):
+        found = np.empty((rows, width), self._datasets["embedding"].dtype) if space is None else space[:rows]
+        if os.preadv(self._file.id.get_vfd_handle(), [found.data.cast("B")], self.offsets[number]) != found.nbytes:
             damaged(self.path, "it ends too early")
-        return np.frombuffer(space, self._datasets["embedding"].dtype, rows * width).reshape(rows, width)
+        return found
 
     @cached_property
     def offsets(self) -> dict[int, int]:

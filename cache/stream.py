@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cache.layout import PIECE, Header, decode
 from cache.loading import feature_of, refuse_mismatch
-from cache.reading import CHECKSUM, SealedFile
+from cache.reading import SealedFile
 from cache.table import FeatureTable
 
 WINDOW = 5 * 2**26
@@ -136,7 +136,7 @@ class FeatureStream:
                 for task in reading:
                     task.result()
                 for name, each in space.items():
-                    each.take(other[name], left_at)
+                    each.keep(other[name].rows(left_at))
                 last = number + 1 == len(windows)
                 reading = [] if last else self._read(pieces[windows[number + 1]], other, kept)
                 slots_of = np.repeat(np.arange(kept, kept + len(chosen)), [len(groups[piece]) for piece in chosen])
@@ -162,7 +162,7 @@ class FeatureStream:
         """Room that an earlier call left, or new: memory that was never touched may be slower than reading."""
         while spare := self._spare.get(name):
             space = spare.pop()
-            if len(space.slots) >= slots:
+            if len(space.vectors) >= slots * PIECE:
                 return space
         return _Space(self._files[name], slots)
 
@@ -172,7 +172,7 @@ class FeatureStream:
         def one(slot: int, piece: int) -> None:
             for name in space:
                 file = self._files[name]
-                array = file.chunk(piece, space[name].slots[slot])
+                array = file.chunk(piece, space[name].vectors[slot * PIECE :])
                 file.check_piece(piece, array, self._digests[name])
                 cut = slice(piece * PIECE, piece * PIECE + len(array))
                 file.check_values("embedding", array, self.present[name][cut], self._encoded[cut])
@@ -193,26 +193,19 @@ class StreamedTable(FeatureTable):
 
 
 class _Space:
-    """Room for pieces of one feature, `slots` (S, bytes), used again and again: fresh memory is slower than reading."""
+    """Room for pieces of one feature, used again and again: fresh memory is slower than reading. Slot s begins at row 256 s."""
 
     def __init__(self, file: SealedFile, slots: int) -> None:
         described = file.header.digests["embedding"]
-        self.slots = np.empty((slots, file.piece_bytes), np.uint8)
-        # HDF5's checksum follows each piece
-        vectors = self.slots[:, :-CHECKSUM].view(described["dtype"])
-        self.vectors: NDArray[Any] = vectors.reshape(slots, -1, int(described["shape"][1]))
+        self.vectors: NDArray[Any] = np.empty((slots * PIECE, int(described["shape"][1])), described["dtype"])
 
     def rows(self, places: NDArray[np.intp]) -> NDArray[np.floating]:
-        """A copy of the rows at these places (slot * 256 + row)."""
-        found: NDArray[np.floating] = self.vectors[places // PIECE, places % PIECE]
-        return found
+        """A copy of the rows at these places."""
+        return self.vectors.take(places, axis=0)
 
-    def take(self, other: "_Space", places: NDArray[np.intp]) -> None:
-        """Copy the rows of another room at these places to the first ones here."""
-        rows = other.rows(places)
-        for start in range(0, len(rows), PIECE):
-            block = rows[start : start + PIECE]
-            self.vectors[start // PIECE, : len(block)] = block
+    def keep(self, rows: NDArray[np.floating]) -> None:
+        """Put these rows first."""
+        self.vectors[: len(rows)] = rows
 
 
 def _windows(count: int, held: int, random: np.random.Generator | None) -> list[NDArray[np.intp]]:
