@@ -63,6 +63,7 @@ def variants() -> Mapping[str, FitSettings]:
         "modality dropout 0.3, lr 6e-3": {"modality_dropout": 0.3, "learning_rate": 6e-3},
         "100 steps": {"steps": 100},
         "200 steps": {"steps": 200},
+        "360 steps": {"steps": 360},
         "800 steps": {"steps": 800},
         "200 steps, lr 6e-3": {"steps": 200, "learning_rate": 6e-3},
         "20 epochs": {"epochs": 20},
