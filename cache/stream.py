@@ -37,7 +37,7 @@ class FeatureStream:
     def __init__(self, paths: Mapping[str, Path]) -> None:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
-        self._spare: dict[str, list[_Space]] = {}
+        self._spare: list[dict[str, _Space]] = []
         self._readers = ThreadPoolExecutor(READERS, "reading")
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
@@ -126,7 +126,7 @@ class FeatureStream:
         # the first slots hold what a window leaves over, less than a batch
         kept = -(-size // PIECE)
         slots = kept + min(held, len(pieces))
-        spaces = [{name: self._space(name, slots) for name in files} for _ in windows[:2]]
+        spaces = self._rooms(list(files), slots, len(windows[:2]))
         left, left_at = np.empty(0, np.intp), np.empty(0, np.intp)
         reading: list[Future[None]] = []
         try:
@@ -155,16 +155,17 @@ class FeatureStream:
             for task in reading:
                 task.cancel()
             wait(reading)
-            for name in files:
-                self._spare[name] = [space[name] for space in spaces]
+            self._spare = spaces
 
-    def _space(self, name: str, slots: int) -> "_Space":
-        """Room that an earlier call left, or new: memory that was never touched may be slower than reading."""
-        while spare := self._spare.get(name):
-            space = spare.pop()
-            if len(space.vectors) >= slots * PIECE:
-                return space
-        return _Space(self._files[name], slots)
+    def _rooms(self, names: list[str], slots: int, count: int) -> "list[dict[str, _Space]]":
+        """What the last call left if it was for these features, else new: memory never touched may be slower than reading.
+
+        Room for other features is given up first, so that no more than the last call's is held.
+        """
+        spare, self._spare = self._spare, []
+        fit = [room for room in spare if list(room) == names and all(each.slots >= slots for each in room.values())]
+        del spare
+        return [fit.pop() if fit else {name: _Space(self._files[name], slots) for name in names} for _ in range(count)]
 
     def _read(self, pieces: NDArray[np.intp], space: Mapping[str, "_Space"], first: int) -> list[Future[None]]:
         """Begin to read pieces into the slots from `first` on, and to check them: hashing needs no Python."""
@@ -197,6 +198,7 @@ class _Space:
 
     def __init__(self, file: SealedFile, slots: int) -> None:
         described = file.header.digests["embedding"]
+        self.slots = slots
         self.vectors: NDArray[Any] = np.empty((slots * PIECE, int(described["shape"][1])), described["dtype"])
 
     def rows(self, places: NDArray[np.intp]) -> NDArray[np.floating]:

@@ -126,10 +126,7 @@ def identity(widths: Mapping[str, int]) -> Statistics:
 
 
 def prepare(
-    embedding: NDArray[np.floating],
-    present: NDArray[np.bool_],
-    mean: NDArray[np.float32],
-    scale: NDArray[np.float32],
+    embedding: NDArray[np.floating], present: NDArray[np.bool_], mean: NDArray[np.float32], scale: NDArray[np.float32]
 ) -> Tensor:
     """Standardised vectors of one feature, (N, W), in the precision that they came in; zero where absent."""
     out = torch.empty(embedding.shape, dtype=torch.float16 if embedding.dtype == np.float16 else torch.float32)

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cache.layout import ID_BYTES, OPTIONAL, PIECE, TEXTS, TYPES, VERSION
+from cache.layout import ID_BYTES, OPTIONAL, PIECE, TEXTS, TYPES, VERSION, finite
 from cache.reading import SealedFile
 from cache.store import FeatureCache
 from tests.cache.study import CLASSES, PARTS, study_rows, study_vectors, write_feature
@@ -157,3 +157,16 @@ if __name__ == "__main__":
     )
     with SealedFile(target / "camembert.title.h5") as file:
         file.check()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_what_is_not_finite_is_known_by_its_bits(dtype):
+    """All of float16, and of float32 what lies on both sides of every change of its upper half."""
+    bits = np.arange(2**16, dtype=np.uint16)
+    if dtype == "float32":
+        upper = bits[::16].astype(np.uint32) << 16
+        bits = np.concatenate([upper, upper + 1, upper - 1])
+    values = bits.view(dtype)
+    assert [finite(value[None, None]) for value in values] == np.isfinite(values).tolist()
+    assert finite(values[np.isfinite(values)][None])
+    assert finite(np.empty((0, 3), dtype))

@@ -106,13 +106,27 @@ def test_a_piece_that_was_changed_is_met_before_it_is_used(features):
             list(stream.batches(np.arange(COUNT), 256, window=1))
 
 
+def rooms(stream):
+    return {id(space) for room in stream._spare for space in room.values()}
+
+
+def test_room_of_features_that_are_read_one_after_the_other_does_not_add_up(features):
+    """Alone, a feature gets the whole window: probes of seven features must not hold seven of them."""
+    with features.stream() as stream:
+        for names in (["a.title"], ["b.image"], list(WIDTHS), ["b.image"]):
+            list(stream.batches(np.arange(COUNT), 100, features=names, window=60_000))
+            assert [list(room) for room in stream._spare] == [names, names]
+            held = sum(space.vectors.nbytes for room in stream._spare for space in room.values())
+            assert held <= 2 * (60_000 + 256 * 29 * 4)
+
+
 def test_room_is_used_again_by_the_next_pass_and_holds_nothing_of_the_last(features):
     rows = np.arange(COUNT)
     with features.stream() as stream:
         made = [numbers(stream.batches(rows, 100, seed=seed, window=100_000)) for seed in (1, 2)]
-        kept = {id(space) for spare in stream._spare.values() for space in spare}
+        kept = rooms(stream)
         made += [numbers(stream.batches(rows[::7], 100, seed=seed, window=100_000)) for seed in (1, 2)]
-        assert {id(space) for spare in stream._spare.values() for space in spare} == kept
+        assert rooms(stream) == kept
         assert len(kept) == 2 * len(WIDTHS)
     with features.stream() as stream:
         fresh = numbers(stream.batches(rows[::7], 100, seed=2, window=100_000))

@@ -8,7 +8,7 @@ import torch
 
 from cache.table import Feature
 from stages.heads.build import build_head
-from stages.heads.fit import drop_fields, fit, predict, quick_scores
+from stages.heads.fit import _clip, drop_fields, fit, predict, quick_scores
 from stages.heads.losses import loss_function, order
 from stages.heads.material import gather
 from stages.heads.settings import DEFAULT, THESIS, FitSettings, Loss
@@ -45,6 +45,22 @@ def learn(made, settings, strategy=STRATEGY, seed=1):
 def test_every_option_learns_the_planted_signal(name):
     run, _ = learn(table(signal=2), OPTIONS[name])
     assert run.scores["test"]["accuracy"] > 0.7
+
+
+@pytest.mark.parametrize("norm", [0.2, 5.0])
+def test_gradients_are_clipped_as_torch_does(norm):
+    torch.manual_seed(0)
+    ours, theirs = (build_head(STRATEGY, SEVEN, 4, FitSettings()) for _ in range(2))
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        mine.grad = torch.randn_like(mine)
+        other.grad = mine.grad.clone()
+    for head in (ours, theirs):
+        whole = torch.nn.utils.get_total_norm([each.grad for each in head.parameters()])
+        for each in head.parameters():
+            each.grad *= norm / whole
+    _clip(ours, 1.0)
+    torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+    assert all(torch.equal(mine.grad, other.grad) for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name", ["dropout", "more layers", "missing vector", "auxiliary"])

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cache.store import FeatureCache
 from stages.errors import UsageError
 from stages.fusion import fuse
-from stages.heads.data import statistics
+from stages.heads.data import prepare, statistics
 from stages.heads.saved import load
 from stages.heads.settings import FitSettings
-from stages.heads.streaming import streamed_statistics
+from stages.heads.streaming import StreamedVectors, streamed_statistics
 from stages.runs import Runs
 from stages.strategy import Strategy
 from tests.stages.heads.synthetic import table
@@ -34,6 +35,25 @@ def test_statistics_of_a_stream_are_those_in_memory(sealed):
     for name, (mean, scale) in statistics(made, names, made.rows("train")).items():
         np.testing.assert_allclose(found[name][0], mean, atol=1e-5)
         np.testing.assert_allclose(found[name][1], scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_rows_of_a_stream_are_standardised_as_in_memory(tmp_path, dtype):
+    cache = FeatureCache(seal(table(signal=2, products=900), tmp_path, dtype) / "features")
+    made = cache.table()
+    scaling = statistics(made, names := sorted(made.features), made.rows("train"))
+    rows = made.rows("validation")
+    with cache.stream() as stream:
+        views, present = next(StreamedVectors(stream, scaling).blocks(torch.from_numpy(rows), len(rows)))
+    for name in names:
+        feature = made.features[name]
+        assert feature.embedding.dtype == dtype
+        expected = prepare(feature.embedding.astype(np.float32), feature.present, *scaling[name])[rows]
+        assert views[name].dtype == torch.float32
+        torch.testing.assert_close(views[name], expected, atol=1e-5, rtol=1e-5)
+        assert not views[name][~present[name]].any()
+        assert present[name].tolist() == feature.present[rows].tolist()
+    assert not all(present[name].all() for name in names)
 
 
 SETTINGS = FitSettings(epochs=8, learning_rate=1e-2, modality_dropout=0)

@@ -7,7 +7,7 @@ from cache.table import FeatureTable
 from cache.writing import Rows
 
 
-def seal(table: FeatureTable, workspace: Path) -> Path:
+def seal(table: FeatureTable, workspace: Path, dtype: str = "float16") -> Path:
     """Write the features of a table where `fusecat fuse --workspace` looks for them."""
     rows = Rows(list(table.ids), table.labels, table.split, table.classes, table.parts)
     cache = FeatureCache(workspace / "features")
@@ -17,5 +17,5 @@ def seal(table: FeatureTable, workspace: Path) -> Path:
             part = slice(span.start, span.stop)
             logits = None if feature.logits is None else feature.logits[part]
             writer.put(block, feature.embedding[part], logits, feature.present[part])
-        writer.seal(weights="none", fitted_on=feature.fitted_on, versions={})
+        writer.seal(weights="none", fitted_on=feature.fitted_on, versions={}, dtype=dtype)
     return workspace
