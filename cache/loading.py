@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from cache.errors import MismatchedFeatures
 from cache.fingerprint import JSON, digest
-from cache.layout import Header, decode
+from cache.layout import OPTIONAL, Header, decode
 from cache.reading import SealedFile
-from cache.table import Feature, FeatureTable
+from cache.table import Feature, FeatureTable, Logits
 
 
 def load(paths: Mapping[str, Path]) -> FeatureTable:
@@ -24,7 +24,8 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
             if first is None:
                 first = file.header, columns
             refuse_mismatch(first, (file.header, columns))
-            features[name] = feature_of(file, columns, file.vectors("embedding", columns))
+            logits = {each: file.vectors(each, columns) for each in OPTIONAL if each in file}
+            features[name] = feature_of(file, columns["present"], file.vectors("embedding", columns), logits)
     if first is None:
         message = "a table needs at least one feature"
         raise ValueError(message)
@@ -33,15 +34,15 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
     return FeatureTable(ids, columns["label"], columns["split"], header.classes, header.parts, features, header.fingerprint)
 
 
-def feature_of(file: SealedFile, columns: dict[str, NDArray[Any]], embedding: NDArray[Any]) -> Feature:
-    """What a file holds, beside vectors that were read from it or that stay there."""
+def feature_of(file: SealedFile, present: NDArray[np.bool_], embedding: NDArray[Any], logits: Mapping[str, Logits]) -> Feature:
+    """What a file holds, beside vectors and logits that were read from it or that stay there."""
     sealed: dict[str, JSON] = {name: described["sha256"] for name, described in file.header.digests.items()}
     return Feature(
         file.header.feature,
         embedding,
-        columns["present"],
-        file.vectors("logits", columns) if "logits" in file else None,
-        file.vectors("logits_oof", columns) if "logits_oof" in file else None,
+        present,
+        logits.get("logits"),
+        logits.get("logits_oof"),
         file.header.fitted_on,
         digest(sealed),
     )

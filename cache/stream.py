@@ -3,6 +3,9 @@
 Shapes: N products, n rows of one batch, D width of one feature.
 """
 
+import os
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -12,7 +15,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.layout import PIECE, Header, decode
+from cache.layout import OPTIONAL, PIECE, Header, decode
+from cache.lazy import StoredLogits
 from cache.loading import feature_of, refuse_mismatch
 from cache.reading import SealedFile
 from cache.table import FeatureTable
@@ -38,7 +42,7 @@ class FeatureStream:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
         self._spare: list[dict[str, _Space]] = []
-        self._readers = ThreadPoolExecutor(READERS, "reading")
+        self._readers = ThreadPoolExecutor(READERS, "reading", initializer=_give_way)
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
         first: tuple[Header, dict[str, NDArray[Any]]] | None = None
@@ -86,12 +90,13 @@ class FeatureStream:
         return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))
 
     def table(self) -> "StreamedTable":
-        """Everything but the vectors in memory. Raises DamagedFeature or ForeignFile for logits that are not right."""
+        """Everything but vectors and logits in memory."""
         features = {}
         for name, file in self._files.items():
             nowhere = np.broadcast_to(np.array(np.nan, np.float16), (len(self.labels), self.widths[name]))
-            columns = {"product_id": self._encoded, "present": self.present[name]}
-            features[name] = feature_of(file, columns, nowhere)
+            present = self.present[name]
+            logits = {each: StoredLogits(file, each, present, self._encoded) for each in OPTIONAL if each in file}
+            features[name] = feature_of(file, present, nowhere, logits)
         known = (self.ids, self.labels, self.split, self.classes, self.parts)
         return StreamedTable(*known, features, self.fingerprint, stream=self)
 
@@ -185,9 +190,9 @@ class FeatureStream:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamedTable(FeatureTable):
-    """A table whose vectors stay on disk, where `stream` reads them; each `embedding` has its shape and is NaN throughout.
+    """A table whose vectors and logits stay on disk; each `embedding` has its shape and is NaN throughout.
 
-    The stream must stay open while the table is used.
+    `stream` reads the vectors, and logits are read when rows of them are asked for: it must stay open while the table is used.
     """
 
     stream: FeatureStream
@@ -208,6 +213,13 @@ class _Space:
     def keep(self, rows: NDArray[np.floating]) -> None:
         """Put these rows first."""
         self.vectors[: len(rows)] = rows
+
+
+def _give_way() -> None:
+    """Let this thread work where nobody else wants to: it reads ahead, and whoever trains a head should not wait for a core."""
+    if sys.platform == "linux":  # the only system where a thread has a priority of its own by this call
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + 10))
 
 
 def _windows(count: int, held: int, random: np.random.Generator | None) -> list[NDArray[np.intp]]:

@@ -6,9 +6,28 @@ Shapes: N products, D width of one feature, C classes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Logits(Protocol):
+    """(N, C) float32: an array, or something that reads the rows it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C)."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """The logits of these rows (n, C)."""
+        ...
+
+    def __array__(self) -> NDArray[Any]:
+        """All of them."""
+        ...
+
 
 NO_PART = 255
 """Split code of a product that belongs to no part (unlabelled, or outside the chosen subset)."""
@@ -27,8 +46,8 @@ class Feature:
     name: str
     embedding: NDArray[np.floating]
     present: NDArray[np.bool_]
-    logits: NDArray[np.float32] | None = None
-    logits_oof: NDArray[np.float32] | None = None
+    logits: Logits | None = None
+    logits_oof: Logits | None = None
     fitted_on: tuple[str, ...] | None = ()
     digest: str = ""
 
@@ -69,7 +88,7 @@ class FeatureTable:
         arrays = [self.ids, self.labels, self.split]
         for feature in self.features.values():
             arrays += [feature.embedding, feature.present]
-            arrays += [array for array in (feature.logits, feature.logits_oof) if array is not None]
+            arrays += [array for array in (feature.logits, feature.logits_oof) if isinstance(array, np.ndarray)]
         for array in arrays:
             array.flags.writeable = False
 

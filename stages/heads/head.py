@@ -146,27 +146,29 @@ class Head(nn.Module):
         if isinstance(self.final, LinearMerge):
             weights = self.final.pull(self.classifier.weight)
             scales = list(self.final.scales(torch.stack(masks, dim=1)).unbind(1))
-        logits = self.classifier.bias.expand(len(masks[0]), -1)
+        # Classes come first: few rows times many columns is what matrix libraries do faster than the same the other way round.
+        scores = self.classifier.bias.unsqueeze(1)
         for place, (node, weight, scale) in enumerate(zip(nodes, weights, scales, strict=True)):
             if isinstance(node, str):
-                logits = logits + self._pulled(node, weight, scale, views)
+                scores = scores + self._pulled(node, weight, scale, views)
                 continue
             merge, reduction = cast("LinearMerge", self.groups[place]), self.reductions[place]
             inner = merge.scales(torch.stack([present[name] for name in node], dim=1)) * scale.unsqueeze(1)
             if isinstance(reduction, nn.Linear):
-                logits = logits + torch.outer(scale, weight @ reduction.bias)
+                scores = scores + torch.outer(weight @ reduction.bias, scale)
                 weight = weight @ reduction.weight
             for column, (name, part) in enumerate(zip(node, merge.pull(weight), strict=True)):
-                logits = logits + self._pulled(name, part, inner[:, column], views)
-        return logits
+                scores = scores + self._pulled(name, part, inner[:, column], views)
+        return scores.T
 
     def _pulled(self, name: str, weight: Tensor, scale: Tensor, views: Views) -> Tensor:
-        """One feature's share of the logits: (B, W) by way of (C, D) -> (B, C)."""
+        """One feature's share of the logits, classes first: (B, W) by way of (C, D) -> (C, B)."""
         key = _key(name)
         if key not in self.projections:
-            return (views[name] @ weight.T) * scale.unsqueeze(1)
+            return weight @ views[name].T * scale
         projection = cast("nn.Linear", self.projections[key])
-        return torch.addmm(weight @ projection.bias, views[name], (weight @ projection.weight).T) * scale.unsqueeze(1)
+        bias = (weight @ projection.bias).unsqueeze(1)
+        return torch.addmm(bias, weight @ projection.weight, views[name].T) * scale
 
     def _project(self, name: str, views: Views, present: Masks) -> Tensor:
         """(B, W) -> (B, D), zero where absent."""

@@ -246,4 +246,4 @@ def _names(keys: NDArray[np.bytes_]) -> list[str]:
 
 def _logits(feature: Feature) -> NDArray[np.float32]:
     assert feature.logits is not None, "embed writes logits"
-    return feature.logits
+    return np.asarray(feature.logits)

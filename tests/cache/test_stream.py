@@ -1,6 +1,8 @@
 """Laws of the stream: each row once, with its own label, whatever the window; the order a pure function of the seed."""
 
 import os
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -148,6 +150,36 @@ def test_a_stream_refuses_what_a_table_refuses(features):
         features.stream()
     with pytest.raises(ValueError, match="at least one"):
         FeatureStream({})
+
+
+@pytest.mark.parametrize("rows", [np.array([2999, 0, 7, 7, 256]), np.arange(COUNT) % 5 == 0, slice(250, 300), np.empty(0, int)])
+def test_logits_of_a_stream_are_read_when_rows_of_them_are_asked_for(features, rows):
+    expected = features.table().features["a.title"].logits
+    with features.stream() as stream:
+        logits = stream.table().features["a.title"].logits
+        assert not isinstance(logits, np.ndarray)
+        assert np.array_equal(logits[rows], expected[rows])
+        assert logits.shape == expected.shape
+        assert np.array_equal(np.asarray(logits), expected)
+
+
+def test_logits_that_were_changed_are_met_when_they_are_read(features):
+    path = features.path("a.title")
+    data = bytearray(path.read_bytes())
+    feature = features.table().features["a.title"]
+    row = np.flatnonzero(feature.present)[2000]  # the logits of absent products are zero, and so is much else in a file
+    data[data.index(feature.logits[row].tobytes()) + 2] ^= 1
+    path.write_bytes(data)
+    with features.stream() as stream, pytest.raises(DamagedFeature, match=r"a.title.h5 is damaged"):
+        stream.table().features["a.title"].logits[np.arange(3)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of single threads are Linux's")
+def test_readers_give_way_to_whoever_computes(features):
+    with features.stream() as stream:
+        list(stream.batches(np.arange(COUNT), 100))
+        nice = stream._readers.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
+        assert nice == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
 
 
 def test_a_piece_that_changes_between_two_epochs_is_met(features):

@@ -99,10 +99,10 @@ def test_a_streamed_tables_embeddings_are_nothing_that_could_be_mistaken_for_vec
     made, cache = sealed
     with cache.stream() as stream:
         table = stream.table()
-    for name, feature in made.features.items():
-        assert table.features[name].embedding.shape == feature.embedding.shape
-        assert np.isnan(table.features[name].embedding).all()
-        np.testing.assert_array_equal(table.features[name].logits, feature.logits)
+        for name, feature in made.features.items():
+            assert table.features[name].embedding.shape == feature.embedding.shape
+            assert np.isnan(table.features[name].embedding).all()
+            np.testing.assert_array_equal(table.features[name].logits, feature.logits)
 
 
 def test_workers_stream_for_themselves(sealed, tmp_path, monkeypatch):
