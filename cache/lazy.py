@@ -20,17 +20,11 @@ class StoredLogits:
 
     def __init__(self, file: SealedFile, name: str, present: NDArray[np.bool_], ids: NDArray[np.bytes_]) -> None:
         self._file, self._name, self._present, self._ids = file, name, present, ids
-        rows, classes = file.header.digests[name]["shape"]
-        self.shape: tuple[int, ...] = int(rows), int(classes)
-        self.dtype = np.dtype(np.float32)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> NDArray[np.float32]:
         """(n, C), in the order of `rows`: numbers, a mask, or a slice."""
-        wanted = np.arange(len(self))[rows]
-        found = np.empty((len(wanted), self.shape[1]), np.float32)
+        wanted = np.arange(len(self._present))[rows]
+        found = np.empty((len(wanted), len(self._file.header.classes)), np.float32)
         ascending = np.argsort(wanted, kind="stable")
         ordered, start, taken = wanted[ascending], 0, 0
         for piece in self._file.pieces(self._name):

@@ -11,14 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+NO_PART = 255
+"""Split code of a product that belongs to no part (unlabelled, or outside the chosen subset)."""
+
 
 class Logits(Protocol):
     """(N, C) float32: an array, or something that reads the rows it is asked for."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, C)."""
-        ...
 
     def __getitem__(self, rows: Any, /) -> Any:
         """The logits of these rows (n, C)."""
@@ -27,10 +25,6 @@ class Logits(Protocol):
     def __array__(self) -> NDArray[Any]:
         """All of them."""
         ...
-
-
-NO_PART = 255
-"""Split code of a product that belongs to no part (unlabelled, or outside the chosen subset)."""
 
 
 @dataclass(frozen=True)
