@@ -28,9 +28,6 @@ from stages.scores import scores
 from stages.vocabulary import Field, Metric, Part
 from stages.workspace import Workspace
 
-GPU_TOKENS = 32
-"""Times the CPU's tokens per extraction batch: 32k fill an 80 GB card's matrix units."""
-GPU_IMAGES = 16
 LIBRARIES = ("torch", "transformers", "pretrainedmodels", "timm", "tokenizers", "opencv-python", "numpy", "h5py", "fusecat")
 
 
@@ -124,7 +121,7 @@ def _extract(
             )
     folder = workspace.encoders / encoder.feature
     network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
-    budget = batch_budget(encoder, state.device)
+    budget = encoder.budget(state.device)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
     computed = embed(
         network,
@@ -188,14 +185,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def batch_budget(encoder: Encoder, device: torch.device) -> int:
-    """Tokens or images per extraction batch on this device."""
-    on_gpu = device.type == "cuda"
-    if encoder.network.is_image:
-        return encoder.extraction.images * (GPU_IMAGES if on_gpu else 1)
-    return encoder.extraction.tokens * (GPU_TOKENS if on_gpu else 1)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from stages.encoders.encoder import Encoder
 from stages.encoders.probe import Timing, probe
 from stages.encoders.progress import Progress, silent
 from stages.encoders.study import Study
-from stages.extraction import batch_budget, device_precision, explain
+from stages.extraction import device_precision, explain
 from stages.vocabulary import Metric, Part
 from stages.workspace import Workspace
 
@@ -49,7 +49,7 @@ class Estimate:
     steps: int
     """Optimiser steps to take, those of fold networks included."""
     fine_tuning: float
-    """Hours: tokenising, steps, and validation after every epoch."""
+    """Hours: tokenising, steps, and validation after every epoch (or the one pass of a frozen network)."""
     extraction: float
     """Hours, out-of-fold logits included."""
 
@@ -67,15 +67,17 @@ def estimate(
             study,
             metric=metric,
             precision=device_precision(encoder.extraction.precision),
-            budget=batch_budget(encoder, state.device),
+            budget=encoder.budget(state.device),
             progress=progress,
         )
         folds, epochs = encoder.extraction.folds, encoder.network.training.epochs
-        validated = len(study.labelled(Part.VALIDATION, study.present(encoder.field))) * epochs * (1 + folds)
+        validated = len(study.labelled(Part.VALIDATION, study.present(encoder.field)))
+        # What is encoded to teach: validation after each epoch, or all that a frozen network's classifier learns from, once.
+        seen = planned.train + validated if encoder.network.learns_from_vectors else validated * epochs
         encoded = planned.products + (planned.train if folds else 0)
         reading = planned.products * timing.tokenising / max(1, encoder.extraction.workers)
         # A step is of all devices together; products are shared out.
-        fine_tuning = reading + planned.steps * timing.step + validated * timing.product / state.num_processes
+        fine_tuning = reading + planned.steps * timing.step + seen * (1 + folds) * timing.product / state.num_processes
         extraction = encoded * timing.product / state.num_processes
         estimates.append(Estimate(timing, planned.steps, fine_tuning / 3600, extraction / 3600))
     return estimates

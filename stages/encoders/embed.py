@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import reduce
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -72,7 +73,7 @@ def embed(
     return done
 
 
-def predict(
+def encode(
     network: TextNetwork | ImageNetwork,
     inputs: Inputs,
     rows: Sequence[int],
@@ -83,13 +84,18 @@ def predict(
     precision: str,
     progress: Progress,
     feature: str,
+    phase: str = "prediction",
     workers: int = 0,
     share: tuple[int, int] = (0, 1),
-) -> FloatArray:
-    """Logits (n, C) of these rows, in their order. `share`: as in `embed`, of batches; the rows of other ranks stay zero."""
+) -> tuple[FloatArray, FloatArray]:
+    """Vectors (n, D) and logits (n, C) of these rows, in their order, in memory.
+
+    `share`: (rank, ranks), each rank computes every ranks-th batch and gets all.
+    """
     rank, ranks = share
     network.eval().to(device)
-    begin, done, logits = time.monotonic(), 0, np.zeros((len(rows), classes), np.float32)
+    begin, done = time.monotonic(), 0
+    vectors, logits = (np.zeros((len(rows), width), np.float32) for width in (network.width, classes))
     places = {row: place for place, row in enumerate(rows)}
     cut = list(batches(rows, [inputs.cost(row) for row in rows], budget))
     with _pool(workers) as pool:
@@ -97,10 +103,16 @@ def predict(
         for number, batch in enumerate(cut):
             done += len(batch)
             if number % ranks == rank:
-                logits[[places[row] for row in batch]] = _forward(network, *next(ready), device, precision)[1]
+                where = [places[row] for row in batch]
+                vectors[where], logits[where] = _forward(network, *next(ready), device, precision)
                 rate = done / max(time.monotonic() - begin, 1e-6)
-                progress(feature, "prediction", done, len(rows), f"{rate:.0f} products/s")
-    return logits
+                progress(feature, phase, done, len(rows), f"{rate:.0f} products/s")
+    return (vectors, logits) if ranks == 1 else (_of_all(vectors, device), _of_all(logits, device))
+
+
+def _of_all(own: FloatArray, device: torch.device) -> FloatArray:
+    """The same on every rank: a row is zero on all ranks but one, so the sum changes no bit."""
+    return np.asarray(reduce(torch.from_numpy(own).to(device), "sum").cpu(), np.float32)
 
 
 def batches(rows: Sequence[int], costs: Sequence[int], budget: int) -> Iterator[list[int]]:

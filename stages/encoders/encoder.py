@@ -25,6 +25,9 @@ from stages.vocabulary import Field, Part
 
 RECIPE_VERSION = 2
 """Raised whenever the code changes what a feature holds."""
+GPU_TOKENS = 32
+"""Times the CPU's tokens per extraction batch: 32k fill an 80 GB card's matrix units."""
+GPU_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ class Encoder:
         """Processes that prepare batches of fine-tuning: tokens lie ready in memory, only images are worth them."""
         return self.extraction.workers if self.network.is_image else 0
 
+    def budget(self, device: torch.device) -> int:
+        """Tokens or images per extraction batch on this device."""
+        on_gpu = device.type == "cuda"
+        if self.network.is_image:
+            return self.extraction.images * (GPU_IMAGES if on_gpu else 1)
+        return self.extraction.tokens * (GPU_TOKENS if on_gpu else 1)
+
     def recipe(self, study: Study, metric: str, precision: str) -> dict[str, Any]:
         """Everything that decides the feature, known before anything is computed.
 
@@ -61,6 +71,11 @@ class Encoder:
         for name in irrelevant:
             del network[name]
         network["weights"] = weights.identity(self.network)
+        training = asdict(self.network.training) | {"metric": metric}
+        if self.network.learns_from_vectors:
+            training["sees"] = "vectors"
+            del training["token_dropout"]
+            network.pop("augment", None)
         return {
             "version": RECIPE_VERSION,
             "products": study.fingerprint,
@@ -68,7 +83,7 @@ class Encoder:
             "content": study.content(self.field),
             "reading": CLEANING_VERSION if not self.network.is_image else DECODING_VERSION,
             "network": network,
-            "training": asdict(self.network.training) | {"metric": metric},
+            "training": training,
             "precision": precision,
             "extraction": {
                 "storage": self.extraction.storage,

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
+from stages.encoders.frozen import Classifier
 from stages.encoders.memory import Economy
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress
@@ -41,11 +42,10 @@ class Learning:
     seconds: float
     curve: tuple[Mapping[str, float], ...]
     validation: Mapping[str, float]
-    parameters: int
 
 
 def finetune(
-    network: TextNetwork | ImageNetwork,
+    network: TextNetwork | ImageNetwork | Classifier,
     lesson: Lesson,
     training: Training,
     folder: Path,
@@ -64,8 +64,6 @@ def finetune(
     """
     begin = time.monotonic()
     checkpoints = folder / "checkpoints"
-    if training.freeze:
-        network.backbone.requires_grad_(requires_grad=False)
     if economy.gradient_checkpointing:
         network.recompute()
     examples = lesson.examples(lesson.train, training.seed)
@@ -124,7 +122,6 @@ def finetune(
         seconds=time.monotonic() - begin,
         curve=epochs,
         validation={name: best[name] for name in SCORES},
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
 
 

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from accelerate.utils import reduce
 from numpy.typing import NDArray
 
 from cache.disk import replacing, write_all
 from cache.fingerprint import digest
 from stages.encoders.devices import processes
-from stages.encoders.embed import FloatArray, predict
+from stages.encoders.embed import FloatArray, encode
 from stages.encoders.encoder import Encoder
 from stages.encoders.inputs import Inputs
 from stages.encoders.learning import learn
@@ -107,7 +105,7 @@ def _predict(
 ) -> FloatArray:
     """Logits (n, C); several processes share the batches."""
     state = processes()
-    own = predict(
+    return encode(
         network,
         inputs,
         rows.tolist(),
@@ -119,11 +117,7 @@ def _predict(
         feature=name,
         workers=encoder.extraction.workers,
         share=(state.process_index, state.num_processes),
-    )
-    if state.num_processes == 1:
-        return own
-    # Every row is zero on all ranks but one, so the sum changes no bit.
-    return np.asarray(reduce(torch.from_numpy(own).to(state.device), "sum").cpu(), np.float32)
+    )[1]
 
 
 def _decisive(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cache.fingerprint import digest
 from stages.encoders.devices import processes
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import Learning, finetune
+from stages.encoders.frozen import freeze
 from stages.encoders.inputs import Inputs
 from stages.encoders.memory import Economy, read_economy, sparing, write_economy
 from stages.encoders.networks import ImageNetwork, TextNetwork
@@ -110,15 +111,16 @@ def _teach(
     first = Economy(gradient_checkpointing=training.gradient_checkpointing)
 
     def attempt(network: TextNetwork | ImageNetwork, economy: Economy) -> Learning:
+        learner, seen, workers = freeze(network, encoder, lesson, precision, progress)
         return finetune(
-            network,
-            lesson,
+            learner,
+            seen,
             training,
             folder,
             metric=metric,
             precision=precision,
             progress=progress,
-            workers=encoder.reading_workers,
+            workers=workers,
             logs=logs,
             economy=economy,
         )
@@ -145,6 +147,7 @@ def _keep(
     os.replace(folder / "network.safetensors.part", folder / "network.safetensors")
     record = {"recipe": key, "weights": tensors_digest(state)} | asdict(economy) | asdict(learning)
     record["gradient_checkpointing"] = economy.gradient_checkpointing and network.recompute()
+    record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     record["settings"] = asdict(encoder.network)
     partial = folder / "learning.json.part"
     partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")

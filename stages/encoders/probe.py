@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from stages.encoders.build import load_tokenizer
 from stages.encoders.devices import processes
-from stages.encoders.embed import predict
+from stages.encoders.embed import encode
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import finetune
+from stages.encoders.frozen import freeze
 from stages.encoders.inputs import Inputs
 from stages.encoders.memory import Economy, Peak, sparing
 from stages.encoders.networks import ImageNetwork, TextNetwork
@@ -101,16 +102,17 @@ def probe(
                 if done == total:
                     raise _Enough
 
+            learner, seen, workers = freeze(network, encoder, lesson, precision, watched)
             try:
                 finetune(
-                    network,
-                    lesson,
+                    learner,
+                    seen,
                     dataclasses.replace(training, epochs=1),
                     folder,
                     metric=metric,
                     precision=precision,
                     progress=clock,
-                    workers=encoder.reading_workers,
+                    workers=workers,
                     economy=economy,
                 )
             except _Enough:
@@ -170,8 +172,8 @@ def _extraction(
 ) -> float:
     """Seconds per product."""
 
-    def encode(chosen: list[int]) -> None:
-        predict(
+    def see(chosen: list[int]) -> None:
+        encode(
             network,
             inputs,
             chosen,
@@ -185,9 +187,9 @@ def _extraction(
         )
 
     network.to(memory_format=torch.channels_last)
-    encode(rows[:8])
+    see(rows[:8])
     begin = time.perf_counter()
-    encode(rows)
+    see(rows)
     return (time.perf_counter() - begin) / len(rows)
 
 

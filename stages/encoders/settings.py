@@ -82,7 +82,7 @@ class Training:
     token_dropout: float = 0.0
     """Share of the tokens that are replaced by the unknown token in training."""
     freeze: bool = False
-    """Only the classification layer learns; the vectors are those of the given weights."""
+    """Only the classification layer (and that of `flatten`) learns; the vectors are those of the given weights."""
     gradient_checkpointing: bool = False
     seed: int = 42
 
@@ -126,6 +126,11 @@ class Network:
     def is_image(self) -> bool:
         """Whether the network looks at images (else at texts)."""
         return self.library is not Library.TRANSFORMERS
+
+    @property
+    def learns_from_vectors(self) -> bool:
+        """Whether nothing before the vector learns, so that every epoch would compute the same vectors."""
+        return self.training.freeze and (self.is_image or self.pooling is not Pooling.FLATTEN)
 
     @property
     def likely_width(self) -> int:

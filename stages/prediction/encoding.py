@@ -172,7 +172,7 @@ class Encoding:
                 self.keys[list(wanted)] != b"",
                 writer,
                 classes=len(taught.classes),
-                budget=taught.budget(device),
+                budget=taught.encoder.budget(device),
                 device=device,
                 precision=str(taught.description["precision"]),
                 progress=progress,

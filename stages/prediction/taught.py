@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cache.errors import CacheError
 from cache.fingerprint import digest
 from cache.store import FeatureCache
@@ -16,7 +14,6 @@ from stages.encoders.learning import read_record
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.settings import Balance, Extraction, Library, Network, Optimizer, Pooling, Training
 from stages.errors import ModelError
-from stages.extraction import GPU_IMAGES, GPU_TOKENS
 from stages.vocabulary import Field
 from stages.workspace import Workspace
 
@@ -108,13 +105,6 @@ class Taught:
         except (OSError, RuntimeError, KeyError, CacheError) as error:
             message = f"{self.folder}: the network cannot be loaded ({' '.join(str(error).split())[:160]})"
             raise ModelError(message) from error
-
-    def budget(self, device: torch.device) -> int:
-        """Tokens or images per batch on this device, as in stage one."""
-        on_gpu, extraction = device.type == "cuda", self.encoder.extraction
-        if self.encoder.network.is_image:
-            return extraction.images * (GPU_IMAGES if on_gpu else 1)
-        return extraction.tokens * (GPU_TOKENS if on_gpu else 1)
 
 
 def _network(settings: Mapping[str, Any]) -> Network:

@@ -15,18 +15,20 @@ from stages.workspace import Workspace
 from tests.stages.encoders.small import EXTRACTION, FLAUBERT, open_study
 
 
+@pytest.mark.parametrize("freeze", [False, True])
 @pytest.mark.parametrize("folds", [0, 3])
 def test_hours_are_those_of_all_steps_and_products(
-    folds: int, sample_cut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folds: int, freeze: bool, sample_cut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timing = Timing("flaubert.title", 20, 36.0, 10, 3.6, 0.36, "", 1, 0)
     monkeypatch.setattr(planning, "probe", lambda *_, **__: timing)
     study = open_study(sample_cut)
-    chosen = encoders((FLAUBERT,), dataclasses.replace(EXTRACTION, folds=folds), [Field.TITLE])
+    network = dataclasses.replace(FLAUBERT, training=dataclasses.replace(FLAUBERT.training, freeze=freeze))
+    chosen = encoders((network,), dataclasses.replace(EXTRACTION, folds=folds), [Field.TITLE])
     plans = planning.plan(study, chosen, Workspace(tmp_path), Metric.MACRO_F1)
     (found,) = planning.estimate(study, chosen, plans, Metric.MACRO_F1)
     products, validation, train, epochs = 180, study.split.counts["validation"], study.split.counts["train"], 2
-    scored = validation * epochs * (1 + folds)
+    scored = (train + validation if freeze else validation * epochs) * (1 + folds)
     assert found.steps == plans[0].steps
     assert found.fine_tuning == pytest.approx(found.steps * 0.01 + scored * 0.001 + products * 0.0001)
     assert found.extraction == pytest.approx((products + (train if folds else 0)) * 0.001)

@@ -1,4 +1,4 @@
-"""A small extraction to be started by torchrun: distributed.py CATALOGUE WORKSPACE [--kill RANK] [--folds K]."""
+"""A small extraction to be started by torchrun: distributed.py CATALOGUE WORKSPACE [--kill RANK] [--folds K] [--freeze]."""
 
 import argparse
 import dataclasses
@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--kill")
     parser.add_argument("--folds", type=int, default=0)
+    parser.add_argument("--freeze", action="store_true")
     options = parser.parse_args()
     extraction = dataclasses.replace(EXTRACTION, block=32, folds=options.folds)
 
@@ -28,7 +29,8 @@ def main() -> None:
         if phase == "extraction" and os.environ["RANK"] == options.kill:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    chosen = encoders((FLAUBERT,), extraction, ["title_description"])
+    network = dataclasses.replace(FLAUBERT, training=dataclasses.replace(FLAUBERT.training, freeze=options.freeze))
+    chosen = encoders((network,), extraction, ["title_description"])
     extract(open_study(options.catalogue), chosen, Workspace(options.workspace), progress=progress)
     leave()
 

@@ -62,3 +62,16 @@ def test_two_processes_share_the_folds_and_one_finds_them_done(sample_cut: Path,
     before = path.stat().st_mtime_ns
     assert launch(1, sample_cut, workspace, "--folds", 2).returncode == 0
     assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_two_processes_share_what_the_classifier_of_a_frozen_network_learns_from(sample_cut: Path, tmp_path: Path) -> None:
+    tables = []
+    for count in (1, 2):
+        done = launch(count, sample_cut, tmp_path / str(count), "--freeze")
+        assert done.returncode == 0, done.stderr[-2000:]
+        tables.append(FeatureCache(tmp_path / str(count) / "features").table())
+    one, two = (table.features["flaubert.title_description"] for table in tables)
+    assert np.array_equal(one.embedding, two.embedding)
+    # The steps of two devices add up in another order.
+    assert np.allclose(one.logits, two.logits, atol=1e-3)

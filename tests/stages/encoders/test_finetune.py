@@ -11,12 +11,12 @@ import torch
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import class_weights
 from stages.encoders.learning import learn, read_record
-from stages.encoders.networks import ImageNetwork
+from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import silent
 from stages.encoders.settings import Balance, Network
 from stages.encoders.study import Study
 from stages.encoders.trainer import OrderedTrainer
-from stages.vocabulary import Field, Metric
+from stages.vocabulary import Field, Metric, Part
 from tests.stages.encoders.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
 
 
@@ -45,11 +45,11 @@ def test_a_text_network_learns_more_than_chance_and_keeps_its_best_epoch(study: 
     assert record["curve"][-1]["train_loss"] < record["curve"][0]["train_loss"]
 
 
-def test_the_kept_network_is_the_one_of_the_best_epoch(study: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize("freeze", [False, True])
+def test_the_kept_network_is_the_one_of_the_best_epoch(freeze: bool, study: Study, tmp_path: Path) -> None:
     from stages.scores import scores
-    from stages.vocabulary import Part
 
-    encoder = taught(CAMEMBERT, epochs=5, learning_rate=2e-2)
+    encoder = taught(CAMEMBERT, epochs=5, learning_rate=2e-2, freeze=freeze)
     network, inputs, record = teach(encoder, study, tmp_path)
     rows = study.labelled(Part.VALIDATION, study.present(encoder.field))
     with torch.no_grad():
@@ -62,23 +62,27 @@ class PowerError(Exception):
     """The power goes out."""
 
 
-@pytest.mark.parametrize("network", [FLAUBERT, CAMEMBERT, SE_RESNEXT50], ids=lambda network: network.name)
-def test_an_interrupted_fine_tuning_ends_like_an_uninterrupted_one(network: Network, study: Study, tmp_path: Path) -> None:
-    encoder = taught(network, epochs=3, group_by_length=network is CAMEMBERT, token_dropout=0.1)
+@pytest.mark.parametrize(
+    ("network", "freeze"), [(FLAUBERT, False), (CAMEMBERT, False), (SE_RESNEXT50, False), (FLAUBERT, True)]
+)
+def test_an_interrupted_fine_tuning_ends_like_an_uninterrupted_one(
+    network: Network, freeze: bool, study: Study, tmp_path: Path
+) -> None:
+    encoder = taught(network, epochs=3, group_by_length=network is CAMEMBERT, token_dropout=0.1, freeze=freeze)
     _, _, whole = teach(encoder, study, tmp_path / "whole")
     steps = []
 
     def stop_in_the_third_epoch(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
         steps.append(done)
-        if done > 2 * total / 3:
+        if phase == "fine-tuning" and done > 2 * total / 3:
             raise PowerError
 
     with pytest.raises(PowerError):
         teach(encoder, study, tmp_path / "interrupted", stop_in_the_third_epoch)
     assert read_record(tmp_path / "interrupted") is None
     resumed_at = []
-    _, _, resumed = teach(encoder, study, tmp_path / "interrupted", lambda *told, **_: resumed_at.append(told[2]))
-    assert resumed_at[0] > 1, "it goes on from the last complete epoch"
+    _, _, resumed = teach(encoder, study, tmp_path / "interrupted", lambda *told, **_: resumed_at.append(told[1:3]))
+    assert next(done for phase, done in resumed_at if phase == "fine-tuning") > 1, "it goes on from the last complete epoch"
     assert resumed["weights"] == whole["weights"]
     assert resumed["curve"] == whole["curve"]
     assert not list((tmp_path / "interrupted").glob("checkpoints"))
@@ -121,6 +125,21 @@ def test_freezing_leaves_the_backbone_as_it_was_running_statistics_included(
     before, after = untouched.state_dict(), network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("backbone"))
     assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
+@pytest.mark.parametrize("network", [FLAUBERT, SE_RESNEXT50], ids=lambda network: network.name)
+def test_a_frozen_backbone_sees_each_product_once_however_many_epochs(
+    network: Network, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.encoders import frozen
+
+    encoder, seen, encode = taught(network, epochs=4, freeze=True), [], frozen.encode
+    monkeypatch.setattr(frozen, "encode", lambda *given, **rest: seen.extend(given[2]) or encode(*given, **rest))
+    monkeypatch.setattr(ImageNetwork if network.is_image else TextNetwork, "forward", None)
+    _, _, record = teach(encoder, study, tmp_path)
+    assert record["epochs"] == 4
+    present = study.present(encoder.field)
+    assert sorted(seen) == sorted(row for part in (Part.TRAIN, Part.VALIDATION) for row in study.labelled(part, present))
 
 
 def test_class_weights_balance_the_classes_and_average_to_one() -> None:
