@@ -10,12 +10,14 @@ from torch.nn import functional as F
 
 from stages.heads.merges.base import MergeModule
 
-WIDTH = 128
+WIDTH = 384
 """Width of a token, at most; 4 attention heads where it divides by 4."""
+FEED_FORWARD = 4
+"""Width of the layer after attention, in tokens' widths, as in the source."""
 
 
 class Tokens(MergeModule):
-    """Tokens `W_m x_m + e_m` and CLS through one masked layer: (B, M, D) -> (B, min(D, 128))."""
+    """Tokens `W_m x_m + e_m` and CLS through one masked layer: (B, M, D) -> (B, min(D, 384))."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
@@ -31,8 +33,8 @@ class Tokens(MergeModule):
         self.value = nn.Linear(self.width, self.width)
         self.outlet = nn.Linear(self.width, self.width)
         self.between = nn.LayerNorm(self.width)
-        self.wide = nn.Linear(self.width, 2 * self.width)
-        self.narrow = nn.Linear(2 * self.width, self.width)
+        self.wide = nn.Linear(self.width, FEED_FORWARD * self.width)
+        self.narrow = nn.Linear(FEED_FORWARD * self.width, self.width)
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         """Let CLS look at itself and at what is present; only its state is needed, so only it is computed."""
