@@ -179,7 +179,7 @@ def table(path: Path, count: int) -> list[object]:
         writer = csv.writer(file)
         writer.writerow(["id", "title", "description"])
         for number in range(count):
-            words = [f"mot{number % place}" for place in range(1, 49)]
+            words = [f"mot{number}", *(f"mot{number % place}" for place in range(2, 49))]
             writer.writerow([f"product-{number:08d}", " ".join(words[:8]), " ".join(words[8:])])
     return [path, "--columns", "id=id,title=title,description=description"]
 
