@@ -1,12 +1,13 @@
 """What a fitted head does when a field is taken from it, or given to it from another product."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from stages.heads.fit import Source, predict, quick_scores
-from stages.heads.head import Head
+from stages.heads.fit import EVALUATION_BATCH, Source, ahead, quick_scores
+from stages.heads.head import Head, Masks, Views
 from stages.strategy import field_of
 
 
@@ -18,12 +19,28 @@ def controls(
     Nothing is fitted again: this is what the head would lose if the field were missing, or nonsense, when it predicts. The
     permutation is the same for every head and seed.
     """
+    head.eval()
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for field in dict.fromkeys(field_of(name) for name in head.features):
-        names = [name for name in head.features if field_of(name) == field]
-        for part, rows in parts.items():
-            if not len(rows):
-                continue
-            for label, changed in (("without", data.without(names)), ("shuffled", data.shuffled(names, rows))):
-                found.setdefault(f"{label} {field}", {})[part] = quick_scores(labels[rows], predict(head, changed, rows))
+    for part, rows in parts.items():
+        if not len(rows):
+            continue
+        said: dict[str, list[NDArray[np.float32]]] = {}
+        with torch.inference_mode():
+            for label, views, present in _changed(head, data, rows):
+                said.setdefault(label, []).append(head(views, present).softmax(1).numpy())
+        for label, blocks in said.items():
+            found.setdefault(label, {})[part] = quick_scores(labels[rows], np.concatenate(blocks))
     return found
+
+
+def _changed(head: Head, data: Source, rows: NDArray[np.intp]) -> Generator[tuple[str, Views, Masks]]:
+    """What each control is called, and block after block what the head sees in it."""
+    places = torch.from_numpy(rows.astype(np.int64))
+    own, foreign = ahead(data.blocks(places, EVALUATION_BATCH)), ahead(data.strangers(places, EVALUATION_BATCH))
+    fields = {field: [name for name in head.features if field_of(name) == field] for field in map(field_of, head.features)}
+    for (views, present), (others, held) in zip(own, foreign, strict=True):
+        for field, names in fields.items():
+            absent = {name: torch.zeros_like(present[name]) for name in names}
+            yield f"without {field}", views, {**present, **absent}
+            strange = {name: others[name] for name in names}
+            yield f"shuffled {field}", {**views, **strange}, {**present, **{name: held[name] for name in names}}

@@ -45,34 +45,13 @@ class Vectors:
         views = {name: view.to(device) for name, view in self.views.items()}
         return Vectors(views, {name: mask.to(device) for name, mask in self.present.items()})
 
-    def without(self, names: Sequence[str]) -> "Vectors":
-        """The same with these features absent from every row."""
-        absent = {name: torch.zeros_like(self.present[name]) for name in names}
-        return Vectors(self.views, {**self.present, **absent})
-
-    def shuffled(self, names: Sequence[str], rows: NDArray[np.intp]) -> "Vectors":
-        """The same, but each of `rows` has another one's vectors of these features: one fixed permutation."""
-        order = np.arange(len(self))
-        order[rows] = np.random.default_rng(0).permutation(rows)
-        places = torch.from_numpy(order)
-        views = {name: _Reordered(self.views[name], places) for name in names}
-        present = {name: self.present[name][places] for name in names}
-        return Vectors({**self.views, **views}, {**self.present, **present})  # type: ignore[dict-item]
+    def strangers(self, rows: Tensor, size: int) -> Generator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """As `blocks`, but in the place of each row stands another one of them: one fixed permutation."""
+        return self.blocks(torch.from_numpy(np.random.default_rng(0).permutation(rows.numpy())), size)
 
     def select(self, features: Sequence[str]) -> "Vectors":
         """The same rows with these features only."""
         return Vectors({name: self.views[name] for name in features}, {name: self.present[name] for name in features})
-
-
-class _Reordered:
-    """A view whose rows are looked up in another order: a shuffled field without a copy of it."""
-
-    def __init__(self, view: Tensor, order: Tensor) -> None:
-        self.view, self.order = view, order
-
-    def index_select(self, dim: int, rows: Tensor) -> Tensor:
-        """The rows that stand at these places after the shuffle."""
-        return self.view.index_select(dim, self.order[rows])
 
 
 class Moments:

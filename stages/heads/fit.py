@@ -114,7 +114,7 @@ def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.floa
     found = np.empty((len(rows), head.classes), np.float32)
     with torch.inference_mode():
         place = 0
-        for views, present in _ahead(data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH)):
+        for views, present in ahead(data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH)):
             block = head(views, present).softmax(1).numpy()
             found[place : place + len(block)] = block
             place += len(block)
@@ -145,12 +145,12 @@ def _batches(
     if isinstance(data, Vectors):
         places = torch.from_numpy(rows.astype(np.int64))
         blocks = torch.split(places[order(settings, targets[places])], size)
-        return _ahead((targets[block], *data.batch(block)) for block in blocks)
-    return _ahead(data.epoch(rows, size, int(torch.randint(2**31 - 1, ()))))
+        return ahead((targets[block], *data.batch(block)) for block in blocks)
+    return ahead(data.epoch(rows, size, int(torch.randint(2**31 - 1, ()))))
 
 
-def _ahead(batches: Generator[T]) -> Iterator[T]:
-    """The same, each gathered and upcast beside the work on the one before, where a core is free."""
+def ahead(batches: Generator[T]) -> Iterator[T]:
+    """The same batches, each gathered and upcast beside the work on the one before, where a core is free."""
     with contextlib.closing(batches), ThreadPoolExecutor(1) as beside:
         waiting = beside.submit(next, batches, None)
         while (batch := waiting.result()) is not None:

@@ -3,7 +3,7 @@
 Shapes: N products, B of a batch, W a feature's own width.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,15 +19,10 @@ Batch = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class StreamedVectors:
-    """Like `data.Vectors`, but the vectors stay on disk; standardised batch by batch.
-
-    The features are those of `scaling`; those of `absent` count as absent, those of `strange` come from other products.
-    """
+    """Like `data.Vectors`, but the vectors stay on disk; standardised batch by batch. The features are those of `scaling`."""
 
     stream: FeatureStream
     scaling: Statistics
-    absent: frozenset[str] = frozenset()
-    strange: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.stream.labels)
@@ -36,35 +31,26 @@ class StreamedVectors:
         """The same rows with these features only."""
         return replace(self, scaling={name: self.scaling[name] for name in features})
 
-    def without(self, names: Sequence[str]) -> "StreamedVectors":
-        """The same with these features absent from every row."""
-        return replace(self, absent=frozenset(names))
-
-    def shuffled(self, names: Sequence[str], rows: NDArray[np.intp]) -> "StreamedVectors":  # noqa: ARG002 - as in memory
-        """The same, but `blocks` gives each row another one's vectors of these features."""
-        return replace(self, strange=frozenset(names))
-
     def epoch(self, rows: NDArray[np.intp], size: int, seed: int) -> Generator[Batch]:
         """Labels, views and masks of these rows, `size` at a time, in an order drawn from `seed`."""
-        for labels, vectors, present in self.stream.batches(rows, size, seed=seed, features=list(self.scaling)):
-            yield torch.from_numpy(labels.astype(np.int64)), *self._prepared(vectors, present)
+        for labels, views, present in self._batches(rows, size, seed):
+            yield torch.from_numpy(labels.astype(np.int64)), views, present
 
     def blocks(self, rows: Tensor, size: int) -> Generator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Views and masks of these rows, which must ascend, in order."""
-        own = self.stream.batches(rows.numpy(), size, features=[name for name in self.scaling if name not in self.strange])
-        if not self.strange:
-            yield from (self._prepared(vectors, present) for _, vectors, present in own)
-            return
-        foreign = self.stream.batches(rows.numpy(), size, seed=0, features=sorted(self.strange))
-        for (_, vectors, present), (_, others, held) in zip(own, foreign, strict=True):
-            yield self._prepared({**vectors, **others}, {**present, **held})
+        yield from ((views, present) for _, views, present in self._batches(rows.numpy(), size, None))
 
-    def _prepared(
-        self, vectors: Mapping[str, NDArray[np.floating]], present: Mapping[str, NDArray[np.bool_]]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        masks = {name: present[name] & (name not in self.absent) for name in self.scaling}
-        views = {name: _standardised(vectors[name], masks[name], *scaling) for name, scaling in self.scaling.items()}
-        return views, {name: torch.from_numpy(mask) for name, mask in masks.items()}
+    def strangers(self, rows: Tensor, size: int) -> Generator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """As `blocks`, but in the place of each row stands another one of them, the same in every call."""
+        yield from ((views, present) for _, views, present in self._batches(rows.numpy(), size, 0))
+
+    def _batches(
+        self, rows: NDArray[np.intp], size: int, seed: int | None
+    ) -> Iterator[tuple[NDArray[np.integer], dict[str, Tensor], dict[str, Tensor]]]:
+        """Labels, views and masks of these rows; without a seed ascending."""
+        for labels, vectors, present in self.stream.batches(rows, size, seed=seed, features=list(self.scaling)):
+            views = {name: _standardised(vectors[name], present[name], *scaling) for name, scaling in self.scaling.items()}
+            yield labels, views, {name: torch.from_numpy(present[name]) for name in self.scaling}
 
 
 def _standardised(
