@@ -4,6 +4,7 @@ Shapes: B products, M vectors to merge, D width of each, C classes.
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ class MergeModule(nn.Module, ABC):
 
     width: int
     """Length of the result: D unless the merge says otherwise."""
+    deep: ClassVar[bool] = False
+    """Several layers lie between vectors and result. They learn through the last layer's first weights, so these stay large."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()

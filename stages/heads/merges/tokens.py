@@ -10,14 +10,16 @@ from torch.nn import functional as F
 
 from stages.heads.merges.base import MergeModule
 
-WIDTH = 384
+WIDTH = 256
 """Width of a token, at most; 4 attention heads where it divides by 4."""
 FEED_FORWARD = 4
 """Width of the layer after attention, in tokens' widths, as in the source."""
 
 
 class Tokens(MergeModule):
-    """Tokens `W_m x_m + e_m` and CLS through one masked layer: (B, M, D) -> (B, min(D, 384))."""
+    """Tokens `W_m x_m + e_m` and CLS through one masked layer: (B, M, D) -> (B, min(D, 256))."""
+
+    deep = True
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
@@ -35,6 +37,9 @@ class Tokens(MergeModule):
         self.between = nn.LayerNorm(self.width)
         self.wide = nn.Linear(self.width, FEED_FORWARD * self.width)
         self.narrow = nn.Linear(FEED_FORWARD * self.width, self.width)
+        # torch's own first weights leave a third of the variance: four layers on, little would be said of the fields at first
+        for layer in (self.value, self.outlet, self.wide, self.narrow):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         """Let CLS look at itself and at what is present; only its state is needed, so only it is computed."""

@@ -73,5 +73,5 @@ def test_two_processes_share_what_the_classifier_of_a_frozen_network_learns_from
         tables.append(FeatureCache(tmp_path / str(count) / "features").table())
     one, two = (table.features["flaubert.title_description"] for table in tables)
     assert np.array_equal(one.embedding, two.embedding)
-    # The steps of two devices add up in another order.
-    assert np.allclose(one.logits, two.logits, atol=1e-3)
+    # Two devices draw other dropout than one.
+    assert np.allclose(one.logits, two.logits, atol=0.05)
