@@ -54,17 +54,17 @@ class Plain(nn.Module):
 
 
 class FromFile(torch.utils.data.Dataset):
-    """One product at a time from HDF5."""
+    """One product at a time from a group of an HDF5 file."""
 
-    def __init__(self, file: h5py.File, rows: np.ndarray, labels: np.ndarray) -> None:
-        self.file, self.rows, self.labels = file, rows, labels
+    def __init__(self, group: h5py.Group, rows: np.ndarray, labels: np.ndarray) -> None:
+        self.group, self.rows, self.labels = group, rows, labels
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, place: int) -> tuple[object, ...]:
         row = self.rows[place]
-        vectors = [torch.from_numpy(self.file[name][row]).float() for name in THREE]
+        vectors = [torch.from_numpy(self.group[name][row]).float() for name in THREE]
         return (*vectors, int(self.labels[row]))
 
 
@@ -121,19 +121,25 @@ def speed(options: argparse.Namespace) -> None:
     material = gather(table, THREE, ("train",), standardise=False)
     with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "features.h5", "w") as file:
         for name in THREE:
-            file.create_dataset(name, data=table.features[name].embedding)
+            vectors = table.features[name].embedding
+            file.create_dataset(f"whole/{name}", data=vectors)
+            file.create_dataset(f"chunks/{name}", data=vectors, chunks=(1024, vectors.shape[1]))
         held = [torch.from_numpy(table.features[name].embedding[rows]).float() for name in THREE]
         in_memory = torch.utils.data.TensorDataset(*held, torch.from_numpy(labels[rows]).long())
 
         def loader(data: torch.utils.data.Dataset) -> torch.utils.data.DataLoader:
             return torch.utils.data.DataLoader(data, batch_size=128, shuffle=True)
 
+        def from_file(group: str) -> torch.utils.data.DataLoader:
+            return loader(FromFile(file[group], rows, labels))
+
         def model() -> Plain:
             return Plain(held[0].shape[1], held[2].shape[1], len(table.classes))
 
         found = in_turns(
             {
-                "DataLoader, h5py per sample, Conv1d": lambda: plain_epoch(loader(FromFile(file, rows, labels)), model(), 20),
+                "DataLoader, h5py per sample, Conv1d": lambda: plain_epoch(from_file("whole"), model(), 20),
+                "the same, chunks of 1,024 rows": lambda: plain_epoch(from_file("chunks"), model(), 20),
                 "RAM, DataLoader, Conv1d, AdamW": lambda: plain_epoch(loader(in_memory), model(), 60),
                 "ours, literal": lambda: our_epoch(material, THESIS, collapsed=False),
                 "ours, collapsed": lambda: our_epoch(material, THESIS, collapsed=True),

@@ -31,7 +31,7 @@ class FitSettings:
     weight_decay: float = 1e-2
     """Decoupled, per step, multiplied by the learning rate."""
     initial: float = 0.1
-    """Factor on the last layer's first weights (none after a deep merge). Torch's own are noise that decay removes too slowly."""
+    """Factor on the last layer's first weights (none after a deep merge): torch's own are noise that decays too slowly."""
     epsilon: float = 1e-8
     """AdamW's denominator term."""
     batch_size: int = 1024
