@@ -32,6 +32,10 @@ NARROW = $(if $(FIRST),--first-merge $(FIRST)) $(if $(ARCHITECTURE),--architectu
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
+.venv/installed-for-benchmarks: pyproject.toml .venv/installed-for-tests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,bench]'
+	@touch $@
+
 install: .venv/installed ## install fusecat and everything it needs into .venv, and import it once
 
 demo: .venv/installed ## the whole job on the shipped sample: check, extract, fuse the thesis strategies with 5 seeds, report
@@ -59,7 +63,7 @@ lint: .venv/installed-for-tests ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed-for-tests ## the benchmarks at small size (each file names its full command)
+bench: .venv/installed-for-benchmarks ## the benchmarks at small size (each file names its full command)
 	$(BIN)/python -m benchmarks
 
 clean: ## remove what tests and type checks leave behind (not .venv, not workspaces)

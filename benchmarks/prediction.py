@@ -4,7 +4,7 @@
     python -m benchmarks.prediction rows --rows 100000 300000 1000000 # `fusecat predict --vectors`: time and peak memory
     python -m benchmarks.prediction again                             # the shipped sample twice, then with 1 % new products
     python -m benchmarks.prediction grown                             # 100,000 texts through a network, then 1,000 more
-    python -m benchmarks.prediction grown --base --products 10000     # the same, base-size, titles of 16 tokens
+    python -m benchmarks.prediction grown --base --products 10000     # the same, base-size, texts cut at `--length` 64 tokens
 
 `head`: CamemBERT-base and SE-ResNeXt-50 with random weights, one thread. `rows`: two features of `--width` columns; the peak is
 that of the command's own process above what it holds once everything is imported. `again`: preset `tiny`, an epoch each.
@@ -34,8 +34,8 @@ STRATEGY = "hierarchical/concatenation/average"
 BASE = """
 base = "tiny"
 [networks.camembert]
-length = 16
-shape = { hidden_size = 768, num_hidden_layers = 12, num_attention_heads = 12, intermediate_size = 3072 }
+length = {length}
+shape = {{ hidden_size = 768, num_hidden_layers = 12, num_attention_heads = 12, intermediate_size = 3072 }}
 """
 COMMAND = """
 import sys
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--products", type=int, default=100_000)
     parser.add_argument("--base", action="store_true")
+    parser.add_argument("--length", type=int, default=64, help="grown --base: tokens at which texts are cut")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--catalogue", action="store_true", help="rows: name a CATALOG with texts too")
@@ -227,13 +228,12 @@ def grown(options: argparse.Namespace) -> None:
         where = ["--workspace", folder / "w"]
         study = ["--networks", "camembert", "--images", "none", "--epochs", 1]
         if options.base:
-            (folder / "base.toml").write_text(BASE, encoding="utf-8")
-            study += ["--preset", folder / "base.toml", "--fields", "title", "--freeze"]
+            (folder / "base.toml").write_text(BASE.format(length=options.length), encoding="utf-8")
+            study += ["--preset", folder / "base.toml", "--fields", "title_description", "--freeze"]
         fusecat("extract", default_catalogue(), *study, *where)
         fusecat("fuse", "--fusion", "average", "--seeds", 1, *where)
         named = table(folder / "new.csv", count)
-        strategy = "probe/camembert.title" if options.base else "probe/camembert.title_description"
-        words = ["predict", *named, *where, "--images", "none", "--strategy", strategy]
+        words = ["predict", *named, *where, "--images", "none", "--strategy", "probe/camembert.title_description"]
         words += ["--output", folder / "out.csv", "--json"]
         whole, inside = _predict(f"{count} products", words)
         table(folder / "new.csv", count + count // 100)
