@@ -36,11 +36,15 @@ def controls(
 def _changed(head: Head, data: Source, rows: NDArray[np.intp]) -> Generator[tuple[str, Views, Masks]]:
     """What each control is called, and block after block what the head sees in it."""
     places = torch.from_numpy(rows.astype(np.int64))
-    own, foreign = ahead(data.blocks(places, EVALUATION_BATCH)), ahead(data.strangers(places, EVALUATION_BATCH))
     fields = {field: [name for name in head.features if field_of(name) == field] for field in map(field_of, head.features)}
-    for (views, present), (others, held) in zip(own, foreign, strict=True):
+    for (views, present), (others, held) in ahead(_beside(data, places)):
         for field, names in fields.items():
             absent = {name: torch.zeros_like(present[name]) for name in names}
             yield f"without {field}", views, {**present, **absent}
             strange = {name: others[name] for name in names}
             yield f"shuffled {field}", {**views, **strange}, {**present, **{name: held[name] for name in names}}
+
+
+def _beside(data: Source, places: torch.Tensor) -> Generator[tuple[tuple[Views, Masks], tuple[Views, Masks]]]:
+    """Each block of rows and the strangers in their place; one thread asks for both, or they could take the same room of a stream."""
+    yield from zip(data.blocks(places, EVALUATION_BATCH), data.strangers(places, EVALUATION_BATCH), strict=True)
