@@ -46,5 +46,5 @@ def _changed(head: Head, data: Source, rows: NDArray[np.intp]) -> Generator[tupl
 
 
 def _beside(data: Source, places: torch.Tensor) -> Generator[tuple[tuple[Views, Masks], tuple[Views, Masks]]]:
-    """Each block of rows and the strangers in their place; one thread asks for both, or they could take the same room of a stream."""
+    """Each block of rows and the strangers in their place. One thread asks for both, or they could take one room."""
     yield from zip(data.blocks(places, EVALUATION_BATCH), data.strangers(places, EVALUATION_BATCH), strict=True)
