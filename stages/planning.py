@@ -73,11 +73,13 @@ def estimate(
         folds, epochs = encoder.extraction.folds, encoder.network.training.epochs
         validated = len(study.labelled(Part.VALIDATION, study.present(encoder.field)))
         # What is encoded to teach: validation after each epoch, or all that a frozen network's classifier learns from, once.
-        seen = planned.train + validated if encoder.network.learns_from_vectors else validated * epochs
+        # Of K fold networks each encodes (K - 1) / K of train.
+        seen = validated * (1 + folds) * (1 if encoder.network.learns_from_vectors else epochs)
+        seen += planned.train * max(1, folds) if encoder.network.learns_from_vectors else 0
         encoded = planned.products + (planned.train if folds else 0)
         reading = planned.products * timing.tokenising / max(1, encoder.extraction.workers)
         # A step is of all devices together; products are shared out.
-        fine_tuning = reading + planned.steps * timing.step + seen * (1 + folds) * timing.product / state.num_processes
+        fine_tuning = reading + planned.steps * timing.step + seen * timing.product / state.num_processes
         extraction = encoded * timing.product / state.num_processes
         estimates.append(Estimate(timing, planned.steps, fine_tuning / 3600, extraction / 3600))
     return estimates

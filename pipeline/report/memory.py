@@ -48,7 +48,9 @@ def fitted_on(info: Mapping[str, Any], feature: str) -> Sequence[str] | None:
     if "imported" in of:
         parts: Sequence[str] | None = of.get("fitted_on")
         return parts
-    return () if (of.get("settings") or {}).get("freeze") else (Part.TRAIN.value,)
+    settings = of.get("settings") or {}
+    frozen = (settings.get("training") or {}).get("freeze") and settings.get("pooling") != "flatten"
+    return () if frozen else (Part.TRAIN.value,)
 
 
 def mean_scores(candidate: Candidate, key: str) -> dict[str, float]:

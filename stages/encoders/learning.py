@@ -146,7 +146,9 @@ def _keep(
     save_file(state, folder / "network.safetensors.part")
     os.replace(folder / "network.safetensors.part", folder / "network.safetensors")
     record = {"recipe": key, "weights": tensors_digest(state)} | asdict(economy) | asdict(learning)
-    record["gradient_checkpointing"] = economy.gradient_checkpointing and network.recompute()
+    record["gradient_checkpointing"] = (
+        economy.gradient_checkpointing and not encoder.network.learns_from_vectors and network.recompute()
+    )
     record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     record["settings"] = asdict(encoder.network)
     partial = folder / "learning.json.part"

@@ -125,7 +125,8 @@ def probe(
             lambda: encoder.build(classes, folder), attempt, first, training.batch, lambda _: None
         )
         step = (times[-1] - times[0]) / (len(times) - 1)
-        step *= _first_is_longest(inputs, train, training.batch) if training.group_by_length else 1
+        grouped = training.group_by_length and not encoder.network.learns_from_vectors
+        step *= _first_is_longest(inputs, train, training.batch) if grouped else 1
         rows = _worth(inputs, random.permutation(sorted(kept)).tolist(), BATCHES * budget)
         product = _extraction(network, inputs, rows, encoder, classes, budget, precision, watched)
         tokenising = _tokenising(encoder, sample, folder)

@@ -82,7 +82,7 @@ class Training:
     token_dropout: float = 0.0
     """Share of the tokens that are replaced by the unknown token in training."""
     freeze: bool = False
-    """Only the classification layer (and that of `flatten`) learns; the vectors are those of the given weights."""
+    """Only the classification layer learns, on vectors of the given weights; with `flatten` its layer too."""
     gradient_checkpointing: bool = False
     seed: int = 42
 

@@ -78,7 +78,7 @@ class Head(nn.Module):
             self.auxiliaries[_key(name)] = nn.Linear(width, classes)
         self.trunk = _trunk(merged, settings)
         self.classifier = nn.Linear(merged, classes)
-        if not (self.final and self.final.deep):
+        if not any(merge.deep for merge in self.merges):
             with torch.no_grad():
                 self.classifier.weight.mul_(settings.initial)
         self.linear = not self.trunk and not self.missing and all(isinstance(merge, LinearMerge) for merge in self.merges)
