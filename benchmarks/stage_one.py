@@ -85,7 +85,7 @@ def peers(model, folder: Path, sentences: list[str], kept: dict[str, np.ndarray]
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     except ImportError:
-        print("sentence-transformers >= 6 is not installed, so it is left out: pip install 'sentence-transformers>=6'")
+        print("sentence-transformers >= 6 is not installed, so it is left out: 'make bench' installs it")
         return {}
     model.backbone.save_pretrained(folder)
     body = Transformer(str(folder), max_seq_length=LENGTH)

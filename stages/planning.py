@@ -72,10 +72,10 @@ def estimate(
         )
         folds, epochs = encoder.extraction.folds, encoder.network.training.epochs
         validated = len(study.labelled(Part.VALIDATION, study.present(encoder.field)))
-        # What is encoded to teach: validation after each epoch, or all that a frozen network's classifier learns from, once.
-        # Of K fold networks each encodes (K - 1) / K of train.
-        seen = validated * (1 + folds) * (1 if encoder.network.learns_from_vectors else epochs)
-        seen += planned.train * max(1, folds) if encoder.network.learns_from_vectors else 0
+        # What is encoded to teach: validation after each epoch, or, once, what the classifier of a frozen network learns from:
+        # (K - 1) / K of train for each of K fold networks.
+        frozen = encoder.network.learns_from_vectors
+        seen = validated * (1 + folds) + planned.train * max(1, folds) if frozen else validated * epochs * (1 + folds)
         encoded = planned.products + (planned.train if folds else 0)
         reading = planned.products * timing.tokenising / max(1, encoder.extraction.workers)
         # A step is of all devices together; products are shared out.

@@ -111,7 +111,7 @@ def encode(
 
 
 def _of_all(own: FloatArray, device: torch.device) -> FloatArray:
-    """The same on every rank: a row is zero on all ranks but one, so the sum changes no bit."""
+    """The same on every rank: a row is zero on all ranks but one, so the sum changes no value."""
     return np.asarray(reduce(torch.from_numpy(own).to(device), "sum").cpu(), np.float32)
 
 

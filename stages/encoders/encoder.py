@@ -73,7 +73,7 @@ class Encoder:
         network["weights"] = weights.identity(self.network)
         training = asdict(self.network.training) | {"metric": metric}
         if self.network.learns_from_vectors:
-            training["sees"] = "vectors"
+            training["sees"] = "vectors"  # and not, as before there were any, texts and augmented pictures in every epoch
             del training["token_dropout"]
             network.pop("augment", None)
         return {

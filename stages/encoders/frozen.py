@@ -1,6 +1,6 @@
-"""A frozen network: its backbone sees each product once, and the classification layer learns from the vectors that it gave.
+"""A frozen network: its classification layer learns from vectors that are computed once, not once per epoch.
 
-Without this, every epoch would compute the same vectors again. Shapes: n products, B of them in a batch, D width of the vector.
+Shapes: n products, B of them in a batch, D width of the vector.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class StoredVectors:
         return {"vectors": torch.from_numpy(np.stack(items))}
 
 
-def freeze(
+def learner(
     network: TextNetwork | ImageNetwork, encoder: Encoder, lesson: Lesson, precision: str, progress: Progress
 ) -> tuple[TextNetwork | ImageNetwork | Classifier, Lesson, int]:
     """What of the network is to learn, from which inputs, and how many worker processes prepare these.

@@ -36,7 +36,7 @@ class Inputs(Protocol):
         ...
 
     def collate(self, items: Sequence[Any]) -> dict[str, Tensor]:
-        """Named tensors for the `encode` of a network."""
+        """Named tensors for what learns from them, or encodes them."""
         ...
 
 

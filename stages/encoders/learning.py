@@ -18,7 +18,7 @@ from cache.fingerprint import digest
 from stages.encoders.devices import processes
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import Learning, finetune
-from stages.encoders.frozen import freeze
+from stages.encoders.frozen import learner
 from stages.encoders.inputs import Inputs
 from stages.encoders.memory import Economy, read_economy, sparing, write_economy
 from stages.encoders.networks import ImageNetwork, TextNetwork
@@ -111,9 +111,9 @@ def _teach(
     first = Economy(gradient_checkpointing=training.gradient_checkpointing)
 
     def attempt(network: TextNetwork | ImageNetwork, economy: Economy) -> Learning:
-        learner, seen, workers = freeze(network, encoder, lesson, precision, progress)
+        learning_part, seen, workers = learner(network, encoder, lesson, precision, progress)
         return finetune(
-            learner,
+            learning_part,
             seen,
             training,
             folder,

@@ -16,7 +16,7 @@ from stages.encoders.devices import processes
 from stages.encoders.embed import encode
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import finetune
-from stages.encoders.frozen import freeze
+from stages.encoders.frozen import learner
 from stages.encoders.inputs import Inputs
 from stages.encoders.memory import Economy, Peak, sparing
 from stages.encoders.networks import ImageNetwork, TextNetwork
@@ -102,10 +102,10 @@ def probe(
                 if done == total:
                     raise _Enough
 
-            learner, seen, workers = freeze(network, encoder, lesson, precision, watched)
+            learning_part, seen, workers = learner(network, encoder, lesson, precision, watched)
             try:
                 finetune(
-                    learner,
+                    learning_part,
                     seen,
                     dataclasses.replace(training, epochs=1),
                     folder,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.heads.fit import EVALUATION_BATCH, Source, ahead, quick_scores
+from stages.heads.fit import EVALUATION_BATCH, Source, ahead, answers, scores_of
 from stages.heads.head import Head, Masks, Views
 from stages.strategy import field_of
 
@@ -17,19 +17,24 @@ def controls(
     """`without FIELD` (masked) and `shuffled FIELD` (vectors of another product of the part) -> part -> scores.
 
     Nothing is fitted again: this is what the head would lose if the field were missing, or nonsense, when it predicts. The
-    permutation is the same for every head and seed.
+    permutation is the same for every seed, and for every head over the same features. Two numbers per product are held.
     """
     head.eval()
     found: dict[str, dict[str, dict[str, float]]] = {}
     for part, rows in parts.items():
         if not len(rows):
             continue
-        said: dict[str, list[NDArray[np.float32]]] = {}
+        said: dict[str, list[tuple[NDArray[np.intp], NDArray[np.floating]]]] = {}
         with torch.inference_mode():
             for label, views, present in _changed(head, data, rows):
-                said.setdefault(label, []).append(head(views, present).softmax(1).numpy())
+                blocks = said.setdefault(label, [])
+                begin = EVALUATION_BATCH * len(blocks)
+                true = labels[rows[begin : begin + EVALUATION_BATCH]]
+                blocks.append(answers(true, head(views, present).softmax(1).numpy()))
         for label, blocks in said.items():
-            found.setdefault(label, {})[part] = quick_scores(labels[rows], np.concatenate(blocks))
+            predicted, sure = zip(*blocks, strict=True)
+            marks = scores_of(labels[rows], np.concatenate(predicted), np.concatenate(sure), head.classes)
+            found.setdefault(label, {})[part] = marks
     return found
 
 

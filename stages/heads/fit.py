@@ -123,18 +123,27 @@ def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.floa
 
 def quick_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> dict[str, float]:
     """What `stages.scores.scores` gives, by one confusion count: cheap enough for every epoch."""
-    classes = probabilities.shape[1]
-    predicted = probabilities.argmax(1)
+    return scores_of(labels, *answers(labels, probabilities), probabilities.shape[1])
+
+
+def answers(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+    """Of each row (n,) the class said and the probability of the true one: all that scores need of (n, C)."""
+    return probabilities.argmax(1), probabilities[np.arange(len(labels)), labels]
+
+
+def scores_of(
+    labels: NDArray[np.integer], predicted: NDArray[np.intp], truth: NDArray[np.floating], classes: int
+) -> dict[str, float]:
+    """The scores of these `answers`."""
     counts = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
     support = counts.sum(1)
     total = support + counts.sum(0)
     f1 = np.divide(2 * counts.diagonal(), total, out=np.zeros(classes), where=total > 0)
-    truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return {
         "accuracy": float(counts.trace() / len(labels)),
         "macro_f1": float(f1[support > 0].mean()),
         "weighted_f1": float((f1 * support).sum() / len(labels)),
-        "log_loss": float(-np.log(np.clip(truth, np.finfo(np.float32).eps, 1)).mean()),
+        "log_loss": float(-np.log(np.clip(truth.astype(np.float64), np.finfo(np.float32).eps, 1)).mean()),
     }
 
 

@@ -28,7 +28,8 @@ def test_hours_are_those_of_all_steps_and_products(
     plans = planning.plan(study, chosen, Workspace(tmp_path), Metric.MACRO_F1)
     (found,) = planning.estimate(study, chosen, plans, Metric.MACRO_F1)
     products, validation, train, epochs = 180, study.split.counts["validation"], study.split.counts["train"], 2
-    scored = validation * (1 + folds) * (1 if freeze else epochs) + (train * max(1, folds) if freeze else 0)
+    once, each_epoch = validation * (1 + folds) + train * max(1, folds), validation * epochs * (1 + folds)
+    scored = once if freeze else each_epoch
     assert found.steps == plans[0].steps
     assert found.fine_tuning == pytest.approx(found.steps * 0.01 + scored * 0.001 + products * 0.0001)
     assert found.extraction == pytest.approx((products + (train if folds else 0)) * 0.001)

@@ -89,9 +89,12 @@ def test_network_seeds_are_workspaces_of_one_split(sample_cut: Path, tmp_path: P
     assert "already there, reused" in again.stdout
 
 
-def test_a_probe_times_every_network_and_writes_nothing(sample_cut: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--freeze"]], ids=["fine-tuned", "frozen"])
+def test_a_probe_times_every_network_and_writes_nothing(more: list[str], sample_cut: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
-    both = words(sample_cut, workspace, "--networks", "se_resnext50", "--fields", "image", "--dry-run", "--probe", "--json")
+    both = words(
+        sample_cut, workspace, "--networks", "se_resnext50", "--fields", "image", "--dry-run", "--probe", "--json", *more
+    )
     done = run(both)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

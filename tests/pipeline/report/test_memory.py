@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -5,11 +7,14 @@ import pytest
 
 from pipeline.report.comparison import compare
 from pipeline.report.insights import insights
+from pipeline.report.memory import fitted_on
 from pipeline.report.record import record
 from pipeline.report.writing import write_report
+from stages.encoders.settings import Pooling
 from stages.runs import Runs
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
+from tests.stages.encoders.small import CAMEMBERT
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +75,12 @@ def test_the_verdict_doubts_vectors_that_may_have_seen_the_labels(tmp_path, told
     fit, judged = insights(comparison).memory
     assert fit.networks is True  # the other networks were fitted on train in any case
     assert judged.networks is (None if told is None else "test" in told)
+
+
+@pytest.mark.parametrize(
+    ("freeze", "pooling", "parts"), [(False, "mean", ("train",)), (True, "mean", ()), (True, "flatten", ("train",))]
+)
+def test_a_frozen_network_saw_no_labels_unless_its_pooling_learnt(freeze, pooling, parts):
+    training = dataclasses.replace(CAMEMBERT.training, freeze=freeze)
+    kept = dataclasses.asdict(dataclasses.replace(CAMEMBERT, training=training, pooling=Pooling(pooling)))
+    assert fitted_on({"features": {"camembert.title": {"settings": json.loads(json.dumps(kept))}}}, "camembert.title") == parts

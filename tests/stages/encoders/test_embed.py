@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.store import FeatureCache
-from stages.encoders.embed import AHEAD, batches, embed, prepared
+from stages.encoders import embed as embedding
+from stages.encoders.embed import AHEAD, batches, embed, encode, prepared
 from stages.encoders.encoder import Encoder
 from stages.encoders.inputs import Inputs
 from stages.encoders.progress import silent
@@ -144,3 +145,23 @@ def test_batches_hold_every_row_once_within_the_budget(costs: list[int], budget:
     cut = list(batches(range(len(costs)), costs, budget))
     assert sorted(row for batch in cut for row in batch) == list(range(len(costs)))
     assert all(len(batch) == 1 or len(batch) * max(costs[row] for row in batch) <= budget for batch in cut)
+
+
+@pytest.mark.parametrize("encoder", [ENCODERS[2], ENCODERS[3]], ids=lambda encoder: encoder.feature)
+def test_what_ranks_compute_apart_is_together_what_one_computes(
+    encoder: Encoder, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "_of_all", lambda own, device: own)
+    inputs, rows = encoder.inputs(study, tmp_path, saved=False), np.flatnonzero(study.present(encoder.field)).tolist()
+    network = encoder.build(len(study.catalogue.classes), tmp_path)
+    cpu = torch.device("cpu")
+    whole, *shares = (
+        encode(
+            network, inputs, rows, classes=6, budget=40, device=cpu, precision="fp32", progress=silent, feature="", share=share
+        )
+        for share in ((0, 1), (0, 3), (1, 3), (2, 3))
+    )
+    for name, of_all, *parts in zip(("vectors", "logits"), whole, *shares, strict=True):
+        assert np.array_equal(of_all, sum(parts)), name
+        assert of_all.any(axis=1).all()
+        assert all(part.any() and not part.all() for part in parts), "nobody does all of it"

@@ -133,11 +133,12 @@ def test_a_frozen_backbone_sees_each_product_once_however_many_epochs(
 ) -> None:
     from stages.encoders import frozen
 
-    encoder, seen, encode = taught(network, epochs=4, freeze=True), [], frozen.encode
+    encoder, seen, encode = taught(network, epochs=4, freeze=True, gradient_checkpointing=True), [], frozen.encode
     monkeypatch.setattr(frozen, "encode", lambda *given, **rest: seen.extend(given[2]) or encode(*given, **rest))
     monkeypatch.setattr(ImageNetwork if network.is_image else TextNetwork, "forward", None)
     _, _, record = teach(encoder, study, tmp_path)
     assert record["epochs"] == 4
+    assert not record["gradient_checkpointing"], "there was nothing to compute again"
     present = study.present(encoder.field)
     assert sorted(seen) == sorted(row for part in (Part.TRAIN, Part.VALIDATION) for row in study.labelled(part, present))
 

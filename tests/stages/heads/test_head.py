@@ -193,3 +193,13 @@ def test_a_missing_feature_is_named():
     del views["se_resnext50.image"]
     with pytest.raises(ValueError, match=r"no vectors for se_resnext50\.image"):
         head(views, present)
+
+
+@pytest.mark.parametrize("name", ["baseline/tokens", "hierarchical/tokens/average", "hierarchical/average/tokens"])
+def test_what_lies_before_a_deep_merge_learns_through_a_last_layer_of_ordinary_size(name):
+    assert torch.equal(make(Strategy.parse(name)).classifier.weight, make(Strategy.parse(name), initial=1.0).classifier.weight)
+
+
+def test_any_other_last_layer_begins_at_a_tenth():
+    small, whole = (make(Strategy.parse("baseline/average"), initial=initial).classifier.weight for initial in (0.1, 1.0))
+    assert torch.allclose(small, whole / 10)
