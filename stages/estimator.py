@@ -1,36 +1,33 @@
-"""The scikit-learn face of stage two, and the comparison of a notebook: arrays in, no catalogue needed.
+"""The scikit-learn face of stage two: a fusion head as a classifier on one 2-D array.
 
 Shapes: n rows, C classes.
 """
 
 import copy
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cache.table import Feature, FeatureTable
 from stages.errors import ModelError
-from stages.fusion import feasible, fuse
 from stages.heads.build import build_head
 from stages.heads.data import Vectors, identity, prepare, statistics
 from stages.heads.fit import fit
 from stages.heads.saved import TrainedHead, load
 from stages.heads.settings import NAMED, FitSettings
-from stages.runs import Runs
-from stages.strategy import Strategy, plan
-from stages.vocabulary import Architecture, Metric, Part
+from stages.strategy import Strategy, unwired
+from stages.vocabulary import Architecture
 
 DESCRIPTION = "estimator.json"
 
@@ -73,6 +70,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - scikit-learn's name
         """Fit a head on X (n, columns) and y (n,). Raises ValueError where they, the strategy or the features do not fit."""
         X, y = validate_data(self, X, y, dtype=np.float64)  # noqa: N806
+        assert_all_finite(X.astype(np.float32), input_name="X, in float32,")
         check_classification_targets(y)
         strategy = Strategy.parse(self.strategy)
         if not strategy.learned:
@@ -83,6 +81,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings = self._settings()
         self.classes_, codes = np.unique(y, return_inverse=True)
         self.columns_ = self._columns(strategy)
+        if alone := unwired(self.columns_):
+            message = f"no fused head takes a feature called '{alone[0]}' beside those of a product; leave it out or rename"
+            raise ValueError(message)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, chooser = np.arange(len(codes)), np.zeros(0, np.intp)
         if self.validation_fraction:
@@ -105,6 +106,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fitted = fit(
             lambda: build_head(strategy, widths, len(self.classes_), settings), data, codes, rows, chooser, settings, seed=seed
         )
+        if not all(torch.isfinite(weight).all() for weight in fitted.head.parameters()):
+            message = f"the fit left all numbers behind; learning_rate={settings.learning_rate} is too large"
+            raise ValueError(message)
         names = tuple(str(name) for name in self.classes_)
         scaling = {name: scaling[name] for name in fitted.head.features}
         self.head_ = TrainedHead(strategy, names, fitted.head, scaling, settings)
@@ -134,6 +138,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, folder: Path) -> Path:
         """Write the fitted classifier as safetensors and JSON, no pickle. Returns the folder."""
         check_is_fitted(self, "head_")
+        if self.classes_.dtype.kind not in "biufUO":
+            message = f"labels of type {self.classes_.dtype} cannot be saved; fit on texts or numbers"
+            raise ValueError(message)
         self.head_.save(folder)
         described = {
             "classes": self.classes_.tolist(),
@@ -173,9 +180,18 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Feature -> its columns."""
         every = np.arange(self.n_features_in_)
         if self.features is not None:
-            return {
-                name: every[columns if isinstance(columns, slice) else list(columns)] for name, columns in self.features.items()
-            }
+            try:
+                found = {
+                    name: every[columns if isinstance(columns, slice) else list(columns)]
+                    for name, columns in self.features.items()
+                }
+            except IndexError as error:
+                message = f"features must be slices or numbers of the {len(every)} columns of X ({error})"
+                raise ValueError(message) from error
+            if empty := [name for name, columns in found.items() if not len(columns)]:
+                message = f"feature '{empty[0]}' has no column"
+                raise ValueError(message)
+            return found
         names = ["first", "second"]
         if strategy.architecture is Architecture.HIERARCHICAL:
             names = ["group.first", "group.second", "other"]
@@ -192,99 +208,3 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _features(self, X: NDArray[np.float64]) -> dict[str, Feature]:  # noqa: N803
         present = np.ones(len(X), bool)
         return {name: Feature(name, X[:, columns], present.copy()) for name, columns in self.columns_.items()}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One strategy of a comparison: mean and spread over seeds on validation, which ranks, and on test, which only informs."""
-
-    strategy: str
-    seeds: int
-    validation: float
-    validation_sd: float
-    test: float
-    test_sd: float
-
-
-class Table(list[Row]):
-    """Rows, the best validation score first; prints as a table."""
-
-    def __str__(self) -> str:
-        lines = [f"{'strategy':44s} {'validation':>15s} {'test':>15s}"]
-        for row in self:
-            pairs = ((row.validation, row.validation_sd), (row.test, row.test_sd))
-            lines.append(f"{row.strategy:44s} " + " ".join(f"{100 * mean:6.2f} ± {100 * sd:6.2f}" for mean, sd in pairs))
-        return "\n".join(lines)
-
-
-def compare(
-    features: Mapping[str, ArrayLike],
-    labels: ArrayLike,
-    *,
-    present: Mapping[str, ArrayLike] | None = None,
-    logits: Mapping[str, ArrayLike] | None = None,
-    fusion: str = "all",
-    seeds: int = 3,
-    metric: Metric = Metric.MACRO_F1,
-    settings: FitSettings | None = None,
-    workspace: Path | None = None,
-    random_state: int = 0,
-    processes: int = 1,
-) -> Table:
-    """Compare fusion strategies on vectors of one's own: `compare({"words": W, "pixels": P}, labels)`.
-
-    `features`: name -> (n, width); `present`: name -> (n,) bool, all present by default; `logits`: name -> (n, C), columns as
-    the sorted labels, for uni-modal rows and late fusion. 20 % of the rows become test, 15 % of the rest validation,
-    stratified. With `workspace` the runs are kept there and `fusecat report --workspace` shows them.
-
-    Raises: ValueError where the arrays do not agree.
-    """
-    names, codes = np.unique(np.asarray(labels), return_inverse=True)
-    table = _table(features, codes, tuple(str(name) for name in names), present or {}, logits or {}, random_state)
-    chosen = feasible(table, plan(fusion, table.features))
-    with tempfile.TemporaryDirectory() as temporary:
-        runs = Runs((workspace or Path(temporary)) / "runs")
-        found = fuse(
-            table, chosen.strategies, runs, settings or NAMED["default"], seeds=seeds, metric=metric, processes=processes
-        )
-    grouped: dict[str, list[tuple[float, float]]] = {}
-    for run in found:
-        grouped.setdefault(run.strategy, []).append(
-            (run.scores[Part.VALIDATION][metric.key], run.scores[Part.TEST][metric.key])
-        )
-    rows = []
-    for strategy, values in grouped.items():
-        mean, sd = np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if len(values) > 1 else (0.0, 0.0)
-        rows.append(Row(strategy, len(values), float(mean[0]), float(sd[0]), float(mean[1]), float(sd[1])))
-    return Table(sorted(rows, key=lambda row: -metric.sign * row.validation))
-
-
-def _table(
-    features: Mapping[str, ArrayLike],
-    codes: NDArray[np.intp],
-    classes: tuple[str, ...],
-    present: Mapping[str, ArrayLike],
-    logits: Mapping[str, ArrayLike],
-    random_state: int,
-) -> FeatureTable:
-    made = {}
-    for name, vectors in features.items():
-        array = np.array(vectors, dtype=np.float32)
-        if "/" in name or array.ndim != 2 or len(array) != len(codes):
-            message = f"feature '{name}' has shape {array.shape}; it must be ({len(codes)}, width), and its name without '/'"
-            raise ValueError(message)
-        if not np.isfinite(array).all():
-            message = f"feature '{name}' holds NaN or infinity; say what is absent with present={{'{name}': mask}} and zeros"
-            raise ValueError(message)
-        mask = np.array(present.get(name, np.ones(len(codes), bool)), dtype=bool)
-        array[~mask] = 0
-        opinion = np.where(mask[:, None], np.asarray(logits[name], np.float32), 0) if name in logits else None
-        made[name] = Feature(name, array, mask, logits=opinion, fitted_on=None)
-    rest, test = train_test_split(np.arange(len(codes)), test_size=0.2, random_state=random_state, stratify=codes)
-    _, validation = train_test_split(rest, test_size=0.15, random_state=random_state, stratify=codes[rest])
-    split = np.zeros(len(codes), np.uint8)
-    parts = tuple(part.value for part in Part)
-    split[validation], split[test] = parts.index(Part.VALIDATION), parts.index(Part.TEST)
-    ids = np.array([str(number) for number in range(len(codes))])
-    fingerprint = f"notebook-{len(codes)}-{random_state}-{int((codes * (np.arange(len(codes)) % 9973)).sum())}"
-    return FeatureTable(ids, codes.astype(np.int32), split, classes, parts, made, fingerprint)

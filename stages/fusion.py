@@ -13,7 +13,7 @@ import numpy as np
 from cache.stream import StreamedTable
 from cache.table import Feature, FeatureTable
 from stages.errors import UsageError
-from stages.heads.build import refusal, wiring_of
+from stages.heads.build import code_of, refusal, wiring_of
 from stages.heads.late.library import combine, members_of
 from stages.heads.material import gather, with_logits
 from stages.heads.settings import DEFAULT, FitSettings
@@ -44,16 +44,33 @@ def fuse(
     tuned: Mapping[str, FitSettings] | None = None,
     processes: int = 0,
     progress: Progress | None = None,
+    waiting: Callable[[], None] | None = None,
 ) -> list[Run]:
     """Stage two: fit each strategy with each seed, and store what it predicts.
 
     A run that is there already with the same key (same vectors, labels, settings, metric, rows) is read, not repeated; an
     interrupted one is done again. `tuned`: strategy -> settings that take the place of `settings`; such runs are
-    marked. `processes`: how many share the work (0: one per core); it changes no figure.
+    marked. `processes`: how many share the work (0: one per core); it changes no figure. Another process that writes runs
+    there is waited for: `waiting` is called once before.
 
     Returns the runs in the order of `strategies`, then of seeds.
     """
     jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on, tuned=tuned)
+    with runs.lock(waiting):
+        return _done(jobs, table, runs, settings, metric, fit_on, processes, progress)
+
+
+def _done(
+    jobs: Sequence[Job],
+    table: FeatureTable,
+    runs: Runs,
+    settings: FitSettings,
+    metric: Metric,
+    fit_on: Sequence[str],
+    processes: int,
+    progress: Progress | None,
+) -> list[Run]:
+    """What `fuse` returns; nobody else writes runs meanwhile."""
     set_stale_aside(runs, table)
     runs.write_products(table)
     ready = {
@@ -132,6 +149,8 @@ def schedule(
             "metric": metric if strategy.learned else "",
             "fit_on": list(fit_on),
         }
+        if code := code_of(strategy):
+            decided["code"] = code
         if isinstance(table, StreamedTable) and strategy.learned:
             if own.balanced_batches:
                 message = "balanced batches draw single rows at random, which a stream cannot do; use class weights instead"

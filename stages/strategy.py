@@ -126,13 +126,13 @@ def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
 
     Names of `network.field` with the fields of a product are wired as the method says: baseline takes every title_description
     and every image; hierarchical takes title and description of each text network, then the images; flat takes the very
-    features of hierarchical in one merge. Names of one's own (no field of a product in any of them): baseline and flat take
-    everything, hierarchical groups what has the same network. The order of `features` is irrelevant.
+    features of hierarchical in one merge. Names of one's own (none of them is a `network.field` of a product): baseline and
+    flat take everything, hierarchical groups what has the same network. The order of `features` is irrelevant.
 
     Raises: Unwirable with the reason.
     """
     names = canonical(features)
-    if not any(field_of(name) in list(Field) for name in names):
+    if not _of_products(names):
         return _wire_own(architecture, names)
     images = [name for name in names if field_of(name) == Field.IMAGE]
     if not images:
@@ -214,11 +214,22 @@ def plan(
             left_out[strategy.name] = str(error)
         else:
             strategies.append(strategy)
+    for name in unwired(features):
+        left_out[name] = "the feature stands alone: no fused head takes it beside network.field of a product's fields"
     alone = (Architecture.UNIMODAL, Architecture.PROBE)
     strategies += [Strategy(kind, feature=name) for kind in alone for name in canonical(features)]
     late = list(Late) if fusion == ALL else [Late.MEAN, Late.CALIBRATED]
     strategies += [Strategy(Architecture.LATE, final=each.value) for each in late]
     return Plan(tuple(dict.fromkeys(strategies)), left_out)
+
+
+def unwired(features: Collection[str]) -> list[str]:
+    """Names of one's own beside `network.field` of a product: no architecture takes them."""
+    return [name for name in canonical(features) if _of_products(features) and field_of(name) not in list(Field)]
+
+
+def _of_products(features: Collection[str]) -> bool:
+    return any(network_of(name) and field_of(name) in list(Field) for name in features)
 
 
 def _one(final: str, architecture: Architecture | None, first: str | None) -> list[Strategy]:

@@ -110,6 +110,7 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
             tuned=better,
             processes=processes,
             progress=ticker,
+            waiting=lambda: click.echo(f"waiting for another process that writes {place.runs}", err=True),
         )
     if as_json:
         print_json({"runs": [summary(run) for run in found], "left_out": dict(chosen.left_out)})
@@ -133,6 +134,7 @@ def prepare(
 ) -> tuple["FeatureTable", "Plan", "FitSettings", tuple[str, ...]]:
     """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
     from cache.store import FeatureCache
+    from stages.errors import UsageError
     from stages.fusion import feasible
     from stages.heads.build import find_merge
     from stages.heads.settings import DEFAULT, NAMED
@@ -141,6 +143,9 @@ def prepare(
     for name in (own, first):
         if name:
             find_merge(name)
+    if first and architecture not in (None, Architecture.HIERARCHICAL):
+        message = f"--first-merge {first} is for hierarchical strategies; --architecture {architecture} has no first merge"
+        raise UsageError(message)
     table = table_of(FeatureCache(place.features), streamed=streamed)
     final = f"{own or fusion}+{variant}" if variant else own or fusion
     chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)

@@ -1,9 +1,12 @@
 """From a strategy to its head."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import assert_never
 
+from cache.fingerprint import digest
 from stages.errors import UsageError
 from stages.heads.head import Head, common_width
 from stages.heads.merges import MergeModule, merge_class
@@ -58,3 +61,9 @@ def find_merge(name: str) -> type[MergeModule]:
         message = f"no merge is called '{name}'; choose from {', '.join(Merge)}, or package.module:Class of your own"
         raise UsageError(message)
     return merge_class(Merge(name))
+
+
+def code_of(strategy: Strategy) -> str:
+    """A digest of the files in which the strategy's own merges are written; empty where all of its merges are ours."""
+    own = [name for name in (strategy.first, strategy.merge) if name and ":" in name]
+    return digest([digest(Path(inspect.getfile(find_merge(name)))) for name in own]) if own else ""

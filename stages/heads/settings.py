@@ -76,6 +76,10 @@ class FitSettings:
         # JSON and TOML give the words, not the members
         object.__setattr__(self, "loss", Loss(self.loss))
         object.__setattr__(self, "schedule", Schedule(self.schedule))
+        for name in ("learning_rate", "epochs", "batch_size"):
+            if not getattr(self, name) > 0:
+                message = f"{name} must be above 0, not {getattr(self, name)}"
+                raise ValueError(message)
         if self.missing_vector and not self.modality_dropout:
             message = "missing_vector needs modality_dropout above 0: fields that are never absent could not learn theirs"
             raise ValueError(message)

@@ -4,6 +4,7 @@ Each run is computed by one thread and writes its own folder, so it does not dep
 clean process (never a fork of this one, whose threads may hold locks) and map the vectors from plain .npy files.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import groupby
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import cast
 
@@ -114,11 +116,14 @@ def _spread(jobs: Sequence[Job], material: Material, runs: Runs, processes: int)
     context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["stages.heads.spread"])
+        with _uninterrupted():
+            forkserver.ensure_running()
     with tempfile.TemporaryDirectory(prefix="fusecat-", ignore_cleanup_errors=True) as folder:
         material.save(Path(folder))
         pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(folder, str(runs.folder)))
         try:
-            waiting = {pool.submit(_do, job): job for job in jobs}
+            with _uninterrupted():  # submitting starts the workers: a half-started one would be waited for, for ever
+                waiting = {pool.submit(_do, job): job for job in jobs}
             for future in as_completed(waiting):
                 job = waiting[future]
                 future.result()
@@ -135,6 +140,19 @@ def _spread(jobs: Sequence[Job], material: Material, runs: Runs, processes: int)
         finally:
             # what is running is finished and stored, what has not begun is dropped
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until this is over, and what is started here never sees it: children inherit which signals are blocked."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _shared: list[tuple[Material, Runs]] = []

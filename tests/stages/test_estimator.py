@@ -1,4 +1,4 @@
-"""The scikit-learn face of stage two, and the comparison of a notebook."""
+"""The scikit-learn face of stage two."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stages.errors import ModelError, UsageError
-from stages.estimator import FusionClassifier, compare
+from stages.estimator import FusionClassifier
 from stages.heads.settings import FitSettings
 from stages.vocabulary import Merge
 
@@ -103,49 +103,18 @@ def test_validation_rows_choose_the_epoch(blobs):
         ({"strategy": "late/mean"}, ValueError, "no head to train"),
         ({"strategy": "baseline/averge"}, UsageError, "no merge is called 'averge'"),
         ({"settings": "fast"}, ValueError, "choose from default, thesis"),
+        ({"epochs": 0}, ValueError, "epochs must be above 0, not 0"),
+        ({"learning_rate": -1.0}, ValueError, "learning_rate must be above 0"),
+        ({"learning_rate": 1e30}, ValueError, "is too large"),
+        ({"features": {"a": slice(0, 1), "b": [99]}}, ValueError, "numbers of the . columns of X"),
+        ({"features": {"a": slice(0, 1), "b": []}}, ValueError, "'b' has no column"),
+        (
+            {"features": {"a.title_description": [0], "foo": [1], "b.image": [1]}},
+            ValueError,
+            "no fused head takes a feature called 'foo'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(blobs, options, error, reason):
     with pytest.raises(error, match=reason):
         FusionClassifier(**options).fit(*blobs)
-
-
-def arrays(n=240, seed=0):
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 3, n)
-    words = np.eye(3)[labels] @ random.normal(size=(3, 5)) * 2 + random.normal(size=(n, 5))
-    pixels = np.eye(3)[labels] @ random.normal(size=(3, 8)) + random.normal(size=(n, 8))
-    return {"words": words, "pixels": pixels}, np.array(["x", "y", "z"])[labels]
-
-
-def test_a_dict_of_arrays_gives_a_comparison():
-    features, labels = arrays()
-    logits = {name: array[:, :3] for name, array in features.items()}
-    found = compare(features, labels, logits=logits, fusion="average", seeds=2, settings=CHECKED)
-    assert [row.strategy for row in found if row.strategy.startswith(("baseline", "flat"))]
-    assert {"probe/words", "unimodal/pixels", "late/mean"} <= {row.strategy for row in found}
-    assert [row.validation for row in found] == sorted((row.validation for row in found), reverse=True)
-    assert found[0].validation > 0.7
-    assert found[0].strategy in str(found)
-
-
-def test_absent_rows_of_a_dict_do_not_matter():
-    features, labels = arrays()
-    mask = np.random.default_rng(1).random(len(labels)) < 0.5
-    garbage = {**features, "pixels": np.where(mask[:, None], features["pixels"], 1e3)}
-    options = {"present": {"pixels": mask}, "fusion": "average", "seeds": 1, "settings": CHECKED}
-    assert compare(features, labels, **options) == compare(garbage, labels, **options)
-
-
-def test_arrays_that_do_not_agree_are_refused():
-    features, labels = arrays()
-    with pytest.raises(ValueError, match=r"'words' has shape \(240, 5\); it must be \(100, width\)"):
-        compare(features, labels[:100])
-    with pytest.raises(ValueError, match="NaN"):
-        compare({**features, "words": features["words"] * np.nan}, labels)
-
-
-def test_runs_of_a_notebook_can_be_kept_for_the_report(tmp_path):
-    features, labels = arrays()
-    compare(features, labels, fusion="average", seeds=1, settings=CHECKED, workspace=tmp_path)
-    assert (tmp_path / "runs" / "baseline" / "average" / "seed-1" / "run.json").is_file()

@@ -3,17 +3,21 @@
 import dataclasses
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from stages.fusion import fuse
+from stages.fusion import FIT_ON, fuse, schedule
 from stages.heads import load_head
 from stages.heads.settings import FitSettings
 from stages.runs import DETERMINISTIC, Runs
 from stages.scores import scores
 from stages.strategy import Strategy, plan
+from stages.vocabulary import Architecture, Metric
 from tests.stages.heads.synthetic import SEVEN, table
+from tests.stages.heads.test_merges import OWN
 
 QUICK = FitSettings(epochs=20)
 
@@ -190,3 +194,36 @@ def test_stage_two_never_loads_what_only_stage_one_needs():
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "stages.fusion" in loaded
     assert not heavy & set(loaded)
+
+
+def test_a_merge_of_ones_own_that_was_edited_is_fitted_anew(planted, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    code = tmp_path / "edited_merge.py"
+    code.write_text(OWN, encoding="utf-8")
+    strategy = Strategy(Architecture.BASELINE, final="edited_merge:Halves")
+
+    def key():
+        return schedule(planted, [strategy], QUICK, seeds=1, metric=Metric.MACRO_F1, fit_on=FIT_ON)[0].key
+
+    before = key()
+    assert key() == before
+    code.write_text(OWN.replace("-1e9", "-1e8"), encoding="utf-8")
+    assert key() != before
+
+
+def test_two_at_once_do_not_write_the_same_runs(tmp_path):
+    """The second waits, says so once, and goes on when the first is done."""
+    runs, said = Runs(tmp_path / "runs"), []
+    with ThreadPoolExecutor(1) as beside:
+        with runs.lock():
+
+            def second():
+                with Runs(tmp_path / "runs").lock(lambda: said.append("waiting")):
+                    return time.monotonic()
+
+            later = beside.submit(second)
+            time.sleep(0.5)
+            assert not later.done()
+            released = time.monotonic()
+        assert later.result() >= released
+    assert said == ["waiting"]
