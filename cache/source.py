@@ -14,6 +14,8 @@ from cache.errors import ForeignFile
 
 CHUNK = 2**23
 """Bytes read at a time."""
+EMBEDDING = "embedding"
+"""What the vectors are called where a file holds several arrays and nobody says which."""
 WIDEST = 2**17
 """The widest vector that is believed: larger than any encoder's, small enough for a chunk of rows in memory."""
 
@@ -40,17 +42,20 @@ def matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[in
     return shape[0], shape[1]
 
 
-def choose(path: Path, key: str | None, names: Iterable[str], fits: Callable[[str], bool]) -> str:
-    """Choose the array: the one asked for, or the only one that fits, or the one named `embedding`."""
+def choose(path: Path, key: str | None, called: str, names: Iterable[str], fits: Callable[[str], bool]) -> str:
+    """Choose the array: the one asked for, or the only one that fits, or the one that is called so."""
     if key is not None:
         if key not in names:
             refuse(path, f"it has no '{key}'; it has {', '.join(names)}")
         return key
     found = [name for name in names if fits(name)]
-    if "embedding" in found:
-        return "embedding"
+    if called in found:
+        return called
     if len(found) != 1:
-        refuse(path, f"which array holds the vectors? pass --key with one of: {', '.join(found) or 'none fits'}")
+        way = "which array holds the vectors? pass --key with one of"
+        if called != EMBEDDING:
+            way = f"which array holds the {called}? name it '{called}'; there are"
+        refuse(path, f"{way}: {', '.join(found) or 'none fits'}")
     return found[0]
 
 

@@ -38,7 +38,7 @@ class Npy:
 class Npz:
     """Several arrays in a zip archive, compressed or not; only what is asked for is unpacked, and nothing is unpickled."""
 
-    def __init__(self, path: Path, key: str | None) -> None:
+    def __init__(self, path: Path, key: str | None, called: str) -> None:
         self._path = path
         try:
             with zipfile.ZipFile(path) as archive:
@@ -46,7 +46,7 @@ class Npz:
             self._sizes = {item.filename.removesuffix(".npy"): item.file_size for item in members}
         except zipfile.BadZipFile as error:
             refuse(path, f"it is not an .npz archive ({error})")
-        self._key = choose(path, key, self._sizes, self._is_matrix)
+        self._key = choose(path, key, called, self._sizes, self._is_matrix)
         with self._open(self._key) as file:
             shape, self._dtype = _header(file, path)
             self.rows, self.width = matrix(path, shape, self._dtype)

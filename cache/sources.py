@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cache.errors import CacheError, ForeignFile
 from cache.foreign import MAGIC, dataset_at
-from cache.source import Source, choose, matrix, refuse, rows_per_chunk
+from cache.source import EMBEDDING, Source, choose, matrix, refuse, rows_per_chunk
 from cache.source_numpy import Npy, Npz
 
 IDS = ("product_id", "ids", "id")
@@ -18,20 +18,21 @@ IDS = ("product_id", "ids", "id")
 ENDINGS = (".npy", ".npz", ".parquet", ".h5", ".hdf5")
 
 
-def open_source(path: Path, key: str | None = None) -> Source:
+def open_source(path: Path, key: str | None = None, called: str = EMBEDDING) -> Source:
     """Open the vectors in a file. `key`: the array, column or dataset to take; needed only where there are several.
 
+    `called`: the name that is taken among several without a `key`.
     Raises ForeignFile for anything but a plain matrix of numbers, CacheError where pyarrow is needed and not there, OSError.
     """
     match path.suffix.lower():
         case ".npy":
             return Npy(path)
         case ".npz":
-            return Npz(path, key)
+            return Npz(path, key, called)
         case ".parquet":
-            return Parquet(path, key)
+            return Parquet(path, key, called)
         case ".h5" | ".hdf5":
-            return Hdf5(path, key)
+            return Hdf5(path, key, called)
     message = f"{path} cannot be imported: the ending says the format; use one of {', '.join(ENDINGS)}"
     raise ForeignFile(message)
 
@@ -39,14 +40,14 @@ def open_source(path: Path, key: str | None = None) -> Source:
 class Hdf5:
     """A dataset of an HDF5 file, its path checked component by component."""
 
-    def __init__(self, path: Path, key: str | None) -> None:
+    def __init__(self, path: Path, key: str | None, called: str) -> None:
         self._path = path
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 refuse(path, "it does not begin as an HDF5 file does")
         with self._open() as file:
             self._names = [name.decode("utf-8", "replace") for name in file.id]
-            self._key = key or choose(path, None, self._names, lambda name: self._rank(file, name) == 2)
+            self._key = key or choose(path, None, called, self._names, lambda name: self._rank(file, name) == 2)
             dataset = dataset_at(file, self._key, path)
             self.rows, self.width = matrix(path, dataset.shape, dataset.dtype)
 
@@ -90,7 +91,7 @@ class Hdf5:
 class Parquet:
     """A column of lists of numbers, all of one length."""
 
-    def __init__(self, path: Path, key: str | None) -> None:
+    def __init__(self, path: Path, key: str | None, called: str) -> None:
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -106,7 +107,7 @@ class Parquet:
             refuse(path, f"it is not a Parquet file ({error})", error)
         self._kinds = {field.name: field.type for field in self._file.schema_arrow}
         lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-        self._key = choose(path, key, self._kinds, lambda name: any(is_list(self._kinds[name]) for is_list in lists))
+        self._key = choose(path, key, called, self._kinds, lambda name: any(fits(self._kinds[name]) for fits in lists))
         self.rows = self._file.metadata.num_rows
         first = next(self._batches(1), np.empty((0, 0)))
         self.width = matrix(path, (self.rows, *first.shape[1:]), first.dtype)[1]
@@ -122,7 +123,10 @@ class Parquet:
         """The first of these columns that is there."""
         for name in names:
             if name in self._kinds:
-                return np.array(self._file.read([name]).column(0).to_pylist())
+                values = self._file.read([name]).column(0).to_pylist()
+                if None in values:
+                    refuse(self._path, f"'{name}' is empty (null) in row {values.index(None)}; every row needs a value")
+                return np.array(values)
         return None
 
     def _batches(self, size: int) -> Iterator[NDArray[Any]]:

@@ -4,7 +4,7 @@ Shapes: N products, n vectors brought along, D their width, C classes.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from cache.source import Source
 from cache.sources import IDS, open_source
 from stages.errors import DataError, UsageError
 from stages.joining import read_ids, refuse_twice
+
+SMALLEST_HALF = float(np.finfo(np.float16).tiny)
+"""What is smaller than this, 6.1e-5, loses digits in half precision, and below 3e-8 becomes zero."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class Brought:
     """Vectors and the products that they belong to.
 
     `ids`: of the vectors, in their order; `targets` (n,): row of each vector's product, -1 where there is none or the file
-    itself says that the vector is absent; `present` (N,): whether the product has a vector; `unknown`: the ids of no product.
+    itself says that the vector is absent; `logit_targets`: the same of the logits; `present` (N,): whether the product has a
+    vector; `unknown`: the ids of no product.
     """
 
     vectors: Source
     logits: Source | None
     ids: Sequence[str]
     targets: NDArray[np.intp]
+    logit_targets: NDArray[np.intp]
     present: NDArray[np.bool_]
     unknown: Sequence[str]
 
@@ -51,19 +56,14 @@ class Brought:
     def join(cls, files: Files, products: Sequence[str], classes: Sequence[str]) -> Self:
         """Open the files and find each vector's product among the ids of `products`.
 
-        Raises: ForeignFile where a file holds anything but a plain matrix, a row per id; DataError where no id is known or one
-        occurs twice; UsageError where nobody says whose the vectors are; OSError.
+        Logits are joined by the ids in their own file, and where it has none, they lie in the order of the vectors.
+
+        Raises: ForeignFile where a file holds anything but a plain matrix, a row per id; DataError where no id is known, one
+        occurs twice or a vector has no logits; UsageError where nobody says whose the vectors are; OSError.
         """
         vectors = open_source(files.vectors, files.key)
-        logits = None if files.logits is None else open_source(files.logits)
-        if logits is not None and (logits.rows, logits.width) != (vectors.rows, len(classes)):
-            message = (
-                f"{files.logits} is {logits.rows} x {logits.width}; for {vectors.rows} vectors and {len(classes)} classes "
-                f"it must be {vectors.rows} x {len(classes)}, columns in the order {', '.join(classes[:4])}, ..."
-            )
-            raise ForeignFile(message)
-        ids = vector_ids(files, vectors)
         place = {identity: row for row, identity in enumerate(products)}
+        ids = vector_ids(files, vectors, place)
         targets = np.array([place.get(identity, -1) for identity in ids], np.intp)
         if (targets < 0).all():
             message = (
@@ -72,12 +72,19 @@ class Brought:
             )
             raise DataError(message)
         unknown = [ids[row] for row in np.flatnonzero(targets < 0)]
-        said = vectors.column("present")
-        if said is not None:
-            targets[~said.astype(bool)] = -1
+        targets[_absent(vectors, files.vectors)] = -1
         present = np.zeros(len(products), bool)
         present[targets[targets >= 0]] = True
-        return cls(vectors, logits, ids, targets, present, unknown)
+        logits, logit_targets = None, targets
+        if files.logits is not None:
+            logits = open_source(files.logits, called="logits")
+            own = _ids_inside(logits, files.logits)
+            _refuse_shape(logits, files.logits, vectors.rows if own is None else logits.rows, classes)
+            if own is not None:
+                logit_targets = np.array([place.get(identity, -1) for identity in own], np.intp)
+                logit_targets[~present[logit_targets]] = -1
+                _refuse_gaps(files.logits, products, present, logit_targets)
+        return cls(vectors, logits, ids, targets, logit_targets, present, unknown)
 
     @contextmanager
     def staged(self, folder: Path) -> Iterator[tuple["Staging", "Staging | None"]]:
@@ -88,32 +95,83 @@ class Brought:
                 yield embedding, None
                 return
             with Staging(folder, len(self.present), self.logits.width) as logits:
-                logits.fill(self.logits, self.targets)
+                logits.fill(self.logits, self.logit_targets)
                 yield embedding, logits
 
 
-def vector_ids(files: Files, vectors: Source | None = None) -> list[str]:
-    """The id of each vector, from the file of ids or from the file of vectors itself. Raises as `Brought.join`."""
+def vector_ids(files: Files, vectors: Source | None = None, products: Collection[str] = ()) -> list[str]:
+    """The id of each vector, from the file of ids or from the file of vectors itself. Raises as `Brought.join`.
+
+    `products`: ids that tell a file's first id from a header.
+    """
     vectors = vectors or open_source(files.vectors, files.key)
     if files.ids is not None:
-        ids = read_ids(files.ids, vectors.rows)
+        ids = read_ids(files.ids, vectors.rows, products)
         refuse_twice(ids, str(files.ids))
         return ids
-    found = vectors.column(*IDS)
-    if found is None:
+    inside = _ids_inside(vectors, files.vectors)
+    if inside is None:
         message = (
             f"--ids: {files.vectors} does not say which vector belongs to which product; pass a file with an id per vector"
         )
         raise UsageError(message)
-    ids = [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in found.tolist()]
-    refuse_twice(ids, str(files.vectors))
+    return inside
+
+
+def _ids_inside(source: Source, path: Path) -> list[str] | None:
+    """The ids that lie beside an array in its own file, a row each; None where there are none."""
+    found = source.column(*IDS)
+    if found is None:
+        return None
+    ids = []
+    for row, value in enumerate(found.tolist()):
+        try:
+            ids.append(value.decode("utf-8") if isinstance(value, bytes) else str(value))
+        except UnicodeDecodeError as error:
+            message = f"{path}: the id in row {row} is not UTF-8: {value!r}; store the ids as text"
+            raise ForeignFile(message) from error
+    refuse_twice(ids, str(path))
     return ids
+
+
+def _absent(vectors: Source, path: Path) -> NDArray[np.bool_]:
+    """Which vectors their own file calls absent, in a column `present` (n,)."""
+    said = vectors.column("present")
+    if said is None:
+        return np.zeros(vectors.rows, bool)
+    odd = np.flatnonzero((said != 0) & (said != 1)) if said.dtype.kind in "biuf" else np.arange(1)
+    if len(odd):
+        message = f"{path}: 'present' is {said[odd[0]]!s:.20} in row {odd[0]}; store it as true or false (bool), or as 0 or 1"
+        raise ForeignFile(message)
+    return np.asarray(said == 0, bool)
+
+
+def _refuse_shape(logits: Source, path: Path, rows: int, classes: Sequence[str]) -> None:
+    if (logits.rows, logits.width) != (rows, len(classes)):
+        message = (
+            f"{path} is {logits.rows} x {logits.width}; for {rows} vectors and {len(classes)} classes "
+            f"it must be {rows} x {len(classes)}, columns in the order {', '.join(classes[:4])}, ..."
+        )
+        raise ForeignFile(message)
+
+
+def _refuse_gaps(path: Path, products: Sequence[str], present: NDArray[np.bool_], targets: NDArray[np.intp]) -> None:
+    """Raise DataError unless every product that has a vector has logits too."""
+    lacking = present.copy()
+    lacking[targets[targets >= 0]] = False
+    if lacking.any():
+        message = (
+            f"{path}: {lacking.sum()} of {present.sum()} products with a vector have no logits in it; the first is "
+            f"'{products[int(lacking.argmax())]}'; bring a row for each"
+        )
+        raise DataError(message)
 
 
 class Staging:
     """A float32 matrix (N, width) in a file without a name, zero at first: whatever happens, nothing of it is left over."""
 
     def __init__(self, folder: Path, rows: int, width: int) -> None:
+        self._faint_row, self._peaks = False, np.zeros(width, np.float32)
         self._width, self._row = width, 4 * width
         self._file: Any = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by __exit__
         try:
@@ -128,6 +186,11 @@ class Staging:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    @property
+    def faint(self) -> bool:
+        """Whether half precision would wipe something out: a whole row, or a whole column, of nothing but tiny values."""
+        return self._faint_row or bool(_faint(self._peaks).any())
 
     def fill(self, source: Source, targets: NDArray[np.intp]) -> None:
         """Write each vector to the row of its product."""
@@ -144,6 +207,9 @@ class Staging:
         known = targets[targets >= 0]
         with np.errstate(over="ignore"):  # becomes infinite, which whoever reads it refuses with the product's id
             kept = vectors[targets >= 0].astype(np.float32)
+        sizes = np.abs(kept)
+        self._faint_row |= bool(_faint(sizes.max(axis=1)).any())
+        self._peaks = np.maximum(self._peaks, sizes.max(axis=0, initial=0))
         cuts = (np.flatnonzero(np.diff(known) != 1) + 1).tolist()
         for first, last in zip([0, *cuts], [*cuts, len(known)], strict=True):
             if last > first:
@@ -154,3 +220,8 @@ class Staging:
         """The vectors of some products."""
         self._file.seek(rows.start * self._row)
         return np.fromfile(self._file, np.float32, len(rows) * self._width).reshape(len(rows), self._width)
+
+
+def _faint(peaks: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which greatest absolute values are too small for half precision, but not zero."""
+    return (peaks > 0) & (peaks < SMALLEST_HALF)

@@ -14,7 +14,7 @@ from stages.joining import fitted_parts
 
 @dataclass(frozen=True)
 class Request(Files):
-    """What to import. `fitted_on` as `joining.fitted_parts` takes it."""
+    """What to import. `fitted_on` as `joining.fitted_parts` takes it; `dtype` float16 becomes float32 where values need it."""
 
     fitted_on: str | None = None
     dtype: str = "float16"
@@ -24,8 +24,8 @@ class Request(Files):
 class Imported:
     """What became of it. `state`: `sealed`, or `hit` where the very same was there already.
 
-    `joined`: products that got a vector; `absent`: those that did not; `unknown`: vectors of no product of the study; each of
-    the two with its first id ('' where there is none).
+    `joined`: products that got a vector; `absent`: those that did not; `unknown`: vectors of no product of the study;
+    `unknown_fitted`: ids of no product in the file of `fitted_on`; each of the three with its first id ('' for none).
     """
 
     feature: str
@@ -39,6 +39,8 @@ class Imported:
     first_unknown: str
     width: int
     fitted_on: tuple[str, ...] | None
+    unknown_fitted: int
+    first_unknown_fitted: str
 
 
 def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Imported:
@@ -48,7 +50,7 @@ def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Importe
     one occurs twice; OSError.
     """
     brought = Brought.join(request, rows.ids, rows.classes)
-    fitted_on = fitted_parts(request.fitted_on, rows)
+    fitted_on, strangers = fitted_parts(request.fitted_on, rows)
     recipe = _recipe(request, rows, brought.ids, fitted_on)
     with cache.lock(request.feature):
         state = "hit" if cache.holds(request.feature, recipe) else "sealed"
@@ -58,8 +60,8 @@ def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Importe
                 for number, block in writer.missing():
                     scores = None if logits is None else logits.read(block)
                     writer.put(number, embedding.read(block), scores, brought.present[block])
-            versions = {"numpy": np.__version__}
-            writer.seal(weights="", fitted_on=fitted_on, versions=versions, dtype=request.dtype)
+            dtype = "float32" if embedding.faint else request.dtype
+            writer.seal(weights="", fitted_on=fitted_on, versions={"numpy": np.__version__}, dtype=dtype)
     absent = np.flatnonzero(~brought.present)
     return Imported(
         feature=request.feature,
@@ -73,6 +75,8 @@ def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Importe
         first_unknown=brought.unknown[0] if brought.unknown else "",
         width=brought.vectors.width,
         fitted_on=fitted_on,
+        unknown_fitted=len(strangers),
+        first_unknown_fitted=strangers[0] if strangers else "",
     )
 
 

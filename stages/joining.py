@@ -1,7 +1,7 @@
 """Ids, labels and split for vectors that come without a catalogue, or that join one."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from stages.workspace import Workspace
 
 PARTS = tuple(part.value for part in Part)
 ID_COLUMNS = ("id", "integer_id")
+ID_NAMES = (*ID_COLUMNS, "product_id", "ids")
+"""What a file of nothing but ids may call them: under such a header, and under none at all, stands no id of its own."""
 LABELS = "labels"
 """The layout of a catalogue that is nothing but ids and labels."""
 LABEL_COLUMNS = ("label", "prdtypecode", "type_code", "code", "class")
@@ -115,47 +117,57 @@ def read_labels(path: Path) -> dict[str, str | None]:
     return found
 
 
-def read_ids(path: Path, count: int | None = None) -> list[str]:
-    """Ids in the order of a file: the column named `id` or `Integer_id`, else the first.
+def read_ids(path: Path, count: int | None = None, products: Collection[str] = ()) -> list[str]:
+    """Ids in the order of a file: the column named as one of `ID_NAMES`, else the first.
 
-    `count`: how many vectors there are; where the file has one line more it has a header, where it has as many it has none.
-    Without it the file has a header. Raises ForeignFile where the numbers do not agree, DataError naming file and line.
+    The first line is a header where it says so by its name. Else it is an id where it is one of `products`, or where the file
+    has as many lines as there are vectors, `count`. Raises ForeignFile where the numbers do not agree, DataError naming file
+    and line.
     """
     check_file(path, path.parent, follow_symlinks=True)
     table = open_table(path)
     names = [name.lower() for name in table.columns]
-    column = next((names.index(name) for name in ID_COLUMNS if name in names), 0)
+    column = next((names.index(name) for name in ID_NAMES if name in names), 0)
+    header = table.columns[column]
+    named = not header or names[column] in ID_NAMES
     ids = []
     for line, cells in table.rows():
         _check_id(path, line, cells[column])
         ids.append(cells[column])
-    if count is not None and len(ids) == count - 1:
-        ids.insert(0, table.columns[column])
+    if not named and (header in products or len(ids) + 1 == count):
+        ids.insert(0, header)
     if count is not None and len(ids) != count:
-        message = f"{path} has {len(ids)} ids for {count} vectors; an id per vector, in their order, is expected"
+        under = f" under its header '{header}'" if named else ""
+        message = f"{path} has {len(ids)} ids{under} for {count} vectors; an id per vector, in their order, is expected"
         raise ForeignFile(message)
     return ids
 
 
-def fitted_parts(text: str | None, rows: Rows) -> tuple[str, ...] | None:
+def fitted_parts(text: str | None, rows: Rows) -> tuple[tuple[str, ...] | None, Sequence[str]]:
     """The parts whose labels an encoder has seen: named (`train,head`; `none`), or told from a file with the ids of its rows.
 
-    None, where nothing is said: nobody knows. Raises UsageError for a part that does not exist.
+    Returns the parts, None where nothing is said: nobody knows; and the ids of the file that are no product's. Raises
+    UsageError for a part that does not exist, DataError where no id is a product's.
     """
     if text is None or text == "unknown":
-        return None
+        return None, ()
     if text == "none":
-        return ()
+        return (), ()
     if Path(text).is_file():
-        seen = set(read_ids(Path(text)))
-        codes = {int(code) for identity, code in zip(rows.ids, rows.split, strict=True) if identity in seen}
-        return tuple(part for code, part in enumerate(rows.parts) if code in codes)
+        place = {identity: int(code) for identity, code in zip(rows.ids, rows.split, strict=True)}
+        seen = dict.fromkeys(read_ids(Path(text), products=place))
+        unknown = [identity for identity in seen if identity not in place]
+        if len(unknown) == len(seen):
+            message = f"--fitted-on {text}: none of its {len(seen)} ids is a product's; the first product is '{rows.ids[0]}'"
+            raise DataError(message)
+        codes = {place.get(identity) for identity in seen}
+        return tuple(part for code, part in enumerate(rows.parts) if code in codes), unknown
     parts = [part.strip() for part in text.split(",")]
     unknown = [part for part in parts if part not in rows.parts]
     if unknown:
         message = f"--fitted-on {text}: '{unknown[0]}' is neither a file nor one of {', '.join(rows.parts)}, none, unknown"
         raise UsageError(message)
-    return tuple(part for part in rows.parts if part in parts)
+    return tuple(part for part in rows.parts if part in parts), ()
 
 
 def refuse_twice(ids: Sequence[str], where: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
 from stages.errors import UsageError
@@ -14,6 +15,8 @@ from stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from cache.store import Rows
+    from stages.catalogue.reading import Catalogue
+    from stages.catalogue.split import Split
     from stages.importing import Imported
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -57,10 +60,12 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
 
     place = Workspace(workspace)
     feature = _feature(name, field)
-    rows = _rows(place, labels, options)
+    rows, drawn = _rows(place, labels, options)
     keys = ("vectors", "ids", "logits", "key", "fitted_on", "dtype")
     request = Request(feature, **{key: options[key] for key in keys})
     done = import_vectors(request, rows, FeatureCache(place.features))
+    if drawn is not None:
+        _begin(place, *drawn)
     _remember(place, rows, done, options["vectors"])
     remember_command(place, command_line())
     if as_json:
@@ -83,47 +88,72 @@ def _feature(name: str, field: str | None) -> str:
     return f"{name}.{field}"
 
 
-def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "Rows":
-    """The products of the workspace, or those of --labels with a split of their own."""
+def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tuple[Rows, tuple[Catalogue, Split] | None]":
+    """The products of the workspace; or those of --labels, with them and their new split, which `_begin` keeps."""
     from stages.joining import catalogue_rows, existing_rows, new_split, refuse_other_labels
 
     rows = existing_rows(place)
     if rows is not None:
         if labels is not None:
             refuse_other_labels(labels, rows)
-        return rows
+        _refuse_another_split(place)
+        return rows, None
     if labels is None:
         message = f"--labels: {place.root} knows no products yet; pass a CSV with id and label, or run 'fusecat extract' first"
         raise UsageError(message)
-    chosen = {"protocol": Protocol(options["protocol"]), "head_share": options["head_share"]}
-    catalogue, parting = new_split(labels, seed=options["split_seed"], **chosen)
-    parting.write(place.split)
-    groups = {"count": 0, "products": 0, "largest": []}
-    split = chosen | {"seed": options["split_seed"], "counts": parting.counts, "groups": groups}
+    protocol = Protocol(options["protocol"])
+    catalogue, split = new_split(labels, protocol=protocol, head_share=options["head_share"], seed=options["split_seed"])
+    return catalogue_rows(catalogue, split), (catalogue, split)
+
+
+def _refuse_another_split(place: Workspace) -> None:
+    """Raise UsageError where the command line asks for another split than the one that the workspace has already."""
+    held = _read(place).get("split", {})
+    context = click.get_current_context()
+    for option, name in (("protocol", "protocol"), ("head_share", "head_share"), ("split_seed", "seed")):
+        value = context.params[option]
+        if context.get_parameter_source(option) is not ParameterSource.DEFAULT and value != held.get(name):
+            flag = f"--{option.replace('_', '-')}"
+            known = f"with {flag} {held[name]}" if name in held else "already"
+            message = f"{flag} {value}: {place.root} was split {known}; leave {flag} out, or use another --workspace"
+            raise UsageError(message)
+
+
+def _begin(place: Workspace, catalogue: "Catalogue", split: "Split") -> None:
+    """Keep the products and the split of a new study, once its first feature is there: a failed import leaves none behind."""
+    split.write(place.split)
     _write(
         place,
         {
-            "catalogue": str(labels),
-            "layout": "labels",
+            "catalogue": str(catalogue.source),
+            "layout": catalogue.layout,
             "products": len(catalogue.products),
             "labelled": int((catalogue.labels >= 0).sum()),
             "metric": Metric.MACRO_F1,
-            "split": split,
+            "split": {
+                "protocol": split.protocol,
+                "head_share": split.head_share,
+                "seed": split.seed,
+                "counts": split.counts,
+                "groups": {"count": 0, "products": 0, "largest": []},
+            },
             "features": {},
         },
     )
-    return catalogue_rows(catalogue, parting)
 
 
 def _remember(place: Workspace, rows: "Rows", done: "Imported", vectors: Path) -> None:
     """Add the feature to study.json, so that the report and `cache verify` know of it."""
-    study: dict[str, Any] = {"products": len(rows.ids)}
-    if place.study.is_file():
-        study = json.loads(place.study.read_text(encoding="utf-8"))
+    study = _read(place) or {"products": len(rows.ids)}
     network, _, field = done.feature.rpartition(".")
     features = study.setdefault("features", {})
     features[done.feature] = {"network": network, "field": field, "imported": vectors.name, "fitted_on": done.fitted_on}
     _write(place, study)
+
+
+def _read(place: Workspace) -> dict[str, Any]:
+    """What study.json says; nothing where there is none."""
+    return dict(json.loads(place.study.read_text(encoding="utf-8"))) if place.study.is_file() else {}
 
 
 def _write(place: Workspace, study: dict[str, Any]) -> None:
@@ -142,5 +172,8 @@ def _show(done: "Imported") -> None:
         screen.print(f"{done.absent:,} products have no vector and count as lacking the field; first: '{first}'", markup=False)
     if done.unknown:
         screen.print(f"{done.unknown:,} vectors belong to no product; first: '{safe(done.first_unknown)}'", markup=False)
+    if done.unknown_fitted:
+        first = safe(done.first_unknown_fitted)
+        screen.print(f"{done.unknown_fitted:,} ids of --fitted-on belong to no product; first: '{first}'", markup=False)
     if done.fitted_on is None:
         screen.print("Nobody said which rows the encoder was fitted on (--fitted-on): the report will warn of it.")

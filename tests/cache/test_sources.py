@@ -78,6 +78,35 @@ def test_the_array_is_chosen_by_name_where_there_are_several(tmp_path):
         open_source(tmp_path / "v.npz", "three")
 
 
+@pytest.mark.parametrize("ending", ["npz", "h5", "parquet"])
+def test_the_array_that_is_called_so_is_chosen_and_the_advice_can_be_followed(tmp_path, ending):
+    def write(name):
+        arrays = {"embedding": VECTORS, name: VECTORS[:, :3], "other": VECTORS[:, :2]}
+        if ending == "npz":
+            np.savez(tmp_path / "v.npz", **arrays)
+        elif ending == "h5":
+            with h5py.File(tmp_path / "v.h5", "w") as file:
+                file.update(arrays)
+        else:
+            pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+            pq.write_table(pa.table({key: list(value) for key, value in arrays.items()}), tmp_path / "v.parquet")
+        return tmp_path / f"v.{ending}"
+
+    path = write("logits")
+    assert (open_source(path).width, open_source(path, called="logits").width) == (7, 3)
+    with pytest.raises(ForeignFile, match=r"which array holds the logits[?] name it 'logits'; there are: .*scores"):
+        open_source(write("scores"), called="logits")
+
+
+@pytest.mark.parametrize("column", ["id", "present"])
+def test_a_gap_in_a_parquet_column_is_refused_with_its_row(tmp_path, column):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"id": ["a", "b", None], "present": [True, False, None], "vectors": [[1.0]] * 3}
+    pq.write_table(pa.table(columns), tmp_path / "v.parquet")
+    with pytest.raises(ForeignFile, match=rf"v.parquet .*'{column}' is empty \(null\) in row 2"):
+        open_source(tmp_path / "v.parquet").column(column)
+
+
 class Bomb:
     def __reduce__(self):
         return print, ("unpickled",)

@@ -1,7 +1,9 @@
 """Vectors find their product by id, whatever their order; what does not fit is counted, named or refused."""
 
 import json
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -100,6 +102,35 @@ def test_logits_travel_with_their_vectors(shuffled, rows, cache, tmp_path):
         import_vectors(request, rows, cache)
 
 
+def test_logits_find_their_product_by_their_own_ids(shuffled, rows, cache, tmp_path):
+    ids = np.array(shuffled.ids.read_text().split())
+    logits, backwards = np.load(shuffled.vectors)[:, :3] * 2, np.arange(252)[::-1]
+    request = replace(shuffled, logits=tmp_path / "l.npz")
+    absent = next(product for product in rows.ids if product not in ids)
+    np.savez(tmp_path / "l.npz", logits=np.vstack([logits[backwards], logits[:1]]), id=np.append(ids[backwards], absent))
+    import_vectors(request, rows, cache)
+    feature = cache.table().features["mine.title"]
+    assert np.array_equal(feature.logits, feature.embedding[:, :3] * 2)
+    order = np.array([identity in set(rows.ids) for identity in ids]).nonzero()[0][2:]
+    np.savez(tmp_path / "l.npz", logits=logits[order], id=ids[order])
+    with pytest.raises(DataError, match=r"l.npz: 2 of 250 products with a vector have no logits in it; the first is 'p"):
+        import_vectors(request, rows, cache)
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4"])
+@pytest.mark.parametrize("where", [np.s_[3], np.s_[:, 1], np.s_[:]], ids=["row", "column", "all"])
+def test_what_half_precision_would_wipe_out_stays(rows, cache, tmp_path, where, dtype):
+    vectors = np.random.default_rng(0).uniform(0.5, 1, (20, 4)).astype(np.float32)
+    vectors[5], vectors[:, 2] = 0, 0  # nothing is lost of zeros
+    if dtype == "<f4":
+        vectors[where] *= 1e-8
+    np.savez(tmp_path / "v.npz", embedding=vectors, ids=np.array(rows.ids[:20]))
+    import_vectors(Request("mine.title", tmp_path / "v.npz"), rows, cache)
+    found = cache.table().features["mine.title"].embedding
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found[:20], vectors.astype(dtype))
+
+
 @pytest.mark.parametrize("header", ["id", "", None], ids=["named", "unnamed", "none"])
 def test_ids_may_have_a_header_or_none(tmp_path, header):
     path = tmp_path / "ids.csv"
@@ -108,9 +139,23 @@ def test_ids_may_have_a_header_or_none(tmp_path, header):
     assert read_ids(path, 2) == ["a", "b"]
 
 
+@pytest.mark.parametrize("header", ["id", "Product_ID", ""])
+def test_a_header_is_never_taken_for_the_id_that_is_missing(tmp_path, header):
+    path = tmp_path / "ids.csv"
+    path.write_text(f"{header},other\na,1\nb,2\n")
+    with pytest.raises(ForeignFile, match=f"has 2 ids under its header '{header}' for 3 vectors"):
+        read_ids(path, 3)
+
+
+def test_an_id_is_never_taken_for_a_header(shuffled, rows, cache):
+    shuffled.ids.write_text("p299\n" + shuffled.ids.read_text())
+    with pytest.raises(ForeignFile, match="has 253 ids for 252 vectors"):
+        import_vectors(shuffled, rows, cache)
+
+
 def test_ids_that_do_not_match_the_vectors_are_refused(shuffled, rows, cache):
     shuffled.ids.write_text("p1\np2\np3\n")
-    with pytest.raises(ForeignFile, match="has 2 ids for 252 vectors"):
+    with pytest.raises(ForeignFile, match="has 3 ids for 252 vectors"):
         import_vectors(shuffled, rows, cache)
 
 
@@ -147,15 +192,47 @@ def test_ids_inside_of_the_file_serve_and_their_lack_is_told(rows, cache, tmp_pa
         import_vectors(Request("mine.title", tmp_path / "v.npz"), rows, cache)
 
 
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_an_id_that_is_no_text_is_refused_with_its_row(rows, cache, tmp_path, ending):
+    arrays, path = {"embedding": np.ones((2, 2)), "id": np.array([b"p5", b"p\xff"])}, tmp_path / f"v.{ending}"
+    if ending == "npz":
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            file.update(arrays)
+    with pytest.raises(ForeignFile, match=rf"v.{ending}: the id in row 1 is not UTF-8"):
+        import_vectors(Request("mine.title", path), rows, cache)
+
+
+@pytest.mark.parametrize(
+    ("present", "told"), [([b"true", b"false"], "b'true' in row 0"), ([1, 2], "2 in row 1"), ([0.0, np.nan], "nan in row 1")]
+)
+def test_presence_is_true_or_false_and_nothing_else(rows, cache, tmp_path, present, told):
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.update({"embedding": np.ones((2, 2)), "id": np.array([b"p5", b"p7"]), "present": np.array(present)})
+    with pytest.raises(ForeignFile, match=rf"v.h5: 'present' is {told}; store it as"):
+        import_vectors(Request("mine.title", tmp_path / "v.h5"), rows, cache)
+    with h5py.File(tmp_path / "v.h5", "r+") as file:
+        del file["present"]
+        file["present"] = [0.0, 1.0]
+    assert import_vectors(Request("mine.title", tmp_path / "v.h5"), rows, cache).joined == 1
+
+
 def test_the_fitted_parts_are_those_named_or_those_of_the_ids(rows, tmp_path):
-    assert fitted_parts(None, rows) is None and fitted_parts("unknown", rows) is None
-    assert fitted_parts("none", rows) == ()
-    assert fitted_parts("validation, train", rows) == ("train", "validation")
+    assert fitted_parts(None, rows) == fitted_parts("unknown", rows) == (None, ())
+    assert fitted_parts("none", rows) == ((), ())
+    assert fitted_parts("validation, train", rows) == (("train", "validation"), ())
     with pytest.raises(UsageError, match="'trian' is neither a file nor one of train, head"):
         fitted_parts("trian", rows)
     seen = [identity for identity, code in zip(rows.ids, rows.split, strict=True) if rows.parts[min(code, 3)] == "head"][:1]
     (tmp_path / "seen.csv").write_text("id\n" + "\n".join([*seen, "stranger"]))
-    assert fitted_parts(str(tmp_path / "seen.csv"), rows) == ("head",)
+    assert fitted_parts(str(tmp_path / "seen.csv"), rows) == (("head",), ["stranger"])
+    (tmp_path / "seen.csv").write_text("\n".join([*seen, "stranger", "stranger"]))
+    assert fitted_parts(str(tmp_path / "seen.csv"), rows) == (("head",), ["stranger"])
+    for text, count in (("id\nq1\nq2\n", 2), ("id\n", 0)):
+        (tmp_path / "seen.csv").write_text(text)
+        with pytest.raises(DataError, match=f"--fitted-on .*seen.csv: none of its {count} ids is a product's"):
+            fitted_parts(str(tmp_path / "seen.csv"), rows)
 
 
 def test_labels_make_a_stratified_split(labels, rows):

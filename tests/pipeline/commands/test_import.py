@@ -71,6 +71,36 @@ def test_what_is_missing_is_named(files, words, told):
     assert not (files / "w").exists()
 
 
+def test_another_split_than_that_of_the_workspace_is_refused(files):
+    drawn = ["--protocol", "90-10", "--split-seed", "7", "--head-share", "0.2"]
+    assert run(files, "--name", "mine.title", "--labels", files / "labels.csv", *drawn).exit_code == 0
+    assert run(files, "--name", "same.title", *drawn).exit_code == 0
+    assert run(files, "--name", "silent.title").exit_code == 0
+    for flag, value, held in (("--protocol", "80-20", "90-10"), ("--split-seed", "2020", "7"), ("--head-share", "0", "0.2")):
+        done = run(files, "--name", "other.title", flag, value)
+        assert isinstance(done.exception, UsageError)
+        assert re.search(rf"{flag} {value}\S*: .* was split with {flag} {held}; leave {flag} out", str(done.exception))
+    (files / "w" / "study.json").unlink()
+    assert "was split already" in str(run(files, "--name", "other.title", *drawn).exception)
+
+
+def test_a_failed_first_import_leaves_no_split_behind(files):
+    words = ["--name", "mine.title", "--labels", files / "labels.csv", "--split-seed"]
+    vectors = np.load(files / "v.npy")
+    np.save(files / "v.npy", vectors * np.nan)
+    assert run(files, *words, "1").exit_code != 0
+    assert not (files / "w" / "split.json").exists()
+    np.save(files / "v.npy", vectors)
+    assert run(files, *words, "2").exit_code == 0
+    assert json.loads((files / "w" / "split.json").read_text())["seed"] == 2
+
+
+def test_ids_that_the_encoder_saw_and_nobody_knows_are_counted_and_named(files):
+    (files / "seen.txt").write_text("p3\np4\nstranger\n")
+    done = run(files, "--name", "mine.title", "--labels", files / "labels.csv", "--fitted-on", files / "seen.txt")
+    assert "1 ids of --fitted-on belong to no product; first: 'stranger'" in done.output
+
+
 def extracted(files, *words, code=0):
     """`fusecat extract` of 60 products whose columns, encoding and number have to be told: one network of one field."""
     products = files / "own.csv"
