@@ -10,13 +10,14 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import groupby
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import cast
 
@@ -116,6 +117,7 @@ def _spread(jobs: Sequence[Job], material: Material, runs: Runs, processes: int)
     context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["stages.heads.spread"])
+        resource_tracker.ensure_running()  # it would let signals through again
         with _uninterrupted():
             forkserver.ensure_running()
     with tempfile.TemporaryDirectory(prefix="fusecat-", ignore_cleanup_errors=True) as folder:
@@ -138,21 +140,27 @@ def _spread(jobs: Sequence[Job], material: Material, runs: Runs, processes: int)
             message = "a worker process died, most likely for want of memory; run 'fusecat fuse --processes 1' to go on"
             raise ModelError(message) from error
         finally:
-            # what is running is finished and stored, what has not begun is dropped
-            pool.shutdown(wait=True, cancel_futures=True)
+            # what is running is finished and stored, what has not begun is dropped; a second Ctrl-C leaves no worker behind
+            with _uninterrupted():
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until this is over, and what is started here never sees it: children inherit which signals are blocked."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    caught: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))  # another thread may be told of it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if caught and callable(handler):
+            handler(signal.SIGINT, None)
 
 
 _shared: list[tuple[Material, Runs]] = []
