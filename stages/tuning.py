@@ -5,11 +5,13 @@ The best settings go to `workspace/tuning/<strategy>.json`, the trials to an SQL
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,17 +21,25 @@ from stages.heads.build import build_head
 from stages.heads.fit import fit
 from stages.heads.material import Material, gather
 from stages.heads.settings import DEFAULT, FitSettings
+from stages.runs import Runs
 from stages.strategy import Strategy
 from stages.vocabulary import Metric, Part
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
+    from optuna import Study
+    from optuna.distributions import FloatDistribution
 
 SEEDS = (1, 2)
 """Fits per trial: with one, the search would choose a lucky seed as readily as a good setting."""
 
-TUNED = ("learning_rate", "weight_decay", "label_smoothing", "dropout", "modality_dropout")
-"""The fields of `FitSettings` that are searched; the others stay as they are."""
+TUNED = {
+    "learning_rate": (3e-4, 3e-2),
+    "weight_decay": (1e-4, 1.0),
+    "label_smoothing": (0.0, 0.3),
+    "dropout": (0.0, 0.5),
+    "modality_dropout": (0.0, 0.6),
+}
+"""The fields of `FitSettings` that are searched, with lowest and highest value; the others stay as they are."""
 
 Progress = Callable[[Strategy, int, int, float], None]
 """Called after each trial with the strategy, the trials done, the trials asked for and the best value so far."""
@@ -45,38 +55,48 @@ def tune(
     fit_on: Sequence[str] = FIT_ON,
     base: FitSettings = DEFAULT,
     progress: Progress | None = None,
+    waiting: Callable[[], None] | None = None,
 ) -> dict[str, FitSettings]:
     """Search `trials` settings for each strategy, in the same space, and keep the best of each; finished trials count.
 
     The first trial is `base` itself, so that tuned is never worse than untuned on validation. No row of test is looked at.
+    An interrupted search that goes on tries what an uninterrupted one tries. One process at a time searches in `folder`;
+    another is waited for: `waiting` is called once before.
+
     Returns strategy -> settings, which are written to `folder` as well.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'trials.sqlite'}")
+    ranges, start = space(base), {name: getattr(base, name) for name in TUNED}
     best: dict[str, FitSettings] = {}
-    for strategy in strategies:
-        names = features_of(strategy, table)
-        material = gather(table, names, fit_on, standardise=base.standardise)
-        # other rows, labels or vectors are another study: their trials say nothing about these
-        decided = [table.fingerprint, [digest(table.features[name]) for name in names], list(fit_on), metric, asdict(base)]
-        study = optuna.create_study(
-            storage=storage,
-            study_name=f"{strategy.name} {hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]}",
-            direction="maximize",
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=1),
-        )
-        if not study.trials:
-            study.enqueue_trial(_start(base))
-        while (done := _finished(study)) < trials:
-            study.optimize(lambda trial: _value(strategy, material, suggest(trial, base), metric), n_trials=1)  # noqa: B023
-            if progress is not None:
-                progress(strategy, done + 1, trials, metric.sign * study.best_value)
-        best[strategy.name] = replace(base, **study.best_params)
-        _publish(folder, strategy, best[strategy.name], metric.sign * study.best_value, _finished(study))
+    with Runs(folder).lock(waiting):
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'trials.sqlite'}")
+        for strategy in strategies:
+            names = features_of(strategy, table)
+            value = partial(_value, strategy, gather(table, names, fit_on, standardise=base.standardise), metric)
+            # other rows, labels or vectors are another study: their trials say nothing about these
+            decided = [table.fingerprint, [digest(table.features[name]) for name in names], list(fit_on), metric, asdict(base)]
+            study = optuna.create_study(
+                storage=storage,
+                study_name=f"{strategy.name} {hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]}",
+                direction="maximize",
+                load_if_exists=True,
+            )
+            _bury(study)
+            while len(done := _finished(study)) < trials or start not in done:
+                if start not in done:
+                    study.add_trial(optuna.create_trial(params=start, distributions=ranges, value=value(base)))
+                else:
+                    # seeded by what is done, since a sampler that starts anew would draw its first settings once more
+                    study.sampler = optuna.samplers.TPESampler(seed=len(done))
+                    trial = study.ask(ranges)
+                    study.tell(trial, value(replace(base, **trial.params)))
+                if progress is not None:
+                    progress(strategy, len(done) + 1, trials, metric.sign * study.best_value)
+            best[strategy.name] = replace(base, **study.best_params)
+            _publish(folder, strategy, best[strategy.name], metric.sign * study.best_value, len(done))
     return best
 
 
@@ -86,20 +106,19 @@ def read_tuned(folder: Path) -> dict[str, FitSettings]:
     return {record["strategy"]: FitSettings(**record["settings"]) for record in records}
 
 
-def suggest(trial: "Trial", base: FitSettings) -> FitSettings:
-    """Settings of one trial."""
-    return replace(
-        base,
-        learning_rate=trial.suggest_float("learning_rate", 3e-4, 3e-2, log=True),
-        weight_decay=trial.suggest_float("weight_decay", 1e-4, 1.0, log=True),
-        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.3),
-        dropout=trial.suggest_float("dropout", 0.0, 0.5),
-        modality_dropout=trial.suggest_float("modality_dropout", 0.0, 0.6),
-    )
+def space(base: FitSettings) -> "dict[str, FloatDistribution]":
+    """The ranges of `TUNED`, each as wide as `base` needs, logarithmic where it begins above 0."""
+    from optuna.distributions import FloatDistribution
+
+    ranges = {}
+    for name, (low, high) in TUNED.items():
+        low, high = min(low, getattr(base, name)), max(high, getattr(base, name))
+        ranges[name] = FloatDistribution(low, high, log=low > 0)
+    return ranges
 
 
-def _value(strategy: Strategy, material: Material, settings: FitSettings, metric: Metric) -> float:
-    """The mean over seeds of the best epoch's score on validation; more is better."""
+def _value(strategy: Strategy, material: Material, metric: Metric, settings: FitSettings) -> float:
+    """The mean over seeds of the best epoch's score on validation; more is better, minus infinity if a fit diverged."""
     widths = {name: len(mean) for name, (mean, _) in material.scaling.items()}
     values = []
     for seed in SEEDS:
@@ -114,19 +133,23 @@ def _value(strategy: Strategy, material: Material, settings: FitSettings, metric
             seed=seed,
         )
         values.append(fitted.curve[fitted.best_epoch - 1][metric.key])
-    return metric.sign * float(np.mean(values))
+    mean = metric.sign * float(np.mean(values))
+    return -math.inf if math.isnan(mean) else mean
 
 
-def _start(base: FitSettings) -> dict[str, float]:
-    """The base as a first trial, inside the space."""
-    lowest = {"learning_rate": 3e-4, "weight_decay": 1e-4}
-    return {name: max(getattr(base, name), lowest.get(name, 0.0)) for name in TUNED}
-
-
-def _finished(study: "Study") -> int:
+def _bury(study: "Study") -> None:
+    """Give up trials that a killed process left running; nobody else searches meanwhile, so none of them is alive."""
     from optuna.trial import TrialState
 
-    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _finished(study: "Study") -> list[dict[str, Any]]:
+    """The settings of each finished trial."""
+    from optuna.trial import TrialState
+
+    return [trial.params for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
 
 
 def _publish(folder: Path, strategy: Strategy, settings: FitSettings, value: float, trials: int) -> None:

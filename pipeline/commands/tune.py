@@ -44,7 +44,15 @@ def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> No
             )
 
     found = tune(
-        table, strategies, place.root / "tuning", trials=trials, metric=metric, fit_on=rows, base=base, progress=progress
+        table,
+        strategies,
+        place.root / "tuning",
+        trials=trials,
+        metric=metric,
+        fit_on=rows,
+        base=base,
+        progress=progress,
+        waiting=lambda: click.echo(f"waiting for another process that tunes in {place.root / 'tuning'}", err=True),
     )
     if as_json:
         print_json({name: {field: asdict(settings)[field] for field in TUNED} for name, settings in found.items()})

@@ -3,12 +3,15 @@
 import dataclasses
 
 import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
 
 from stages.fusion import fuse
-from stages.heads.settings import FitSettings
+from stages.heads.settings import THESIS, FitSettings
 from stages.runs import Runs
 from stages.strategy import Strategy
-from stages.tuning import read_tuned, tune
+from stages.tuning import TUNED, read_tuned, tune
 from tests.stages.heads.synthetic import table
 
 STRATEGIES = [Strategy.parse("baseline/average"), Strategy.parse("flat/gated")]
@@ -53,3 +56,32 @@ def test_test_labels_change_nothing(tmp_path):
     other = dataclasses.replace(made, labels=labels, fingerprint="other")
     found = [tune(each, STRATEGIES[:1], tmp_path / each.fingerprint, trials=3, base=BASE) for each in (made, other)]
     assert found[0] == found[1]
+
+
+def settings_of(folder):
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'trials.sqlite'}")
+    return [trial.params for trial in study.get_trials() if trial.state is TrialState.COMPLETE]
+
+
+def test_in_several_calls_it_tries_what_it_tries_in_one(tmp_path):
+    made = table(products=160)
+    tune(made, STRATEGIES[:1], tmp_path / "one", trials=5, base=BASE)
+    for trials in (2, 5):
+        tune(made, STRATEGIES[:1], tmp_path / "two", trials=trials, base=BASE)
+    tried = settings_of(tmp_path / "two")
+    assert tried == settings_of(tmp_path / "one")
+    assert len({str(each) for each in tried}) == 5
+
+
+def test_the_base_is_tried_although_its_trial_was_killed(tmp_path, monkeypatch):
+    made, base = table(products=160), dataclasses.replace(THESIS, epochs=3)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stages.tuning._value", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tune(made, STRATEGIES[:1], tmp_path, trials=2, base=base)
+    tune(made, STRATEGIES[:1], tmp_path, trials=1, base=base)
+    assert settings_of(tmp_path) == [{name: getattr(base, name) for name in TUNED}]

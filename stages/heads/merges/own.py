@@ -28,8 +28,8 @@ def load_merge(name: str) -> type[MergeModule]:
         sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        message = f"no merge at '{name}' ({error}); write package.module:Class, importable from {here}"
+    except Exception as error:  # whatever a user's module may raise
+        message = f"no merge at '{name}' ({type(error).__name__}: {error}); write package.module:Class, importable from {here}"
         raise UsageError(message) from error
     if not (isinstance(found, type) and issubclass(found, MergeModule)):
         message = f"'{name}' is no merge: it must be a class that inherits from stages.heads.merges.MergeModule"
