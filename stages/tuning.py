@@ -156,6 +156,6 @@ def _publish(folder: Path, strategy: Strategy, settings: FitSettings, value: flo
     path = folder / f"{strategy.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"strategy": strategy.name, "settings": asdict(settings), "validation": value, "trials": trials}
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    os.replace(unfinished, path)

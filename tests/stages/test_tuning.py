@@ -1,6 +1,8 @@
 """Tuning: on validation only, resumable, never worse than where it began."""
 
 import dataclasses
+import threading
+import time
 
 import numpy as np
 import optuna
@@ -58,9 +60,12 @@ def test_test_labels_change_nothing(tmp_path):
     assert found[0] == found[1]
 
 
+def study_in(folder):
+    return optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'trials.sqlite'}")
+
+
 def settings_of(folder):
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'trials.sqlite'}")
-    return [trial.params for trial in study.get_trials() if trial.state is TrialState.COMPLETE]
+    return [trial.params for trial in study_in(folder).get_trials() if trial.state is TrialState.COMPLETE]
 
 
 def test_in_several_calls_it_tries_what_it_tries_in_one(tmp_path):
@@ -85,3 +90,59 @@ def test_the_base_is_tried_although_its_trial_was_killed(tmp_path, monkeypatch):
             tune(made, STRATEGIES[:1], tmp_path, trials=2, base=base)
     tune(made, STRATEGIES[:1], tmp_path, trials=1, base=base)
     assert settings_of(tmp_path) == [{name: getattr(base, name) for name in TUNED}]
+
+
+def test_a_search_that_was_killed_tries_what_it_would_have_tried(tmp_path, monkeypatch):
+    """SIGKILL leaves a trial running, here the third and the one after random sampling: both are done again."""
+    made = table(products=160)
+    monkeypatch.setattr("stages.tuning._value", lambda *call: -abs(call[-1].learning_rate - 1e-3) - call[-1].dropout)
+    tune(made, STRATEGIES[:1], tmp_path / "whole", trials=15, base=BASE)
+    for trials in (2, 11, 15):
+        tune(made, STRATEGIES[:1], tmp_path / "killed", trials=trials, base=BASE)
+        study_in(tmp_path / "killed").ask()
+    assert settings_of(tmp_path / "killed") == settings_of(tmp_path / "whole")
+    tune(made, STRATEGIES[:1], tmp_path / "killed", trials=15, base=BASE)
+    assert not study_in(tmp_path / "killed").get_trials(states=(TrialState.RUNNING,))
+
+
+@pytest.mark.parametrize("decay", [0.0, 2.0])
+def test_the_first_trial_is_the_base_itself_wherever_it_lies(tmp_path, monkeypatch, decay):
+    tried, base = [], FitSettings(learning_rate=1e-5, weight_decay=decay, dropout=0.9)
+    monkeypatch.setattr("stages.tuning._value", lambda *call: tried.append(call[-1]) or -float(len(tried)))
+    assert tune(table(products=160), STRATEGIES[:1], tmp_path, trials=3, base=base) == {"baseline/average": base}
+    assert tried[0] == base
+    assert len(set(tried)) == 3
+
+
+def test_a_fit_that_diverges_is_a_trial_and_never_the_best(tmp_path, monkeypatch):
+    values = iter([float("nan"), 0.5, float("nan")])
+    monkeypatch.setattr("stages.tuning.fit", lambda *_, **__: Diverged(next(values)))
+    monkeypatch.setattr("stages.tuning.SEEDS", (1,))
+    tune(table(products=160), STRATEGIES[:1], tmp_path, trials=3, base=BASE)
+    assert study_in(tmp_path).best_trial.number == 1
+
+
+class Diverged:
+    best_epoch = 1
+
+    def __init__(self, value):
+        self.curve = [{"macro_f1": value}]
+
+
+def test_a_second_process_waits_until_the_first_has_searched(tmp_path):
+    said, threads = [], []
+
+    def second():
+        tune(table(products=160), STRATEGIES[:1], tmp_path, trials=2, base=BASE, waiting=lambda: said.append("waiting"))
+
+    def during(*_):
+        if not threads:
+            threads.append(threading.Thread(target=second))
+            threads[0].start()
+            while not said:
+                time.sleep(0.01)
+
+    tune(table(products=160), STRATEGIES[:1], tmp_path, trials=2, base=BASE, progress=during)
+    threads[0].join()
+    assert said == ["waiting"]
+    assert len(study_in(tmp_path).trials) == 2

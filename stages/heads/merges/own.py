@@ -5,6 +5,7 @@ Shapes: B products, M vectors, D width.
 
 import importlib
 import sys
+import traceback
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,8 +29,12 @@ def load_merge(name: str) -> type[MergeModule]:
         sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # whatever a user's module may raise
-        message = f"no merge at '{name}' ({type(error).__name__}: {error}); write package.module:Class, importable from {here}"
+    except (Exception, SystemExit) as error:  # whatever a user's module may raise
+        reason = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
+        if place := _place(error, module_name):
+            message = f"'{name}' cannot be imported: {place}: {reason}"
+        else:
+            message = f"no merge at '{name}' ({reason}); write package.module:Class, importable from {here}"
         raise UsageError(message) from error
     if not (isinstance(found, type) and issubclass(found, MergeModule)):
         message = f"'{name}' is no merge: it must be a class that inherits from stages.heads.merges.MergeModule"
@@ -37,12 +42,25 @@ def load_merge(name: str) -> type[MergeModule]:
     for count in (2, 3, 5):
         try:
             broken = broken_law(found, count)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        except Exception as error:  # the same
             broken = f"it must work on {count} vectors, but raises {type(error).__name__}: {error}"
         if broken:
             message = f"'{name}' breaks a law of merges: {broken}"
             raise UsageError(message)
     return found
+
+
+def _place(error: BaseException, module: str) -> str | None:
+    """File and line of the user's code that failed while it was imported, or None where no such line is known."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}" if error.lineno else error.filename
+    package = module.partition(".")[0]
+    places = [
+        f"{frame.f_code.co_filename}, line {line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return places[-1] if places else None
 
 
 def broken_law(merge: type[MergeModule], count: int) -> str | None:

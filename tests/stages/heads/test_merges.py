@@ -49,6 +49,10 @@ class Narrow(MergeModule):
     def forward(self, vectors, present):
         return (vectors * present.unsqueeze(-1)).sum(1)[:, :2]
 
+class Unnamed(MergeModule):
+    def forward(self, vectors, present):
+        return nowhere
+
 class Other:
     pass
 '''
@@ -128,9 +132,31 @@ def test_a_merge_of_ones_own_is_fused_stored_and_loaded(own, tmp_path, monkeypat
         ("mine_for_test:Absent", "no merge at"),
         ("no_such_module:Merge", "importable from"),
         ("nothing", "choose from concatenation"),
+        (":Merge", "no merge at"),
+        ("mine_for_test:Unnamed", "raises NameError: name 'nowhere' is not defined"),
     ],
 )
 def test_a_merge_that_breaks_a_law_is_refused_with_the_law(own, monkeypatch, name, reason):
     monkeypatch.chdir(own)
     with pytest.raises(UsageError, match=reason):
         find_merge(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import torch\ndef Merge(:\n", "line 2: SyntaxError: invalid syntax"),
+        ("import torch\nMerge = nowhere\n", "line 2: NameError: name 'nowhere' is not defined"),
+        ("\n\nimport no_such_module\n", "line 3: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("import torch\ntorch.nn.Linear()\n", "line 2: TypeError: "),
+        ("import sys\nsys.exit('over')\n", "line 2: SystemExit: over"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_error_with_its_line(tmp_path, monkeypatch, code, reason):
+    (tmp_path / "broken_for_test.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=reason) as caught:
+        find_merge("broken_for_test:Merge")
+    place = f"'broken_for_test:Merge' cannot be imported: {tmp_path / 'broken_for_test.py'}, line "
+    assert str(caught.value).startswith(place)
+    assert "\n" not in str(caught.value)
