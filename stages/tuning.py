@@ -27,7 +27,7 @@ from stages.vocabulary import Metric, Part
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.distributions import FloatDistribution
+    from optuna.distributions import BaseDistribution
 
 SEEDS = (1, 2)
 """Fits per trial: with one, the search would choose a lucky seed as readily as a good setting."""
@@ -106,11 +106,11 @@ def read_tuned(folder: Path) -> dict[str, FitSettings]:
     return {record["strategy"]: FitSettings(**record["settings"]) for record in records}
 
 
-def space(base: FitSettings) -> "dict[str, FloatDistribution]":
+def space(base: FitSettings) -> "dict[str, BaseDistribution]":
     """The ranges of `TUNED`, each as wide as `base` needs, logarithmic where it begins above 0."""
     from optuna.distributions import FloatDistribution
 
-    ranges = {}
+    ranges: dict[str, BaseDistribution] = {}
     for name, (low, high) in TUNED.items():
         low, high = min(low, getattr(base, name)), max(high, getattr(base, name))
         ranges[name] = FloatDistribution(low, high, log=low > 0)

@@ -1,8 +1,9 @@
 """Tuning: on validation only, resumable, never worse than where it began."""
 
 import dataclasses
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -88,6 +89,7 @@ def test_the_base_is_tried_although_its_trial_was_killed(tmp_path, monkeypatch):
         patch.setattr("stages.tuning._value", killed)
         with pytest.raises(KeyboardInterrupt):
             tune(made, STRATEGIES[:1], tmp_path, trials=2, base=base)
+    study_in(tmp_path).ask()
     tune(made, STRATEGIES[:1], tmp_path, trials=1, base=base)
     assert settings_of(tmp_path) == [{name: getattr(base, name) for name in TUNED}]
 
@@ -116,33 +118,24 @@ def test_the_first_trial_is_the_base_itself_wherever_it_lies(tmp_path, monkeypat
 
 def test_a_fit_that_diverges_is_a_trial_and_never_the_best(tmp_path, monkeypatch):
     values = iter([float("nan"), 0.5, float("nan")])
-    monkeypatch.setattr("stages.tuning.fit", lambda *_, **__: Diverged(next(values)))
+    monkeypatch.setattr("stages.tuning.fit", lambda *_, **__: SimpleNamespace(best_epoch=1, curve=[{"macro_f1": next(values)}]))
     monkeypatch.setattr("stages.tuning.SEEDS", (1,))
     tune(table(products=160), STRATEGIES[:1], tmp_path, trials=3, base=BASE)
     assert study_in(tmp_path).best_trial.number == 1
 
 
-class Diverged:
-    best_epoch = 1
-
-    def __init__(self, value):
-        self.curve = [{"macro_f1": value}]
-
-
 def test_a_second_process_waits_until_the_first_has_searched(tmp_path):
-    said, threads = [], []
+    made, said, second = table(products=160), [], []
+    with ThreadPoolExecutor(1) as beside:
 
-    def second():
-        tune(table(products=160), STRATEGIES[:1], tmp_path, trials=2, base=BASE, waiting=lambda: said.append("waiting"))
+        def during(*_):
+            if not second:
+                call = {"trials": 2, "base": BASE, "waiting": lambda: said.append("waiting")}
+                second.append(beside.submit(tune, made, STRATEGIES[:1], tmp_path, **call))
+                while not said and not second[0].done():
+                    time.sleep(0.01)
 
-    def during(*_):
-        if not threads:
-            threads.append(threading.Thread(target=second))
-            threads[0].start()
-            while not said:
-                time.sleep(0.01)
-
-    tune(table(products=160), STRATEGIES[:1], tmp_path, trials=2, base=BASE, progress=during)
-    threads[0].join()
+        first = tune(made, STRATEGIES[:1], tmp_path, trials=2, base=BASE, progress=during)
+    assert second[0].result() == first
     assert said == ["waiting"]
     assert len(study_in(tmp_path).trials) == 2
