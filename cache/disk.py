@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -54,6 +54,30 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock that is this file. The same thread may nest it; a process that dies gives it back.
+
+    `waiting` is called once before waiting for whoever holds it. Raises BlockingIOError at once where `wait` is false.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder(path.absolute().parent)
+    lock = FileLock(path.absolute(), is_singleton=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        if not wait:
+            raise BlockingIOError(errno.EAGAIN, "held by another process", str(path)) from error
+        if waiting:
+            waiting()
+        lock.acquire(poll_interval=0.1)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def reserve(file: FileIO, size: int) -> None:

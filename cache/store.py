@@ -1,13 +1,13 @@
 """The features of one workspace: what is there, is it what was asked for, and how to write what is missing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from cache.blocks import Blocks, discard
-from cache.disk import make_folder
+from cache.disk import locked
 from cache.errors import BusyFeature, CacheError, MissingFeature
 from cache.fingerprint import JSON, canonical, changes, digest
 from cache.layout import SUFFIX, Header, check_name
@@ -76,24 +76,14 @@ class FeatureCache:
 
         `waiting` is called once before waiting for another writer. Raises BusyFeature at once where `wait` is false.
         """
-        from filelock import FileLock, Timeout
-
-        folder = self.folder.absolute() / ".locks"
-        make_folder(folder)
-        lock = FileLock(folder / f"{check_name(feature)}.lock", is_singleton=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            if not wait:
+        place = self.folder / ".locks" / f"{check_name(feature)}.lock"
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(place, wait=wait, waiting=waiting))
+            except BlockingIOError as error:
                 message = f"{self.path(feature)} is being written by another process; wait for it, or run without --no-wait"
                 raise BusyFeature(message) from error
-            if waiting:
-                waiting()
-            lock.acquire(poll_interval=0.1)
-        try:
             yield
-        finally:
-            lock.release()
 
     def writer(
         self, feature: str, recipe: Mapping[str, JSON], rows: Rows, *, block: int = 256, weights: str = ""

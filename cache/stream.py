@@ -188,7 +188,7 @@ class FeatureStream:
         return announced + [self._readers.submit(one, first + place, piece) for place, piece in enumerate(pieces.tolist())]
 
     def _check(self, name: str, piece: int, array: NDArray[Any]) -> None:
-        """Raise unless a piece is what was sealed and holds what it may; a CRC-32 costs a third of a SHA-256."""
+        """Raise unless a piece is what was sealed and holds what it may; a CRC-32 costs less than a SHA-256."""
         file, checksum = self._files[name], zlib.crc32(array.data.cast("B"))
         if checksum == self._checksums[name][piece]:
             return

@@ -57,44 +57,32 @@ def fuse(
     """
     jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on, tuned=tuned)
     with runs.lock(waiting):
-        return _done(jobs, table, runs, settings, metric, fit_on, processes, progress)
+        set_stale_aside(runs, table)
+        runs.write_products(table)
+        ready: dict[tuple[Strategy, int], Run] = {}
+        for job in jobs:
+            stored = runs.read(job.strategy.name, job.seed)
+            if stored and stored.key == job.key:
+                ready[job.strategy, job.seed] = stored
 
+        def note(job: Job, run: Run) -> None:
+            ready[job.strategy, job.seed] = run
+            if progress is not None:
+                progress(run, len(ready), len(jobs))
 
-def _done(
-    jobs: Sequence[Job],
-    table: FeatureTable,
-    runs: Runs,
-    settings: FitSettings,
-    metric: Metric,
-    fit_on: Sequence[str],
-    processes: int,
-    progress: Progress | None,
-) -> list[Run]:
-    """What `fuse` returns; nobody else writes runs meanwhile."""
-    set_stale_aside(runs, table)
-    runs.write_products(table)
-    ready = {
-        (job.strategy, job.seed): run for job in jobs if (run := runs.read(job.strategy.name, job.seed)) and run.key == job.key
-    }
-
-    def note(job: Job, run: Run) -> None:
-        ready[job.strategy, job.seed] = run
-        if progress is not None:
-            progress(run, len(ready), len(jobs))
-
-    waiting = [job for job in jobs if (job.strategy, job.seed) not in ready]
-    single = [job for job in waiting if not job.strategy.ensemble]
-    if single:
-        needed = sorted({name for job in single if job.strategy.learned for name in features_of(job.strategy, table)})
-        material = gather(table, needed, fit_on, standardise=settings.standardise)
-        for job, run in work_off(single, material, runs, processes=processes or cores()):
-            note(job, run)
-    for job in waiting:
-        if job.strategy.ensemble:
-            members = members_of(job.strategy, job.seed, list(ready.values()))
-            note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
-    set_broken_ensembles_aside(runs)
-    return [ready[job.strategy, job.seed] for job in jobs]
+        left = [job for job in jobs if (job.strategy, job.seed) not in ready]
+        single = [job for job in left if not job.strategy.ensemble]
+        if single:
+            needed = sorted({name for job in single if job.strategy.learned for name in features_of(job.strategy, table)})
+            material = gather(table, needed, fit_on, standardise=settings.standardise)
+            for job, run in work_off(single, material, runs, processes=processes or cores()):
+                note(job, run)
+        for job in left:
+            if job.strategy.ensemble:
+                members = members_of(job.strategy, job.seed, list(ready.values()))
+                note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
+        set_broken_ensembles_aside(runs)
+        return [ready[job.strategy, job.seed] for job in jobs]
 
 
 def feasible(table: FeatureTable, chosen: Plan) -> Plan:

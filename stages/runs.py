@@ -9,15 +9,15 @@ it is an interrupted run.
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from cache.disk import locked
 from cache.table import FeatureTable
 
 DETERMINISTIC = 0
@@ -81,21 +81,9 @@ class Runs:
         """The folder of one run."""
         return self.folder / strategy / f"seed-{seed}"
 
-    @contextmanager
-    def lock(self, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Be the only writer of these runs; `waiting` is called once before waiting. A process that dies gives it back."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder.absolute().with_name(f".{self.folder.name}.lock"), is_singleton=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            if waiting:
-                waiting()
-            lock.acquire(poll_interval=0.1)
-        try:
-            yield
-        finally:
-            lock.release()
+    def lock(self, waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+        """Be the only writer of these runs; `waiting` is called once before waiting for another."""
+        return locked(self.folder.with_name(f".{self.folder.name}.lock"), waiting=waiting)
 
     def write_products(self, table: FeatureTable) -> None:
         """Remember ids, labels, split and classes beside the runs, so that a report needs no feature file."""

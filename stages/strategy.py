@@ -225,7 +225,8 @@ def plan(
 
 def unwired(features: Collection[str]) -> list[str]:
     """Names of one's own beside `network.field` of a product: no architecture takes them."""
-    return [name for name in canonical(features) if _of_products(features) and field_of(name) not in list(Field)]
+    own = [name for name in canonical(features) if field_of(name) not in list(Field)]
+    return own if _of_products(features) else []
 
 
 def _of_products(features: Collection[str]) -> bool:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.disk import locked
 from cache.table import FeatureTable
 from stages.fusion import FIT_ON, digest, features_of
-from stages.heads.build import build_head
+from stages.heads.build import build_head, code_of
 from stages.heads.fit import fit
 from stages.heads.material import Material, gather
 from stages.heads.settings import DEFAULT, FitSettings
-from stages.runs import Runs
 from stages.strategy import Strategy
 from stages.vocabulary import Metric, Part
 
@@ -71,13 +71,15 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     ranges, start = space(base), {name: getattr(base, name) for name in TUNED}
     best: dict[str, FitSettings] = {}
-    with Runs(folder).lock(waiting):
+    with locked(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'trials.sqlite'}")
         for strategy in strategies:
             names = features_of(strategy, table)
             value = partial(_value, strategy, gather(table, names, fit_on, standardise=base.standardise), metric)
             # other rows, labels or vectors are another study: their trials say nothing about these
             decided = [table.fingerprint, [digest(table.features[name]) for name in names], list(fit_on), metric, asdict(base)]
+            if code := code_of(strategy):
+                decided.append(code)
             study = optuna.create_study(
                 storage=storage,
                 study_name=f"{strategy.name} {hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]}",

@@ -16,6 +16,7 @@ from stages.runs import Runs
 from stages.strategy import Strategy
 from stages.tuning import TUNED, read_tuned, tune
 from tests.stages.heads.synthetic import table
+from tests.stages.heads.test_merges import OWN
 
 STRATEGIES = [Strategy.parse("baseline/average"), Strategy.parse("flat/gated")]
 BASE = FitSettings(epochs=3)
@@ -139,3 +140,14 @@ def test_a_second_process_waits_until_the_first_has_searched(tmp_path):
     assert second[0].result() == first
     assert said == ["waiting"]
     assert len(study_in(tmp_path).trials) == 2
+
+
+def test_a_merge_of_ones_own_that_was_edited_is_tuned_anew(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("stages.tuning._value", lambda *_: 0.5)
+    code, calls = tmp_path / "edited_for_tuning.py", []
+    for text in (OWN, OWN, OWN.replace("-1e9", "-1e8")):
+        code.write_text(text, encoding="utf-8")
+        own = [Strategy.parse("baseline/edited_for_tuning:Halves")]
+        tune(table(products=160), own, tmp_path / "tuning", trials=1, base=BASE, progress=lambda *call: calls.append(call[1]))
+    assert calls == [1, 1]

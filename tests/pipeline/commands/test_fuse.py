@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from pipeline.commands.fuse import Ticker, command
 from pipeline.commands.tune import command as tune
 from pipeline.console import console
+from stages.errors import UsageError
 from stages.vocabulary import Merge, Metric
 from tests.stages.heads.synthetic import table
 from tests.stages.heads.workspace import seal
@@ -93,3 +94,9 @@ def test_the_ticker_says_what_was_done_when_it_is_interrupted(capsys):
         ticker(Run(), 1, 60)
         raise KeyboardInterrupt
     assert "1 of 60 runs done" in capsys.readouterr().out
+
+
+def test_a_first_merge_is_refused_where_there_is_none(workspace):
+    done = run("--architecture", "baseline", "--first-merge", "addition", "--workspace", workspace)
+    assert isinstance(done.exception, UsageError)
+    assert "--architecture baseline has no first merge" in str(done.exception)
