@@ -45,6 +45,7 @@ def variants() -> Mapping[str, FitSettings]:
         "lr 1e-3": {"learning_rate": 1e-3},
         "lr 6e-3": {"learning_rate": 6e-3},
         "lr 1e-2": {"learning_rate": 1e-2},
+        "initial 1": {"initial": 1.0},
         "decay 0": {"weight_decay": 0.0},
         "decay 0.1": {"weight_decay": 0.1},
         "decay 0.3": {"weight_decay": 0.3},

@@ -207,11 +207,12 @@ def _clip(head: Head, limit: float) -> None:
 
 
 def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) -> list[dict[str, Any]]:
-    """Parameters for an optimiser, by the step size that the shape in `head` of their layer asks for."""
+    """Parameters for an optimiser, by the step size that the depth of `head` and the shape there of their layer ask for."""
     found: dict[float, list[Tensor]] = {}
     for name, parameter in parameters.items():
         shape = head.get_parameter(name).shape
-        found.setdefault(settings.rate(shape[1]) if len(shape) == 2 else settings.learning_rate, []).append(parameter)
+        # what is no matrix (a bias, a gain) reads one number
+        found.setdefault(settings.rate(shape[1] if len(shape) == 2 else 1, head.depth), []).append(parameter)
     return [{"params": several, "lr": rate} for rate, several in found.items()]
 
 

@@ -78,7 +78,9 @@ class Head(nn.Module):
             self.auxiliaries[_key(name)] = nn.Linear(width, classes)
         self.trunk = _trunk(merged, settings)
         self.classifier = nn.Linear(merged, classes)
-        if not any(merge.deep for merge in self.merges):
+        self.depth = sum(merge is not None and merge.deep for merge in (first, final))
+        """Deep merges one behind the other: 0 to 2."""
+        if not self.depth:
             with torch.no_grad():
                 self.classifier.weight.mul_(settings.initial)
         self.linear = not self.trunk and not self.missing and all(isinstance(merge, LinearMerge) for merge in self.merges)

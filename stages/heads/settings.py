@@ -27,7 +27,8 @@ class FitSettings:
     """Peak step size of AdamW, for a layer that reads up to `columns` columns."""
     columns: int = 512
     """A layer that reads more gets a step size smaller in proportion: a step of Adam moves every weight alike, so its effect on
-    what the layer says grows with their number (Yang et al. 2022, "Tensor Programs V"). 0: one step size for all."""
+    what the layer says grows with their number (Yang et al. 2022, "Tensor Programs V"). Halved where one deep merge follows
+    another, because their effects multiply. 0: one step size for all."""
     weight_decay: float = 1e-2
     """Decoupled, per step, multiplied by the learning rate."""
     initial: float = 0.1
@@ -89,9 +90,9 @@ class FitSettings:
         each = -(-rows // self.batch(rows))
         return min(self.epochs, max(4, self.steps // each)) if self.steps else self.epochs
 
-    def rate(self, columns: int) -> float:
-        """Peak step size for a layer that reads so many columns."""
-        return self.learning_rate * min(1.0, self.columns / columns) if self.columns else self.learning_rate
+    def rate(self, columns: int, depth: int = 1) -> float:
+        """Peak step size for a layer that reads so many columns, in a head with so many deep merges one behind the other."""
+        return self.learning_rate * min(1.0, self.columns / columns) / max(1, depth) if self.columns else self.learning_rate
 
     def batch(self, rows: int) -> int:
         """Products per step for so many fit rows."""

@@ -19,7 +19,8 @@ class MergeModule(nn.Module, ABC):
     width: int
     """Length of the result: D unless the merge says otherwise."""
     deep: ClassVar[bool] = False
-    """Several layers lie between vectors and result. They learn through the last layer's first weights, so these stay large."""
+    """Layers lie behind one another, or one is a gate of another: they learn through the last layer's first weights, so these
+    stay large, and two such merges in a row take steps of half the size."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()

@@ -16,6 +16,8 @@ class Gated(MergeModule):
     The unit for more than two modalities of the paper, with a gate of its own for each.
     """
 
+    deep = True
+
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(count))

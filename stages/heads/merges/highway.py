@@ -15,6 +15,8 @@ class Highway(MergeModule):
     have M^2 times the weights.
     """
 
+    deep = True
+
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
         self.inlet = nn.Linear(count * width, width)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.generators import multiplicative
 from cache.table import Feature
 from stages.heads.build import build_head
-from stages.heads.fit import _clip, drop_fields, fit, predict, quick_scores
+from stages.heads.fit import _clip, drop_fields, fit, groups, predict, quick_scores
 from stages.heads.losses import loss_function, order
 from stages.heads.material import gather
 from stages.heads.settings import DEFAULT, THESIS, FitSettings, Loss
@@ -184,6 +185,29 @@ def test_large_catalogues_get_fewer_passes_and_wide_heads_smaller_steps():
     assert DEFAULT.rate(512) == DEFAULT.rate(10) == DEFAULT.learning_rate
     assert DEFAULT.rate(3584) == pytest.approx(DEFAULT.learning_rate / 7)
     assert THESIS.rate(3584) == THESIS.learning_rate
+
+
+def test_only_deep_merges_in_a_row_take_half_steps():
+    widths = {"net.title": 12, "net.description": 12, "eye.image": 20}
+
+    def peak(strategy: str, settings: FitSettings) -> float:
+        head = build_head(Strategy.parse(strategy), widths, 3, settings)
+        return max(group["lr"] for group in groups(head, dict(head.named_parameters()), settings))
+
+    assert peak("hierarchical/mlp/mlp", DEFAULT) == peak("hierarchical/average/gated", DEFAULT) == DEFAULT.learning_rate
+    assert peak("hierarchical/gated/gated", DEFAULT) == DEFAULT.learning_rate / 2
+    assert peak("hierarchical/gated/gated", THESIS) == THESIS.learning_rate
+
+
+@pytest.mark.parametrize("strategy", ["baseline/gated", "hierarchical/concatenation/gated"])
+def test_a_gate_learns_an_interaction_within_the_default_steps(strategy):
+    made = multiplicative(6000, widths=(64, 64)).table
+    material = gather(made, sorted(made.features), ("train",), standardise=True)
+
+    def reached(name: str) -> float:
+        return run_strategy(Strategy.parse(name), 1, material, DEFAULT, Metric.MACRO_F1)[0].scores["validation"]["macro_f1"]
+
+    assert reached(strategy) > reached("baseline/average") + 0.1
 
 
 def test_the_callers_random_numbers_and_threads_are_left_alone():
