@@ -1,6 +1,7 @@
 """The experiment behind the default `FitSettings`: variants of one setting at a time, judged on validation.
 
-    python -m benchmarks.stage_two_settings [--products 8000] [--seeds 3] [--workspace DIR ...] [--only NAME ...]
+    python -m benchmarks.stage_two_settings [--products 8000] [--widths 768 2048] [--seeds 3] [--only NAME ...]
+        [--strategy NAME ...] [--workspace DIR ...]
 
 Data: the three generators (benchmarks/generators.py) and the features of any workspace. Printed per variant and source: mean
 validation score over strategies and seeds (its difference from the default), the test score beside it for information, the
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.generators import GENERATORS
+from benchmarks.generators import GENERATORS, WIDTHS
 from cache.store import FeatureCache
 from cache.table import FeatureTable
 from stages.heads.material import gather
@@ -46,6 +47,8 @@ def variants() -> Mapping[str, FitSettings]:
         "lr 6e-3": {"learning_rate": 6e-3},
         "lr 1e-2": {"learning_rate": 1e-2},
         "initial 1": {"initial": 1.0},
+        "no larger steps": {"narrow": 1.0},
+        "4 times at most": {"narrow": 4.0},
         "decay 0": {"weight_decay": 0.0},
         "decay 0.1": {"weight_decay": 0.1},
         "decay 0.3": {"weight_decay": 0.3},
@@ -81,10 +84,10 @@ def variants() -> Mapping[str, FitSettings]:
     return made | {"thesis": THESIS}
 
 
-def sources(products: int, workspaces: list[Path]) -> Iterator[tuple[str, FeatureTable]]:
+def sources(products: int, widths: tuple[int, int], workspaces: list[Path]) -> Iterator[tuple[str, FeatureTable]]:
     for name, make in GENERATORS.items():
         if products:
-            yield f"{name} {products}", make(products).table
+            yield f"{name} {products}", make(products, widths=widths).table
     for workspace in workspaces:
         yield str(workspace), FeatureCache(workspace / "features").table()
 
@@ -92,12 +95,13 @@ def sources(products: int, workspaces: list[Path]) -> Iterator[tuple[str, Featur
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=8000, help="size of each synthetic table; 0: none")
+    parser.add_argument("--widths", type=int, nargs=2, default=WIDTHS, help="columns of a text and of the image")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workspace", type=Path, action="append", default=[])
     parser.add_argument("--strategy", action="append", help="instead of the eight", metavar="NAME")
     parser.add_argument("--only", action="append", help="names of variants")
     options = parser.parse_args()
-    for source, table in sources(options.products, options.workspace):
+    for source, table in sources(options.products, tuple(options.widths), options.workspace):
         print(f"\n{source}: {len(table.rows('train', 'head'))} fit rows, {len(table.rows('validation'))} of validation")
         reference = np.nan
         for name, settings in variants().items():

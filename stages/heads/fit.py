@@ -207,12 +207,14 @@ def _clip(head: Head, limit: float) -> None:
 
 
 def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) -> list[dict[str, Any]]:
-    """Parameters for an optimiser, by the step size that the depth of `head` and the shape there of their layer ask for."""
+    """Parameters for an optimiser, by the step size that `head` and the shape there of their layer ask for."""
     found: dict[float, list[Tensor]] = {}
     for name, parameter in parameters.items():
         shape = head.get_parameter(name).shape
-        # what is no matrix (a bias, a gain) reads one number
-        found.setdefault(settings.rate(shape[1] if len(shape) == 2 else 1, head.depth), []).append(parameter)
+        # what is no matrix (a bias, a gain) takes the plain step size
+        columns = shape[1] if len(shape) == 2 else settings.columns
+        rate = settings.rate(columns, multiplies=head.multiplies, depth=head.depth)
+        found.setdefault(rate, []).append(parameter)
     return [{"params": several, "lr": rate} for rate, several in found.items()]
 
 

@@ -80,6 +80,7 @@ class Head(nn.Module):
         self.classifier = nn.Linear(merged, classes)
         self.depth = sum(merge is not None and merge.deep for merge in (first, final))
         """Deep merges one behind the other: 0 to 2."""
+        self.multiplies = any(merge.multiplies for merge in self.merges)
         if not self.depth:
             with torch.no_grad():
                 self.classifier.weight.mul_(settings.initial)

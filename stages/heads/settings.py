@@ -29,6 +29,8 @@ class FitSettings:
     """A layer that reads more gets a step size smaller in proportion: a step of Adam moves every weight alike, so its effect on
     what the layer says grows with their number (Yang et al. 2022, "Tensor Programs V"). Halved where one deep merge follows
     another, because their effects multiply. 0: one step size for all."""
+    narrow: float = 8.0
+    """Most that a step size grows by, in the same proportion, where a layer reads fewer; 1 where a merge multiplies."""
     weight_decay: float = 1e-2
     """Decoupled, per step, multiplied by the learning rate."""
     initial: float = 0.1
@@ -77,7 +79,7 @@ class FitSettings:
         # JSON and TOML give the words, not the members
         object.__setattr__(self, "loss", Loss(self.loss))
         object.__setattr__(self, "schedule", Schedule(self.schedule))
-        for name in ("learning_rate", "epochs", "batch_size"):
+        for name in ("learning_rate", "narrow", "epochs", "batch_size"):
             if not getattr(self, name) > 0:
                 message = f"{name} must be above 0, not {getattr(self, name)}"
                 raise ValueError(message)
@@ -90,9 +92,12 @@ class FitSettings:
         each = -(-rows // self.batch(rows))
         return min(self.epochs, max(4, self.steps // each)) if self.steps else self.epochs
 
-    def rate(self, columns: int, depth: int = 1) -> float:
+    def rate(self, columns: int, *, multiplies: bool = False, depth: int = 0) -> float:
         """Peak step size for a layer that reads so many columns, in a head with so many deep merges one behind the other."""
-        return self.learning_rate * min(1.0, self.columns / columns) / max(1, depth) if self.columns else self.learning_rate
+        if not self.columns:
+            return self.learning_rate
+        most = 1.0 if multiplies else self.narrow
+        return self.learning_rate * min(most, self.columns / columns) / max(1, depth)
 
     def batch(self, rows: int) -> int:
         """Products per step for so many fit rows."""

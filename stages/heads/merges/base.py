@@ -21,6 +21,8 @@ class MergeModule(nn.Module, ABC):
     deep: ClassVar[bool] = False
     """Layers lie behind one another, or one is a gate of another: they learn through the last layer's first weights, so these
     stay large, and two such merges in a row take steps of half the size."""
+    multiplies: ClassVar[bool] = False
+    """What learned layers say is multiplied with each other: its effect grows faster than a step, so none is made larger."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ class Bilinear(MergeModule):
     squares`. A learned constant stands among them, so that a single present vector still passes (its linear terms).
     """
 
+    multiplies = True
+
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
         self.width = min(width, WIDTH)

@@ -16,6 +16,8 @@ class FiLM(MergeModule):
     conditions it, it passes as it is; where it is absent, the shift alone remains.
     """
 
+    multiplies = True
+
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
         self.condition = nn.Linear(max(count - 1, 1) * width, 2 * width)

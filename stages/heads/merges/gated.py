@@ -17,6 +17,7 @@ class Gated(MergeModule):
     """
 
     deep = True
+    multiplies = True
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)

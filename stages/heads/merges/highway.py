@@ -16,6 +16,7 @@ class Highway(MergeModule):
     """
 
     deep = True
+    multiplies = True
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)

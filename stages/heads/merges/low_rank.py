@@ -17,6 +17,8 @@ WIDTH = 128
 class LowRank(MergeModule):
     """`sum over r of product over m of F_(m,r) [x_m; 1]`: (B, M, D) -> (B, min(D, 128)); the absent multiply by one."""
 
+    multiplies = True
+
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
         self.width = min(width, WIDTH)

@@ -20,6 +20,7 @@ class Tokens(MergeModule):
     """Tokens `W_m x_m + e_m` and CLS through one masked layer: (B, M, D) -> (B, min(D, 256))."""
 
     deep = True
+    multiplies = True
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)

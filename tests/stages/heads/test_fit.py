@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.generators import multiplicative
-from cache.table import Feature
+from benchmarks.generators import additive, multiplicative
+from cache.table import Feature, FeatureTable
 from stages.heads.build import build_head
 from stages.heads.fit import _clip, drop_fields, fit, groups, predict, quick_scores
 from stages.heads.losses import loss_function, order
@@ -182,32 +182,51 @@ def test_batches_are_never_larger_than_asked_and_small_catalogues_get_small_ones
 def test_large_catalogues_get_fewer_passes_and_wide_heads_smaller_steps():
     assert DEFAULT.passes(900) > DEFAULT.passes(40_000) >= DEFAULT.passes(10_000_000) == 4
     assert THESIS.passes(10_000_000) == THESIS.epochs
-    assert DEFAULT.rate(512) == DEFAULT.rate(10) == DEFAULT.learning_rate
+    assert DEFAULT.rate(512) == DEFAULT.learning_rate
     assert DEFAULT.rate(3584) == pytest.approx(DEFAULT.learning_rate / 7)
     assert THESIS.rate(3584) == THESIS.learning_rate
 
 
+def reached(made: FeatureTable, strategy: str, settings: FitSettings = DEFAULT) -> float:
+    material = gather(made, sorted(made.features), ("train",), standardise=True)
+    run, _ = run_strategy(Strategy.parse(strategy), 1, material, settings, Metric.MACRO_F1)
+    return run.scores["validation"]["macro_f1"]
+
+
+def largest_step(strategy: str, width: int, settings: FitSettings) -> float:
+    widths = {"net.title": width, "net.description": width, "eye.image": 2 * width}
+    head = build_head(Strategy.parse(strategy), widths, 3, settings)
+    return max(group["lr"] for group in groups(head, dict(head.named_parameters()), settings))
+
+
 def test_only_deep_merges_in_a_row_take_half_steps():
-    widths = {"net.title": 12, "net.description": 12, "eye.image": 20}
+    assert largest_step("hierarchical/mlp/mlp", 512, DEFAULT) == DEFAULT.learning_rate
+    assert largest_step("hierarchical/average/gated", 512, DEFAULT) == DEFAULT.learning_rate
+    assert largest_step("hierarchical/gated/gated", 512, DEFAULT) == DEFAULT.learning_rate / 2
+    assert largest_step("hierarchical/gated/gated", 512, THESIS) == THESIS.learning_rate
 
-    def peak(strategy: str, settings: FitSettings) -> float:
-        head = build_head(Strategy.parse(strategy), widths, 3, settings)
-        return max(group["lr"] for group in groups(head, dict(head.named_parameters()), settings))
 
-    assert peak("hierarchical/mlp/mlp", DEFAULT) == peak("hierarchical/average/gated", DEFAULT) == DEFAULT.learning_rate
-    assert peak("hierarchical/gated/gated", DEFAULT) == DEFAULT.learning_rate / 2
-    assert peak("hierarchical/gated/gated", THESIS) == THESIS.learning_rate
+def test_narrow_heads_take_larger_steps_unless_they_multiply():
+    assert largest_step("hierarchical/average/average", 128, DEFAULT) == 4 * DEFAULT.learning_rate
+    assert largest_step("hierarchical/average/average", 4, DEFAULT) == DEFAULT.narrow * DEFAULT.learning_rate
+    assert largest_step("hierarchical/average/average", 128, THESIS) == THESIS.learning_rate
+    for merge in ("gated", "highway", "tokens", "low-rank", "bilinear", "film"):
+        assert largest_step(f"hierarchical/average/{merge}", 128, DEFAULT) == DEFAULT.learning_rate
+        assert largest_step(f"hierarchical/{merge}/average", 128, DEFAULT) == DEFAULT.learning_rate
+
+
+def test_narrow_averages_are_not_left_behind_by_the_number_of_steps():
+    """An average and a concatenation of vectors that hardly overlap can say the same; so they must be given the same chance."""
+    made = additive(6000, widths=(128, 128)).table
+    average = reached(made, "baseline/average")
+    assert average > reached(made, "baseline/average", dataclasses.replace(DEFAULT, narrow=1.0)) + 0.02
+    assert average > reached(made, "baseline/concatenation") - 0.06
 
 
 @pytest.mark.parametrize("strategy", ["baseline/gated", "hierarchical/concatenation/gated"])
 def test_a_gate_learns_an_interaction_within_the_default_steps(strategy):
     made = multiplicative(6000, widths=(64, 64)).table
-    material = gather(made, sorted(made.features), ("train",), standardise=True)
-
-    def reached(name: str) -> float:
-        return run_strategy(Strategy.parse(name), 1, material, DEFAULT, Metric.MACRO_F1)[0].scores["validation"]["macro_f1"]
-
-    assert reached(strategy) > reached("baseline/average") + 0.1
+    assert reached(made, strategy) > reached(made, "baseline/average") + 0.1
 
 
 def test_the_callers_random_numbers_and_threads_are_left_alone():
