@@ -256,9 +256,11 @@ def posterior(options: argparse.Namespace) -> None:
         best = scores(made.table.labels[rows], made.posterior[rows])["macro_f1"]
         print(f"\n{name}: macro-F1 of the true posterior on {len(rows)} test products: {100 * best:.2f}")
         only = Architecture(options.architecture) if options.architecture else None
-        chosen = feasible(made.table, plan(options.fusion, made.table.features, architecture=only))
+        chosen = feasible(made.table, plan(options.fusion, made.table.features, architecture=only)).strategies
+        if options.strategy:
+            chosen = tuple(Strategy.parse(strategy) for strategy in options.strategy)
         with tempfile.TemporaryDirectory() as folder:
-            found = fuse(made.table, chosen.strategies, Runs(Path(folder) / "runs"), seeds=options.seeds)
+            found = fuse(made.table, chosen, Runs(Path(folder) / "runs"), seeds=options.seeds)
         grouped: dict[str, list[float]] = {}
         for run in found:
             grouped.setdefault(run.strategy, []).append(run.scores["test"]["macro_f1"])
@@ -306,6 +308,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fusion", default="all")
     parser.add_argument("--architecture", help="posterior: only this one of baseline, flat and hierarchical")
+    parser.add_argument("--strategy", action="append", metavar="NAME", help="posterior: only this one; may be repeated")
     parser.add_argument("--generator", choices=list(GENERATORS), help="posterior: only this one")
     options = parser.parse_args()
     parts[options.part](options)
