@@ -32,15 +32,20 @@ def test_every_file_that_the_readme_links_exists() -> None:
 
 
 def test_every_command_and_flag_that_the_readme_names_exists() -> None:
-    lines = re.findall(r"(?:^|`|\s|/)fusecat ((?:[a-z]+)[^`\n]*)", README)
+    assert {words[0] for words in commands_in(README)} >= {"check", "extract", "import", "cache"}
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The words of every `fusecat` command in a text; fails where a command or one of its flags does not exist."""
+    lines = re.findall(r"(?:^|`|\s|/)fusecat ((?:[a-z]+)[^`\n]*)", text)
     named = [words for line in lines if (words := line.split()) and words[0] in COMMANDS]
-    assert {words[0] for words in named} >= {"check", "extract", "import", "cache"}
     context = click.Context(cli)
     for words in named:
         command = cli.get_command(context, words[0])
         assert command is not None
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, words
+    return named
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ class FitSettings:
     """Hyperparameters of one fit; `THESIS` is what the study used, benchmarks/stage_two_settings.py chose the defaults."""
 
     learning_rate: float = 3e-3
-    """Peak step size of AdamW, for a layer that reads up to `columns` columns."""
+    """Peak step size of AdamW, for a layer that reads `columns` columns."""
     columns: int = 512
     """A layer that reads more gets a step size smaller in proportion: a step of Adam moves every weight alike, so its effect on
     what the layer says grows with their number (Yang et al. 2022, "Tensor Programs V"). Halved where one deep merge follows
