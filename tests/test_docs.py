@@ -1,6 +1,5 @@
 """docs/strategies.md cannot rot: it names every strategy, its commands exist, and its example of a merge is fitted."""
 
-import importlib
 import re
 
 import numpy as np
@@ -30,7 +29,6 @@ def test_the_merge_of_ones_own_is_compared_like_ours(tmp_path, monkeypatch) -> N
     (tmp_path / "mine.py").write_text(EXAMPLES[0], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
     random = np.random.default_rng(1)
     labels = random.integers(0, 3, 240)
     views = {

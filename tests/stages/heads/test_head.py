@@ -195,7 +195,17 @@ def test_a_missing_feature_is_named():
         head(views, present)
 
 
-@pytest.mark.parametrize("name", ["baseline/tokens", "baseline/gated", "hierarchical/highway/average"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "baseline/tokens",
+        "baseline/gated",
+        "baseline/highway",
+        "hierarchical/tokens/average",
+        "hierarchical/gated/average",
+        "hierarchical/average/tokens",
+    ],
+)
 def test_what_lies_before_a_deep_merge_learns_through_a_last_layer_of_ordinary_size(name):
     assert torch.equal(make(Strategy.parse(name)).classifier.weight, make(Strategy.parse(name), initial=1.0).classifier.weight)
 

@@ -56,7 +56,8 @@ def test_rows_of_a_stream_are_standardised_as_in_memory(tmp_path, dtype):
     assert not all(present[name].all() for name in names)
 
 
-SETTINGS = FitSettings(epochs=8, learning_rate=1e-2, modality_dropout=0)
+SETTINGS = FitSettings(epochs=8, learning_rate=1e-2, narrow=1, modality_dropout=0)
+"""Steps small enough that one feature less is felt: nothing is right everywhere."""
 
 
 def run(table, folder, processes=1, settings=SETTINGS, strategies=(STRATEGY,), seeds=1):
@@ -71,7 +72,7 @@ def test_a_streamed_head_learns_and_predicts_as_in_memory(sealed, tmp_path):
     labels = made.labels[made.rows("test")]
     for found in (streamed, held):
         assert (found.probabilities["test"].argmax(1) == labels).mean() > 0.8
-        assert found.controls["without image"]["test"]["log_loss"] > found.scores["test"]["log_loss"]
+        assert found.controls["without image"]["test"]["macro_f1"] < found.scores["test"]["macro_f1"]
         assert found.controls["shuffled image"]["test"]["macro_f1"] < found.scores["test"]["macro_f1"]
     assert streamed.key != held.key
     assert streamed.scores["fit"]["macro_f1"] == pytest.approx(held.scores["fit"]["macro_f1"], abs=0.05)
