@@ -13,9 +13,10 @@ UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 @contextmanager
 def replacing(path: Path) -> Iterator[FileIO]:
-    """Write a file under a temporary name beside it; on success fsync it and rename it, on failure remove it.
+    """Write a file under the temporary name `NAME.part`; on success fsync it and rename it, on failure remove it.
 
-    A reader sees the old file or the new one, whatever happens. Raises OSError, with the path in `filename`.
+    A reader sees the old file or the new one, whatever happens. The caller is the only writer (see `locked`); where several
+    processes may write, use `cache.publish`. Raises OSError, with the path in `filename`.
     """
     partial = path.with_name(path.name + ".part")
     try:
@@ -28,9 +29,14 @@ def replacing(path: Path) -> Iterator[FileIO]:
     except BaseException as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)
+        name_file(error, path)
         raise
+
+
+def name_file(error: BaseException, path: Path) -> None:
+    """Let an error of the operating system that names no file name this one, so that a message can."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = str(path)
 
 
 def make_folder(folder: Path) -> None:

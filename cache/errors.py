@@ -31,6 +31,10 @@ class DamagedFeature(CacheError):
     """The file is not, byte for byte, what was sealed."""
 
 
+class DamagedFile(CacheError):
+    """A file of a workspace or model, outside of the cache, is not as it was written."""
+
+
 class ForeignFile(CacheError):
     """The file is not a feature file that this version may open safely."""
 

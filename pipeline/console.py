@@ -42,6 +42,11 @@ def safe(text: str) -> str:
     return "".join(" " if character in "\n\r\t" else character for character in text if not _drives(character))
 
 
+def warn(message: str) -> None:
+    """Print one line on stderr."""
+    click.echo("warning: " + safe(" ".join(message.split())), err=True)
+
+
 def print_json(result: Any) -> None:
     """Print one JSON document on stdout."""
     click.echo(to_json(result))

@@ -1,12 +1,17 @@
 """From a catalogue on disk to a study in a workspace: examine, split, remember what was read and how."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cache.errors import DamagedFile
+from cache.publish import set_aside
+from cache.store import FeatureCache
+from pipeline.console import warn
 from stages.errors import UsageError
+from stages.study_record import StudyRecord, change_study, read_study
+from stages.vocabulary import Metric
 from stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -71,7 +76,7 @@ def write_study(
     found: "Examination",
     reading: "ReadingOptions",
     preset: "Preset",
-    metric: str,
+    metric: Metric,
     outcomes: Sequence["Outcome"],
     command: str,
     *,
@@ -80,51 +85,58 @@ def write_study(
     """Keep, beside the features, what was read and how each network was taught: `study.json` for the report."""
     from stages.extraction import versions
 
-    record = read_study(place)
-    commands = _with(record, command)
-    features = dict(record.get("features", {}))
-    for outcome in outcomes:
-        if outcome.learning:
-            known = features.get(outcome.feature, {}) if outcome.state == "hit" else {}
-            features[outcome.feature] = known | _feature(outcome)
-    assert found.split is not None
-    groups = found.split.groups
-    record = found.record | {
-        "class_names": dict(found.catalogue.class_names),
-        "top_level": dict(found.catalogue.top_level),
-        "reading": {name: getattr(reading, name) for name in READING} | {"max_image_pixels": max_pixels},
-        "preset": preset.name,
-        "fusion_settings": preset.fusion,
-        "metric": metric,
-        "commands": commands,
-        "split": {
-            "protocol": found.split.protocol.value,
-            "head_share": found.split.head_share,
-            "seed": found.split.seed,
-            "subset": found.split.subset,
-            "own": found.split.own,
-            "counts": found.split.counts,
-            "groups": {"count": groups.count, "products": groups.products, "largest": list(groups.largest)},
-        },
-        "features": features,
-        "versions": versions(),
-    }
-    _publish(place, record)
+    def renew(known: StudyRecord | None) -> StudyRecord:
+        known = known or StudyRecord(features=imported(place))
+        features = dict(known.features)
+        for outcome in outcomes:
+            if outcome.learning:
+                before = features.get(outcome.feature, {}) if outcome.state == "hit" else {}
+                features[outcome.feature] = {**before, **_feature(outcome)}
+        assert found.split is not None, "examine_catalogue refuses catalogues without labels"
+        return StudyRecord.of(
+            found.record
+            | {
+                "class_names": dict(found.catalogue.class_names),
+                "top_level": dict(found.catalogue.top_level),
+                "reading": {name: getattr(reading, name) for name in READING} | {"max_image_pixels": max_pixels},
+                "preset": preset.name,
+                "fusion_settings": preset.fusion,
+                "metric": metric,
+                "commands": with_command(known.commands, command),
+                "split": found.split.record,
+                "features": features,
+                "versions": versions(),
+            }
+        )
+
+    put_damaged_aside(place)
+    change_study(place, renew)
+
+
+def put_damaged_aside(place: Workspace) -> None:
+    """Make way for a new `study.json` where the old one is damaged; says so. Only its commands are lost."""
+    try:
+        read_study(place)
+    except DamagedFile as error:
+        told = str(error).partition(";")[0]
+        warn(f"{told}; it is kept as {set_aside(place.study).name} and written anew")
+
+
+def imported(place: Workspace) -> dict[str, Any]:
+    """What the features themselves say of those that were imported."""
+    cache, found = FeatureCache(place.features), dict[str, Any]()
+    for name in cache.names():
+        header = cache.header(name)
+        if not header.weights:  # no network of stage one made it
+            network, _, field = name.rpartition(".")
+            found[name] = {"network": network, "field": field, "imported": name, "fitted_on": header.fitted_on}
+    return found
 
 
 def remember_command(place: Workspace, command: str) -> None:
     """Add a command to `study.json`, so that the report's commands repeat the study; nothing where there is no such file."""
-    record = read_study(place)
-    if record and command not in record.get("commands", []):
-        _publish(place, record | {"commands": _with(record, command)})
-
-
-def read_study(place: Workspace) -> dict[str, Any]:
-    """`study.json`, empty where there is none."""
-    if not place.study.exists():
-        return {}
-    record: dict[str, Any] = json.loads(place.study.read_text(encoding="utf-8"))
-    return record
+    if place.study.exists():
+        change_study(place, lambda known: known and replace(known, commands=with_command(known.commands, command)))
 
 
 def _feature(outcome: "Outcome") -> dict[str, Any]:
@@ -135,14 +147,6 @@ def _feature(outcome: "Outcome") -> dict[str, Any]:
     return {"network": network, "field": field, "scores": {"validation": outcome.learning["validation"]}} | kept
 
 
-def _with(record: Mapping[str, Any], command: str) -> list[str]:
+def with_command(commands: Sequence[str], command: str) -> tuple[str, ...]:
     """The commands of a study with this one at the end, each once."""
-    commands = list(record.get("commands", []))
-    return commands if command in commands else [*commands, command]
-
-
-def _publish(place: Workspace, record: Mapping[str, Any]) -> None:
-    place.root.mkdir(parents=True, exist_ok=True)
-    partial = place.study.with_name(place.study.name + ".part")
-    partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(partial, place.study)
+    return tuple(commands) if command in commands else (*commands, command)

@@ -4,7 +4,6 @@ Shapes: n rows, C classes.
 """
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from cache.records import read_record, write_record
 from cache.table import Feature, FeatureTable
 from stages.errors import ModelError
 from stages.heads.build import build_head
@@ -148,7 +148,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "n_features_in": self.n_features_in_,
             "names": [str(name) for name in getattr(self, "feature_names_in_", ())],
         }
-        (folder / DESCRIPTION).write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+        write_record(folder / DESCRIPTION, described)
         return folder
 
     @classmethod
@@ -158,7 +158,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not isinstance(head, TrainedHead) or not (folder / DESCRIPTION).is_file():
             message = f"{folder} holds no saved FusionClassifier ({DESCRIPTION})"
             raise ModelError(message)
-        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        described = read_record(folder / DESCRIPTION, "fit and save it again")
         found = cls(head.strategy.name, features=described["columns"], settings=head.settings)
         found.head_ = head
         found.classes_ = np.array(described["classes"])

@@ -19,7 +19,7 @@ from stages.encoders.devices import processes
 from stages.encoders.embed import embed
 from stages.encoders.encoder import Encoder
 from stages.encoders.folds import out_of_fold
-from stages.encoders.learning import learn, read_record
+from stages.encoders.learning import learn, read_learning
 from stages.encoders.memory import Peak
 from stages.encoders.progress import Progress, silent
 from stages.encoders.settings import Extraction, Network, Precision
@@ -91,7 +91,7 @@ def extract(
             held = cache.holds(encoder.feature, recipe)
             processes().wait_for_everyone()
             if held:
-                learning = read_record(workspace.encoders / encoder.feature) or {}
+                learning = read_learning(workspace.encoders / encoder.feature) or {}
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
             else:
                 logs = workspace.tensorboard / encoder.feature if tensorboard else None

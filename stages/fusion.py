@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.errors import DamagedFile
+from cache.publish import set_aside
 from cache.stream import StreamedTable
 from cache.table import Feature, FeatureTable
 from stages.errors import UsageError
@@ -18,7 +20,7 @@ from stages.heads.late.library import combine, members_of
 from stages.heads.material import gather, with_logits
 from stages.heads.settings import DEFAULT, FitSettings
 from stages.heads.spread import Job, cores, work_off
-from stages.runs import DETERMINISTIC, Run, Runs
+from stages.runs import DETERMINISTIC, PRODUCTS, Run, Runs
 from stages.strategy import FUSED, Plan, Strategy
 from stages.vocabulary import Architecture, Metric, Part
 
@@ -45,18 +47,21 @@ def fuse(
     processes: int = 0,
     progress: Progress | None = None,
     waiting: Callable[[], None] | None = None,
+    damaged: Callable[[str], None] = lambda _: None,
 ) -> list[Run]:
     """Stage two: fit each strategy with each seed, and store what it predicts.
 
     A run that is there already with the same key (same vectors, labels, settings, metric, rows) is read, not repeated; an
     interrupted one is done again. `tuned`: strategy -> settings that take the place of `settings`; such runs are
     marked. `processes`: how many share the work (0: one per core); it changes no figure. Another process that writes runs
-    there is waited for: `waiting` is called once before.
+    there is waited for: `waiting` is called once before. Files that are not as they were written are set aside; `damaged` is
+    told of each in a line.
 
     Returns the runs in the order of `strategies`, then of seeds.
     """
     jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on, tuned=tuned)
     with runs.lock(waiting):
+        set_damaged_aside(runs, damaged)
         set_stale_aside(runs, table)
         runs.write_products(table)
         ready: dict[tuple[Strategy, int], Run] = {}
@@ -182,6 +187,24 @@ def digest(feature: Feature) -> str:
     return found.hexdigest()
 
 
+def set_damaged_aside(runs: Runs, told: Callable[[str], None]) -> None:
+    """Move what is not as it was written out of the folder, to `NAME.damaged` and `runs-damaged/`: it is written anew."""
+    try:
+        runs.products()
+    except FileNotFoundError:
+        return
+    except DamagedFile as error:
+        set_aside(runs.folder / PRODUCTS)
+        told(f"{str(error).partition(';')[0]}; written anew")
+    for strategy, seed in list(runs.finished()):
+        try:
+            runs.check(strategy, seed)
+        except DamagedFile as error:
+            place = runs.path(strategy, seed)
+            _move(place, runs.folder.with_name(f"{runs.folder.name}-damaged") / place.relative_to(runs.folder))
+            told(f"{str(error).partition(';')[0]}; set aside: 'fusecat fuse' with the strategy {strategy} fits it anew")
+
+
 def set_stale_aside(runs: Runs, table: FeatureTable) -> None:
     """Move runs of other labels, split, classes or vectors out of the folder: they cannot stand beside new ones.
 
@@ -201,11 +224,11 @@ def set_stale_aside(runs: Runs, table: FeatureTable) -> None:
         return
     marks = {name: digest(feature) for name, feature in table.features.items()}
     folder = runs.folder.with_name(f"{runs.folder.name}-before-{vectors_of(sorted(marks), marks)}")
-    for path in list(runs.folder.glob("**/run.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    for strategy, seed in list(runs.finished()):
+        record, place = runs.record(strategy, seed), runs.path(strategy, seed)
         known = record["settings"].get("vectors")
         if known is not None and known != vectors_of(record["features"], marks):
-            _move(path.parent, folder / path.parent.relative_to(runs.folder))
+            _move(place, folder / place.relative_to(runs.folder))
     # an ensemble follows its members
     set_broken_ensembles_aside(runs)
 
@@ -214,11 +237,11 @@ def set_broken_ensembles_aside(runs: Runs) -> None:
     """Move ensembles out of the folder whose members have been fitted anew since: they would predict something else."""
     keys = {}
     ensembles = []
-    for path in runs.folder.glob("**/run.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        keys[f"{record['strategy']} {record['seed']}"] = record["key"]
+    for strategy, seed in runs.finished():
+        record = runs.record(strategy, seed)
+        keys[f"{strategy} {seed}"] = record["key"]
         if "members" in record["settings"]:
-            ensembles.append((path.parent, record["settings"]["members"]))
+            ensembles.append((runs.path(strategy, seed), record["settings"]["members"]))
     for place, members in ensembles:
         if any(keys.get(name) != key for name, key in members.items()):
             aside = runs.folder.with_name(f"{runs.folder.name}-before-ensembles")

@@ -1,10 +1,8 @@
 """Ids, labels and split for vectors that come without a catalogue, or that join one."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
 from stages.catalogue.split import Split, split
 from stages.catalogue.tables import check_file, open_table
 from stages.errors import DataError, UsageError
+from stages.study_record import StudyRecord, read_study
 from stages.vocabulary import Part, Protocol
 from stages.workspace import Workspace
 
@@ -37,23 +36,29 @@ def existing_rows(workspace: Workspace) -> Rows | None:
             columns, header = file.columns(), file.header
         ids = decode(columns["product_id"]).tolist()
         return Rows(ids, columns["label"], columns["split"], header.classes, header.parts)
-    if not workspace.split.is_file() or not workspace.study.is_file():
-        return None
-    study = json.loads(workspace.study.read_text(encoding="utf-8"))
-    if not study.get("catalogue"):
+    study = read_study(workspace)
+    if not workspace.split.is_file() or study is None or not study.catalogue:
         return None
     catalogue = _catalogue(study)
     return catalogue_rows(catalogue, Split.read(workspace.split, catalogue))
 
 
-def _catalogue(study: Mapping[str, Any]) -> Catalogue:
+def _catalogue(study: StudyRecord) -> Catalogue:
     """The products that the study was made of, read as they were read then; pictures do not matter here."""
-    source = Path(study["catalogue"])
-    if study.get("layout") == LABELS:
+    source = Path(str(study.catalogue))
+    if study.layout == LABELS:
         return _labelled(source)
-    reading = replace(ReadingOptions.of(study.get("reading", {})), images=ImageUse.NONE)
+    reading = replace(ReadingOptions.of(study.reading), images=ImageUse.NONE)
     catalogue = Catalogue.read(source, reading)
-    return catalogue.limit(study.get("products", len(catalogue.products)))
+    return catalogue if study.products is None else catalogue.limit(study.products)
+
+
+def known_split(workspace: Workspace, labels: Path) -> tuple[Catalogue, Split] | None:
+    """The products of a file of labels and the split that the workspace drew of them, where `study.json` was lost."""
+    if workspace.study.exists() or not workspace.split.is_file():
+        return None
+    catalogue = _labelled(labels)
+    return catalogue, Split.read(workspace.split, catalogue)
 
 
 def new_split(labels: Path, *, protocol: Protocol, head_share: float, seed: int) -> tuple[Catalogue, Split]:

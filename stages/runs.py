@@ -6,11 +6,10 @@ in table order), `head.safetensors` where there is something to load, and `run.j
 it is an interrupted run.
 """
 
-import json
-import os
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.disk import locked
+from cache.publish import publish_arrays
+from cache.records import check_digests, damaged, digests, read_record, write_record
 from cache.table import FeatureTable
+
+PRODUCTS, PREDICTIONS, RECORD = "products.npz", "predictions.npz", "run.json"
+FILES = "files"
+"""The key of a run's files and their SHA-256 in its record."""
+WAY_OUT = "run 'fusecat fuse' again, which sets it aside and fits it anew"
 
 DETERMINISTIC = 0
 """The seed number of a run that draws nothing at random (a network's own logits, a mean of probabilities)."""
@@ -71,6 +77,10 @@ class Products:
         return np.flatnonzero((self.split == self.parts.index(part)) & (self.labels >= 0))
 
 
+NEEDED = tuple(each.name for each in fields(Run) if each.name != "probabilities")
+"""What every `run.json` says."""
+
+
 class Runs:
     """The runs of one workspace."""
 
@@ -89,55 +99,89 @@ class Runs:
         """Remember ids, labels, split and classes beside the runs, so that a report needs no feature file."""
         columns = {"ids": table.ids, "labels": table.labels, "split": table.split}
         names = {"classes": np.array(table.classes), "parts": np.array(table.parts), "fingerprint": np.array(table.fingerprint)}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _publish(self.folder / "products.npz", columns | names)
+        publish_arrays(self.folder / PRODUCTS, columns | names)
 
     def products(self) -> Products:
-        """What the runs share. Raises FileNotFoundError where nothing was fused yet."""
-        with np.load(self.folder / "products.npz", allow_pickle=False) as file:
-            text = {name: tuple(str(value) for value in file[name]) for name in ("classes", "parts")}
-            return Products(file["ids"], file["labels"], file["split"], **text, fingerprint=str(file["fingerprint"]))
+        """What the runs share. Raises FileNotFoundError where nothing was fused yet, DamagedFile."""
+        path = self.folder / PRODUCTS
+        found = _read_arrays(path)
+        try:
+            text = {name: tuple(str(value) for value in found[name]) for name in ("classes", "parts")}
+            return Products(found["ids"], found["labels"], found["split"], **text, fingerprint=str(found["fingerprint"]))
+        except (KeyError, TypeError) as error:
+            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
 
     def write(self, run: Run) -> Path:
         """Store a run; `head.safetensors`, if any, must be in its folder already. Returns the folder."""
         folder = self.path(run.strategy, run.seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        _publish(folder / "predictions.npz", dict(run.probabilities))
+        publish_arrays(folder / PREDICTIONS, run.probabilities)
         record = asdict(run)
         del record["probabilities"]
-        partial = folder / "run.json.part"
-        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(partial, folder / "run.json")
+        write_record(folder / RECORD, record | {FILES: digests(folder, (RECORD,))})
         return folder
 
     def read(self, strategy: str, seed: int) -> Run | None:
-        """The run, or None where it does not exist or was interrupted."""
+        """The run, or None where it does not exist or was interrupted. Raises DamagedFile."""
         folder = self.path(strategy, seed)
-        if not (folder / "run.json").is_file():
+        if not (folder / RECORD).is_file():
             return None
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        with np.load(folder / "predictions.npz", allow_pickle=False) as file:
-            probabilities = {part: file[part] for part in file.files}
-        for name in ("features", "fitted_on", "curve", "notes"):
-            record[name] = tuple(record[name])
-        return Run(probabilities=probabilities, **record)
+        run = self.check(strategy, seed)
+        return replace(run, probabilities=_read_arrays(folder / PREDICTIONS))
+
+    def check(self, strategy: str, seed: int) -> Run:
+        """The run without its probabilities, after a look whether all of its files are as they were written.
+
+        Raises FileNotFoundError, DamagedFile.
+        """
+        folder, record = self.path(strategy, seed), self.record(strategy, seed)
+        if FILES in record:
+            check_digests(folder, record.pop(FILES), WAY_OUT)
+        else:  # an earlier version's
+            _read_arrays(folder / PREDICTIONS)
+        try:
+            for name in ("features", "fitted_on", "curve", "notes"):
+                record[name] = tuple(record[name])
+            return Run(probabilities={}, **record)
+        except TypeError as error:
+            raise damaged(folder / RECORD, f"{type(error).__name__}: {error}", WAY_OUT) from error
+
+    def record(self, strategy: str, seed: int) -> dict[str, Any]:
+        """What `run.json` says, the digests of the run's files among it. Raises FileNotFoundError, DamagedFile."""
+        path = self.path(strategy, seed) / RECORD
+        record = read_record(path, WAY_OUT)
+        if missing := [name for name in NEEDED if name not in record]:
+            raise damaged(path, f"it does not say '{missing[0]}'", WAY_OUT)
+        if (record["strategy"], record["seed"]) != (strategy, seed):
+            raise damaged(path, f"it tells of {record['strategy']}, seed {record['seed']}", WAY_OUT)
+        return record
+
+    def finished(self) -> Iterator[tuple[str, int]]:
+        """Strategy and seed of every run with a record, sorted."""
+        for path in sorted(self.folder.glob(f"**/seed-*/{RECORD}")):
+            number = path.parent.name.removeprefix("seed-")
+            if number.isdecimal():
+                yield path.parent.parent.relative_to(self.folder).as_posix(), int(number)
 
     def __iter__(self) -> Iterator[Run]:
         """Every finished run, by strategy and seed."""
-        for path in sorted(self.folder.glob("**/run.json")):
-            run = self.read(path.parent.parent.relative_to(self.folder).as_posix(), int(path.parent.name.removeprefix("seed-")))
-            if run is not None:
+        for strategy, seed in self.finished():
+            if run := self.read(strategy, seed):
                 yield run
 
     def interrupted(self) -> list[str]:
         """`strategy, seed n` of every run that was begun and not finished."""
-        folders = sorted(path for path in self.folder.glob("**/seed-*") if not (path / "run.json").is_file())
+        folders = sorted(path for path in self.folder.glob("**/seed-*") if not (path / RECORD).is_file())
         return [f"{path.parent.relative_to(self.folder).as_posix()}, {path.name.replace('-', ' ')}" for path in folders]
 
 
-def _publish(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an .npz under a temporary name, then rename it: a reader sees the old file or the new one."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Every array of an .npz, its checksums looked at. Raises FileNotFoundError, DamagedFile."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # an offset before the beginning of the file is damage, too
+            raise
+        raise damaged(path, str(error), WAY_OUT) from error
+    except Exception as error:  # whatever numpy, zipfile and zlib say of an archive that is none
+        raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error

@@ -6,7 +6,6 @@ The best settings go to `workspace/tuning/<strategy>.json`, the trials to an SQL
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.disk import locked
+from cache.records import damaged, read_record, write_record
 from cache.table import FeatureTable
 from stages.fusion import FIT_ON, digest, features_of
 from stages.heads.build import build_head, code_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
 
+WAY_OUT = "run 'fusecat tune' again, which writes it anew"
 SEEDS = (1, 2)
 """Fits per trial: with one, the search would choose a lucky seed as readily as a good setting."""
 
@@ -104,8 +105,16 @@ def tune(
 
 def read_tuned(folder: Path) -> dict[str, FitSettings]:
     """Strategy -> the settings that `tune` chose; empty where nothing was tuned."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("**/*.json"))]
-    return {record["strategy"]: FitSettings(**record["settings"]) for record in records}
+    found = {}
+    for path in sorted(folder.glob("**/*.json")):
+        name, record = path.relative_to(folder).with_suffix("").as_posix(), read_record(path, WAY_OUT)
+        try:
+            found[name] = FitSettings(**record["settings"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
+        if record.get("strategy") != name:
+            raise damaged(path, f"it tells of {record.get('strategy')}", WAY_OUT)
+    return found
 
 
 def space(base: FitSettings) -> "dict[str, BaseDistribution]":
@@ -156,8 +165,5 @@ def _finished(study: "Study") -> list[dict[str, Any]]:
 
 def _publish(folder: Path, strategy: Strategy, settings: FitSettings, value: float, trials: int) -> None:
     path = folder / f"{strategy.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     record = {"strategy": strategy.name, "settings": asdict(settings), "validation": value, "trials": trials}
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(unfinished, path)
+    write_record(path, record)

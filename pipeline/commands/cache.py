@@ -84,14 +84,11 @@ def _features(workspace: Path) -> Path:
 
 def _expected(workspace: Path) -> list[str]:
     """The features that the study says it has, so that one that vanished without a trace is missed."""
-    import json
-
+    from stages.study_record import read_study
     from stages.workspace import Workspace
 
-    study = Workspace(workspace).study
-    if not study.is_file():
-        return []
-    return sorted(json.loads(study.read_text(encoding="utf-8")).get("features", {}))
+    study = read_study(Workspace(workspace))
+    return sorted(study.features) if study else []
 
 
 def _show(found: "list[Entry]", folder: Path) -> None:

@@ -50,11 +50,11 @@ def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
     """What the card tells: scores of what is exported on validation and test, and the catalogue in numbers."""
     import numpy as np
 
-    from pipeline.study import read_study
     from stages.runs import Runs
     from stages.scores import scores
+    from stages.study_record import StudyRecord, read_study
 
-    runs, info = Runs(place.runs), read_study(place)
+    runs, study = Runs(place.runs), read_study(place) or StudyRecord()
     products = runs.products()
     found: dict[str, Any] = {}
     for part in ("validation", "test"):
@@ -65,9 +65,9 @@ def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
     return {
         "refit": refit,
         "scores": found,
-        "study": {name: info[name] for name in kept if name in info},
-        "split": {name: info.get("split", {}).get(name) for name in ("protocol", "seed", "counts")},
-        "versions": info.get("versions", {}),
+        "study": {name: value for name, value in study.flat().items() if name in kept},
+        "split": {name: study.split.get(name) for name in ("protocol", "seed", "counts")},
+        "versions": study.versions,
     }
 
 

@@ -1,6 +1,5 @@
 """`fusecat fuse`: stage two on the features of a workspace, then the report."""
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.console import command_line, console, json_option, print_json, workspace_option
+from pipeline.console import command_line, console, json_option, print_json, warn, workspace_option
 from stages.strategy import ALL, FUSED, THESIS
+from stages.study_record import StudyRecord, read_study
 from stages.vocabulary import Architecture, Merge, Metric, Variant
 from stages.workspace import Workspace
 
@@ -111,6 +111,7 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
             processes=processes,
             progress=ticker,
             waiting=lambda: click.echo(f"waiting for another process that writes {place.runs}", err=True),
+            damaged=warn,
         )
     if as_json:
         print_json({"runs": [summary(run) for run in found], "left_out": dict(chosen.left_out)})
@@ -149,7 +150,8 @@ def prepare(
     table = table_of(FeatureCache(place.features), streamed=streamed)
     final = f"{own or fusion}+{variant}" if variant else own or fusion
     chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
-    settings = NAMED.get(named or study_of(place).get("fusion_settings", ""), DEFAULT)
+    study = read_study(place) or StudyRecord()
+    settings = NAMED.get(named or study.fusion_settings, DEFAULT)
     return table, feasible(table, chosen), settings, FITS[fit_on]
 
 
@@ -167,17 +169,9 @@ def table_of(cache: "FeatureCache", *, streamed: bool | None) -> "FeatureTable":
     return stream.table()
 
 
-def study_of(place: Workspace) -> dict[str, Any]:
-    """What stage one wrote of the study; empty for imported vectors."""
-    if not place.study.is_file():
-        return {}
-    found: dict[str, Any] = json.loads(place.study.read_text(encoding="utf-8"))
-    return found
-
-
 def metric_of(place: Workspace) -> Metric:
     """Return the metric that governs every choice in this workspace."""
-    return Metric(study_of(place).get("metric", Metric.MACRO_F1))
+    return (read_study(place) or StudyRecord()).metric
 
 
 def summary(run: "Run") -> dict[str, Any]:

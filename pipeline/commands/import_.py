@@ -1,7 +1,6 @@
 """`fusecat import`: vectors of one's own, from any encoder, as a feature."""
 
-import json
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ from click.core import ParameterSource
 
 from pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
 from stages.errors import UsageError
-from stages.vocabulary import Field, Metric, Protocol
+from stages.study_record import StudyRecord, change_study, read_study
+from stages.vocabulary import Field, Protocol
 from stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     They need no texts or images. Products without a vector count as lacking the field.
     """
     from cache.store import FeatureCache
-    from pipeline.study import remember_command
     from stages.importing import Request, import_vectors
 
     place = Workspace(workspace)
@@ -67,7 +66,6 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     if drawn is not None:
         _begin(place, *drawn)
     _remember(place, rows, done, options["vectors"])
-    remember_command(place, command_line())
     if as_json:
         print_json(vars(done) | {"path": str(done.path)})
     else:
@@ -90,14 +88,19 @@ def _feature(name: str, field: str | None) -> str:
 
 def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tuple[Rows, tuple[Catalogue, Split] | None]":
     """The products of the workspace; or those of --labels, with them and their new split, which `_begin` keeps."""
-    from stages.joining import catalogue_rows, existing_rows, new_split, refuse_other_labels
+    from pipeline.study import put_damaged_aside
+    from stages.joining import catalogue_rows, existing_rows, known_split, new_split, refuse_other_labels
 
+    if labels is not None:
+        put_damaged_aside(place)
     rows = existing_rows(place)
     if rows is not None:
+        drawn = None
         if labels is not None:
             refuse_other_labels(labels, rows)
+            drawn = known_split(place, labels)
         _refuse_another_split(place)
-        return rows, None
+        return rows, drawn
     if labels is None:
         message = f"--labels: {place.root} knows no products yet; pass a CSV with id and label, or run 'fusecat extract' first"
         raise UsageError(message)
@@ -108,7 +111,7 @@ def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tu
 
 def _refuse_another_split(place: Workspace) -> None:
     """Raise UsageError where the command line asks for another split than the one that the workspace has already."""
-    held = _read(place).get("split", {})
+    held = (read_study(place) or StudyRecord()).split
     context = click.get_current_context()
     for option, name in (("protocol", "protocol"), ("head_share", "head_share"), ("split_seed", "seed")):
         value = context.params[option]
@@ -121,46 +124,33 @@ def _refuse_another_split(place: Workspace) -> None:
 
 def _begin(place: Workspace, catalogue: "Catalogue", split: "Split") -> None:
     """Keep the products and the split of a new study, once its first feature is there: a failed import leaves none behind."""
+    from pipeline.study import imported
+
     split.write(place.split)
-    _write(
-        place,
-        {
-            "catalogue": str(catalogue.source),
-            "layout": catalogue.layout,
-            "products": len(catalogue.products),
-            "labelled": int((catalogue.labels >= 0).sum()),
-            "metric": Metric.MACRO_F1,
-            "split": {
-                "protocol": split.protocol,
-                "head_share": split.head_share,
-                "seed": split.seed,
-                "counts": split.counts,
-                "groups": {"count": 0, "products": 0, "largest": []},
-            },
-            "features": {},
-        },
+    record = StudyRecord(
+        catalogue=str(catalogue.source),
+        layout=catalogue.layout,
+        products=len(catalogue.products),
+        labelled=int((catalogue.labels >= 0).sum()),
+        split=split.record,
+        features=imported(place),
     )
+    change_study(place, lambda _: record)
 
 
 def _remember(place: Workspace, rows: "Rows", done: "Imported", vectors: Path) -> None:
-    """Add the feature to study.json, so that the report and `cache verify` know of it."""
-    study = _read(place) or {"products": len(rows.ids)}
+    """Add the feature and the command to study.json, so that the report and `cache verify` know of them."""
+    from pipeline.study import with_command
+
     network, _, field = done.feature.rpartition(".")
-    features = study.setdefault("features", {})
-    features[done.feature] = {"network": network, "field": field, "imported": vectors.name, "fitted_on": done.fitted_on}
-    _write(place, study)
+    feature = {"network": network, "field": field, "imported": vectors.name, "fitted_on": done.fitted_on}
 
+    def added(known: StudyRecord | None) -> StudyRecord:
+        known = known or StudyRecord(products=len(rows.ids))
+        features = {**known.features, done.feature: feature}
+        return replace(known, features=features, commands=with_command(known.commands, command_line()))
 
-def _read(place: Workspace) -> dict[str, Any]:
-    """What study.json says; nothing where there is none."""
-    return dict(json.loads(place.study.read_text(encoding="utf-8"))) if place.study.is_file() else {}
-
-
-def _write(place: Workspace, study: dict[str, Any]) -> None:
-    place.root.mkdir(parents=True, exist_ok=True)
-    partial = place.study.with_name(place.study.name + ".part")
-    partial.write_text(json.dumps(study, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(partial, place.study)
+    change_study(place, added)
 
 
 def _show(done: "Imported") -> None:

@@ -134,12 +134,12 @@ def open_model(
 
     `brought`: features whose vectors are brought, so that no network is needed.
     """
-    from pipeline.study import read_study
     from stages.prediction import Model
+    from stages.study_record import StudyRecord, read_study
 
     place = Workspace(workspace)
-    study = read_study(place)
-    names, reading = study.get("class_names", {}), study.get("reading", {})
+    study = read_study(place) or StudyRecord()
+    names, reading = study.class_names, study.reading
     if refit:
         from stages.prediction.refitting import refitted
 

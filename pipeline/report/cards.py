@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.report.comparison import Comparison
 from pipeline.report.slices import sides
+from stages.study_record import StudyRecord
 
 SHOWN = 6
 """Cards of each kind."""
@@ -121,16 +122,16 @@ def _card(
     return Card(identity, codes[label], tuple(guesses), _short(product.title), _short(product.description), picture)
 
 
-def _catalogue(info: Mapping[str, Any], ids: Sequence[str]) -> tuple[dict[str, Any], str]:
+def _catalogue(info: StudyRecord, ids: Sequence[str]) -> tuple[dict[str, Any], str]:
     """Id -> product of the catalogue that the study was made of, and why it is empty."""
-    source = info.get("catalogue")
+    source = info.catalogue
     if not source:
         return {}, "The study names no catalogue, so cards show ids only."
     from cache.errors import FusecatError
     from stages.catalogue.reading import Catalogue, ReadingOptions
 
     try:
-        options = replace(ReadingOptions.of(info.get("reading", {})), labels=False)
+        options = replace(ReadingOptions.of(info.reading), labels=False)
         products = Catalogue.read(Path(source), options).products
     except (FusecatError, OSError) as error:
         return {}, f"The catalogue cannot be read any more, so cards show ids only ({error})."

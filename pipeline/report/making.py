@@ -11,23 +11,23 @@ from pipeline.report.comparison import Comparison
 def facts(comparison: Comparison) -> list[tuple[str, str]]:
     """(name, value) of the catalogue, the split, the networks and the heads; what nobody recorded is left out."""
     study, info = comparison.study, comparison.study.info
-    split: Mapping[str, Any] = info.get("split") or {}
+    split = info.split
     groups: Mapping[str, Any] = split.get("groups") or {}
     counts = split.get("counts") or {}
     chosen = comparison.chosen.candidate
     seeds = sorted({seed for row in comparison.rows for seed in row.candidate.seeds if seed})
     found = [
-        ("catalogue", info.get("catalogue")),
-        ("layout", info.get("layout")),
-        ("products", _count(info.get("products", len(study.products.ids)))),
-        ("labelled", _count(info.get("labelled", int((study.products.labels >= 0).sum())))),
+        ("catalogue", info.catalogue),
+        ("layout", info.layout),
+        ("products", _count(len(study.products.ids) if info.products is None else info.products)),
+        ("labelled", _count(int((study.products.labels >= 0).sum()) if info.labelled is None else info.labelled)),
         ("type codes", _count(len(study.products.classes))),
-        ("missing descriptions", _count(info.get("missing_descriptions"))),
-        ("missing images", _count(info.get("missing_images"))),
+        ("missing descriptions", _count(info.counts.get("missing_descriptions"))),
+        ("missing images", _count(info.counts.get("missing_images"))),
         ("split", _split(split)),
         ("parts", ", ".join(f"{part} {count:,}" for part, count in counts.items()) or None),
         ("duplicate groups", _groups(groups)),
-        ("preset", info.get("preset")),
+        ("preset", info.preset),
         ("metric that chooses", comparison.metric.value),
         ("seeds of heads", ", ".join(str(seed) for seed in seeds) or None),
         ("heads fitted on", ", ".join(chosen.runs[0].fitted_on) or None),
@@ -51,7 +51,7 @@ def head_settings(comparison: Comparison) -> list[tuple[str, str]]:
 def network_lines(comparison: Comparison) -> list[dict[str, Any]]:
     """One line per feature of the study: its network, field, epochs, seconds, parameters and validation score."""
     metric, lines = comparison.metric.key, []
-    for feature, of in sorted((comparison.study.info.get("features") or {}).items()):
+    for feature, of in sorted(comparison.study.info.features.items()):
         validation = (of.get("scores") or {}).get("validation") or {}
         lines.append(
             {
@@ -70,7 +70,7 @@ def network_curves(comparison: Comparison) -> dict[str, list[tuple[float, float]
     """Feature -> (epoch, validation metric) while its network was fine-tuned; what was not recorded is left out."""
     metric = comparison.metric.key
     curves = {}
-    for feature, of in sorted((comparison.study.info.get("features") or {}).items()):
+    for feature, of in sorted(comparison.study.info.features.items()):
         points = _points(of.get("curve") or [], metric)
         if points:
             curves[feature] = points

@@ -6,11 +6,11 @@ such rows beside its score on rows that no network has seen, and on the judged p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pipeline.report.study import Candidate, Study
+from stages.study_record import StudyRecord
 from stages.vocabulary import Part
 
 FIT = "fit"
@@ -42,9 +42,9 @@ def memories(study: Study, candidate: Candidate) -> tuple[Memory, ...]:
     return tuple(found)
 
 
-def fitted_on(info: Mapping[str, Any], feature: str) -> Sequence[str] | None:
+def fitted_on(info: StudyRecord, feature: str) -> Sequence[str] | None:
     """The parts whose labels the network of a feature has seen; None for imported vectors of which nobody said."""
-    of = (info.get("features") or {}).get(feature) or {}
+    of = info.features.get(feature) or {}
     if "imported" in of:
         parts: Sequence[str] | None = of.get("fitted_on")
         return parts

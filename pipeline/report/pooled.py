@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from cache.publish import publish
 from pipeline.console import console, safe, to_json
 from pipeline.report import drawings
 from pipeline.report.comparison import compare
@@ -17,7 +18,6 @@ from pipeline.report.plots import MARKERS, Sheet, picture, tone_of
 from pipeline.report.pooling import Pool, pool
 from pipeline.report.tables import cell
 from pipeline.report.verdict import figure, gain, metric_name
-from pipeline.report.writing import publish
 from stages.vocabulary import Metric
 from stages.workspace import Workspace
 

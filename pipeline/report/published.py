@@ -99,6 +99,6 @@ def published(study: Study) -> Mapping[str, Figure]:
     """Strategy -> the thesis's figures for this protocol; {} on any other catalogue."""
     if not is_rakuten(study):
         return {}
-    protocol = (study.info.get("split") or {}).get("protocol")
+    protocol = study.info.split.get("protocol")
     without_test = protocol == Protocol.NO_TEST if protocol else Part.TEST not in study.parts
     return THESIS_90_10 if without_test else THESIS_80_20

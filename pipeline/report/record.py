@@ -17,9 +17,9 @@ def record(comparison: Comparison, seen: Insights | None = None) -> dict[str, An
     study, info = comparison.study, comparison.study.info
     seen = seen or insights(comparison)
     return {
-        "catalogue": info.get("catalogue"),
-        "split": info.get("split"),
-        "preset": info.get("preset"),
+        "catalogue": info.catalogue,
+        "split": dict(info.split) or None,
+        "preset": info.preset,
         "metric": comparison.metric.value,
         "judged": comparison.judged,
         "classes": len(study.products.classes),

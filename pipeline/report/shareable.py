@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.publish import publishing
 from pipeline.report.comparison import Comparison
 from pipeline.report.tables import spreadsheet
 
@@ -68,8 +69,7 @@ def write_bundle(comparison: Comparison, folder: Path, report: str, salt: bytes 
     """Write the bundle beside the report; `salt` is drawn anew and forgotten unless a test gives one. Returns its path."""
     salt = salt or secrets.token_bytes(32)
     path = folder / NAME
-    partial = path.with_name(path.name + ".part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as bundle:
+    with publishing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in (
             ("README.txt", README),
             ("recompute.py", RECOMPUTE),
@@ -77,7 +77,6 @@ def write_bundle(comparison: Comparison, folder: Path, report: str, salt: bytes 
             ("report.json", report),
         ):
             bundle.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
-    partial.replace(path)
     return path
 
 
@@ -101,11 +100,10 @@ def _predictions(comparison: Comparison, salt: bytes) -> str:
 
 def without_origins(comparison: Comparison) -> Comparison:
     """The comparison with nothing in its study that names a product or a place on this machine."""
-    hidden = ("catalogue", "commands", "warnings")
-    info = {name: value for name, value in comparison.study.info.items() if name not in hidden}
-    split = dict(info.get("split") or {})
+    info = comparison.study.info
+    split = dict(info.split)
     if "groups" in split:
         split["groups"] = {name: value for name, value in split["groups"].items() if name != "largest"}
-        info["split"] = split
+    info = replace(info, catalogue=None, commands=(), warnings=(), split=split)
     failed = tuple(name.partition(":")[0] for name in comparison.study.failed)  # the reason may name a file
     return replace(comparison, study=replace(comparison.study, info=info, failed=failed))

@@ -58,7 +58,7 @@ def class_lines(comparison: Comparison, rows: Sequence[Row]) -> list[ClassLine]:
     """One line per class that occurs, in the order of the type codes."""
     study = comparison.study
     labels, codes = study.labels(comparison.judged), study.products.classes
-    names, categories = study.info.get("class_names") or {}, study.info.get("top_level") or {}
+    names, categories = study.info.class_names, study.info.top_level
     columns = [class_f1(row.candidate, comparison.judged, labels, len(codes)) for row in rows]
     sizes = np.bincount(labels, minlength=len(codes))
     return [

@@ -4,8 +4,6 @@ Shapes: n products of a part, C classes. Probabilities are read one strategy at 
 runs over 3,000 classes would not fit in memory.
 """
 
-import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.errors import DataError, ModelError, UsageError
+from stages.errors import ModelError, UsageError
 from stages.runs import Products, Run, Runs
+from stages.study_record import StudyRecord, read_study
 from stages.vocabulary import Architecture, Metric, Part
 from stages.workspace import Workspace
 
@@ -90,10 +89,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Study:
-    """A workspace as the report sees it. `info` is study.json ({} for imported vectors without one)."""
+    """A workspace as the report sees it. `info` is study.json (empty for imported vectors without one)."""
 
     workspace: Workspace
-    info: Mapping[str, Any]
+    info: StudyRecord
     products: Products
     candidates: tuple[Candidate, ...]
     interrupted: tuple[str, ...] = ()
@@ -103,8 +102,8 @@ class Study:
     def read(cls, root: Path) -> "Study":
         """Read the runs of a workspace.
 
-        Raises: UsageError where there is no such folder, ModelError where nothing was fused yet, DataError where study.json
-        cannot be read.
+        Raises: UsageError where there is no such folder, ModelError where nothing was fused yet, DamagedFile where a file is
+        not as it was written: a comparison without one of its runs may choose another strategy.
         """
         workspace = Workspace(root)
         if not root.is_dir():
@@ -123,7 +122,9 @@ class Study:
         if not candidates:
             message = f"{workspace.runs}: no run is finished (run 'fusecat fuse --workspace {root}' again)"
             raise ModelError(message)
-        return cls(workspace, _info(workspace.study), products, candidates, tuple(runs.interrupted()), tuple(failed))
+        return cls(
+            workspace, read_study(workspace) or StudyRecord(), products, candidates, tuple(runs.interrupted()), tuple(failed)
+        )
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -138,7 +139,7 @@ class Study:
     @property
     def metric(self) -> Metric:
         """What chooses."""
-        return Metric(self.info.get("metric", Metric.MACRO_F1))
+        return self.info.metric
 
     def labels(self, part: str) -> NDArray[np.int32]:
         """(n,) class of each product of a part."""
@@ -171,23 +172,11 @@ def _again(runs: Runs, candidate: Candidate) -> Iterator[Run]:
         yield run
 
 
-def _info(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        info: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        message = f"{path}: not JSON ({error}); run 'fusecat extract' again to write it anew"
-        raise DataError(message) from None
-    return info
-
-
 def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: int, failed: list[str]) -> Iterator[Candidate]:
-    """Every strategy with a finished run; runs that cannot be read, or do not fit the products, are named in `failed`."""
+    """Every strategy with a finished run; runs that do not fit the products are named in `failed`. Raises DamagedFile."""
     folders: dict[str, list[int]] = {}
-    for path in runs.folder.glob("**/seed-*/run.json"):
-        strategy = path.parent.parent.relative_to(runs.folder).as_posix()
-        folders.setdefault(strategy, []).append(int(path.parent.name.removeprefix("seed-")))
+    for strategy, seed in runs.finished():
+        folders.setdefault(strategy, []).append(seed)
     for strategy in sorted(folders):
         kept: list[Run] = []
         outcomes: dict[str, list[Outcome]] = {part: [] for part in labels}
@@ -220,21 +209,17 @@ def _terms(run: Run) -> tuple[Any, ...]:
 def _read(
     runs: Runs, strategy: str, seed: int, labels: Mapping[str, NDArray[np.int32]], classes: int, failed: list[str]
 ) -> Run | None:
-    try:
-        run = runs.read(strategy, seed)
-        if run is None:
-            return None
-        for part, truth in labels.items():
-            shape = run.probabilities[part].shape
-            if shape != (len(truth), classes):
-                failed.append(f"{strategy}, seed {seed}: {part} holds {shape}, the products ask for {(len(truth), classes)}")
-                return None
-            if not np.isfinite(run.probabilities[part]).all():
-                failed.append(f"{strategy}, seed {seed}: some of its {part} probabilities are no numbers")
-                return None
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, FileNotFoundError) as error:
-        failed.append(f"{strategy}, seed {seed}: cannot be read ({type(error).__name__}: {error})")
+    run = runs.read(strategy, seed)
+    if run is None:
         return None
+    for part, truth in labels.items():
+        shape = run.probabilities[part].shape if part in run.probabilities else None
+        if shape != (len(truth), classes):
+            failed.append(f"{strategy}, seed {seed}: {part} holds {shape}, the products ask for {(len(truth), classes)}")
+            return None
+        if not np.isfinite(run.probabilities[part]).all():
+            failed.append(f"{strategy}, seed {seed}: some of its {part} probabilities are no numbers")
+            return None
     return run
 
 

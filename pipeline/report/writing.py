@@ -1,8 +1,8 @@
 """The report's files: `report/index.html`, `.md`, `.csv`, `.json`, `.tex`, each replaced as a whole."""
 
-import os
 from pathlib import Path
 
+from cache.publish import publish
 from pipeline.console import to_json
 from pipeline.report.cards import cards
 from pipeline.report.comparison import Comparison
@@ -25,7 +25,6 @@ def write_report(comparison: Comparison, folder: Path | None = None, *, shareabl
     if shareable:
         comparison = without_origins(comparison)
     folder = folder or (root / SHAREABLE if shareable else comparison.study.workspace.report)
-    folder.mkdir(parents=True, exist_ok=True)
     seen = insights(comparison)
     report = record(comparison, seen)
     text = to_json(report) + "\n"
@@ -36,11 +35,3 @@ def write_report(comparison: Comparison, folder: Path | None = None, *, shareabl
     if shareable:
         write_bundle(comparison, folder, text)
     return publish(folder / "index.html", page(comparison, report, seen, None if shareable else cards(comparison)))
-
-
-def publish(path: Path, text: str) -> Path:
-    """Write under a temporary name, then rename: a reader sees the old file or the new one."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8", newline="")
-    os.replace(partial, path)
-    return path

@@ -6,15 +6,15 @@ because the dice are SHA-256 of seed and id.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.records import damaged, read_record, write_record
 from stages.catalogue.allotment import allot
 from stages.catalogue.product import Finding
 from stages.catalogue.reading import Catalogue
@@ -27,6 +27,7 @@ FEWEST_PRODUCTS = 3
 FEWEST_CLASSES = 2
 """What a part must have at least for a score on it to mean anything."""
 _FORMAT = 1
+WAY_OUT = "run 'fusecat extract' again, which writes it anew (for imported vectors: remove it, then 'fusecat import --labels')"
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,10 @@ class Split:
         """Products per part, the empty parts left out."""
         return {part.value: self.parts.count(part) for part in Part if part in self.parts}
 
-    def write(self, path: Path) -> Path:
-        """Store the split as JSON beside the digest of the catalogue that it parts."""
-        record = {
-            "format": _FORMAT,
-            "catalogue": self.catalogue,
+    @property
+    def record(self) -> dict[str, Any]:
+        """How the products were parted, as JSON values, without naming any but those of the largest group."""
+        return {
             "protocol": self.protocol.value,
             "head_share": self.head_share,
             "seed": self.seed,
@@ -74,20 +74,23 @@ class Split:
             "own": self.own,
             "counts": self.counts,
             "groups": {"count": self.groups.count, "products": self.groups.products, "largest": list(self.groups.largest)},
+        }
+
+    def write(self, path: Path) -> Path:
+        """Store the split as JSON beside the digest of the catalogue that it parts."""
+        record = self.record | {
+            "format": _FORMAT,
+            "catalogue": self.catalogue,
             "findings": [[f.kind, f.count, f.first, f.treatment] for f in self.findings],
             "parts": dict(zip(self.ids, self.parts, strict=True)),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.replace(partial, path)
-        return path
+        return write_record(path, record)
 
     @classmethod
     def read(cls, path: Path, catalogue: Catalogue) -> "Split":
-        """The split of this catalogue. Raises DataError where the file parts another one, or is no split."""
+        """The split of this catalogue. Raises DataError where the file parts another one, DamagedFile where it is no split."""
+        record = read_record(path, WAY_OUT)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
             if record["format"] != _FORMAT:
                 refuse(f"{path}: format {record['format']}, this version reads {_FORMAT}: remove it and extract again")
             if record["catalogue"] != fingerprint(catalogue):
@@ -108,8 +111,8 @@ class Split:
                 own=bool(record["own"]),
                 findings=tuple(Finding(*values) for values in record["findings"]),
             )
-        except (KeyError, TypeError, ValueError):
-            refuse(f"{path} is not a split that this version wrote: remove it and extract again")
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
 
 
 def fingerprint(catalogue: Catalogue) -> str:

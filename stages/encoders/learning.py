@@ -4,17 +4,17 @@ It holds the tokenizer's files, `backbone/config.json` (texts), `network.safeten
 last: without it, or with another recipe in it, the network is taught again.
 """
 
-import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cache.fingerprint import digest
+from cache.publish import publish
+from cache.records import damaged, digests, read_record, write_record
 from stages.encoders.devices import processes
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import Learning, finetune
@@ -26,13 +26,19 @@ from stages.encoders.progress import Progress
 from stages.encoders.study import Study
 from stages.encoders.trainer import Lesson
 from stages.encoders.weights import tensors_digest
-from stages.errors import ModelError
 from stages.vocabulary import Metric, Part
 
 MEMORY = "economy.json"
 """What was given up because memory ran out before."""
+RECORD = "learning.json"
+WAY_OUT = (
+    "remove {folder} and the file of the feature {feature} ('fusecat cache ls' lists it), then run 'fusecat extract' again "
+    "(of an exported model: 'fusecat export')"
+)
 BEGUN = "recipe"
 """Names the recipe for which the tokenizer and the checkpoints in a folder were made."""
+TEMPORARY = (RECORD, MEMORY, BEGUN, "checkpoints")
+"""What of the folder is not the network."""
 
 
 def learn(
@@ -53,31 +59,29 @@ def learn(
     """
     state = processes()
     key = digest({part: value for part, value in recipe.items() if part not in ("extraction", "folds")})
-    record = read_record(folder)
+    record = read_learning(folder)
     if record is None or record["recipe"] != key:
         with state.main_process_first():
             inputs = _begin(encoder, study, folder, key, like)
         name = name or encoder.feature
         _teach(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, logs, key, name)
         state.wait_for_everyone()
-        record = read_record(folder)
+        record = read_learning(folder)
         assert record is not None, "rank 0 has just written it"
     else:
         inputs = encoder.inputs(study, folder, saved=True)
     return encoder.rebuild(len(study.catalogue.classes), folder), inputs, record
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """`learning.json`, or None where no network was finished here."""
-    path = folder / "learning.json"
-    if not path.exists():
+def read_learning(folder: Path) -> dict[str, Any] | None:
+    """`learning.json`, or None where no network was finished here. Raises DamagedFile."""
+    path, way_out = folder / RECORD, WAY_OUT.format(folder=folder, feature=folder.name)
+    if not path.exists() or not (folder / "network.safetensors").exists():
         return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        message = f"{path}: not JSON ({error}); remove the folder and run 'fusecat extract' again"
-        raise ModelError(message) from error
-    return record if (folder / "network.safetensors").exists() else None
+    record = read_record(path, way_out)
+    if not {"recipe", "weights", "settings", "validation"} <= set(record):
+        raise damaged(path, "it is no record of a fine-tuned network", way_out)
+    return record
 
 
 def _begin(encoder: Encoder, study: Study, folder: Path, key: str, like: Inputs | None) -> Inputs:
@@ -88,7 +92,7 @@ def _begin(encoder: Encoder, study: Study, folder: Path, key: str, like: Inputs 
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     inputs = encoder.inputs(study, folder, saved=begun, like=like)
-    marker.write_text(key, encoding="utf-8")
+    publish(marker, key)
     return inputs
 
 
@@ -143,16 +147,13 @@ def _keep(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if isinstance(network, TextNetwork):
         network.backbone.config.save_pretrained(folder / "backbone")  # type: ignore[union-attr,operator]
-    save_file(state, folder / "network.safetensors.part")
-    os.replace(folder / "network.safetensors.part", folder / "network.safetensors")
+    publish(folder / "network.safetensors", save(state))
     record = {"recipe": key, "weights": tensors_digest(state)} | asdict(economy) | asdict(learning)
     record["gradient_checkpointing"] = (
         economy.gradient_checkpointing and not encoder.network.learns_from_vectors and network.recompute()
     )
     record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     record["settings"] = asdict(encoder.network)
-    partial = folder / "learning.json.part"
-    partial.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(partial, folder / "learning.json")
+    write_record(folder / RECORD, record | {"files": digests(folder, TEMPORARY)})
     (folder / MEMORY).unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypeVar
 import psutil
 import torch
 
+from cache.records import damaged, read_record, write_record
 from stages.encoders.devices import processes
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress
@@ -43,12 +43,18 @@ class Economy:
 
 def read_economy(path: Path, first: Economy) -> Economy:
     """What an earlier run had to give up, else `first`."""
-    return Economy(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else first
+    if not path.exists():
+        return first
+    way_out = f"remove {path.parent}, then run 'fusecat extract' again"
+    try:
+        return Economy(**read_record(path, way_out))
+    except TypeError as error:
+        raise damaged(path, str(error), way_out) from error
 
 
 def write_economy(path: Path, economy: Economy) -> None:
     """Remember it for a later run, which then keeps the checkpoints of this one."""
-    path.write_text(json.dumps(dataclasses.asdict(economy)), encoding="utf-8")
+    write_record(path, dataclasses.asdict(economy))
 
 
 def sparing(

@@ -118,9 +118,8 @@ def load(folder: Path) -> Predictor:
         from stages.heads.late.saved import restore
 
         return restore(folder, strategy, classes, description, arrays)
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        message = f"{folder}: the trained head cannot be read ({error}); run 'fusecat fuse' again"
-        raise ModelError(message) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise storage.unusable(folder, error) from error
 
 
 def given(features: Mapping[str, Feature], wanted: Sequence[str], strategy: Strategy, *, logits: bool = False) -> None:

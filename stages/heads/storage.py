@@ -1,7 +1,5 @@
 """What a run's head is on disk: arrays in `head.safetensors`, everything else in readable `head.json`. No pickle."""
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,33 +7,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
+from cache.errors import DamagedFile
+from cache.fingerprint import digest
+from cache.publish import publish
+from cache.records import damaged, read_record, write_record
 from stages.errors import ModelError
 
 WEIGHTS = "head.safetensors"
 DESCRIPTION = "head.json"
+WAY_OUT = "run 'fusecat fuse' again (a refitted head: 'fusecat refit', an exported one: 'fusecat export')"
+DIGEST = "weights"
+"""The key of the arrays' SHA-256 in the description."""
 
 
 def write(folder: Path, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
-    """Write both files, each under a temporary name first. Returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / f"{WEIGHTS}.part")
-    os.replace(folder / f"{WEIGHTS}.part", folder / WEIGHTS)
-    partial = folder / f"{DESCRIPTION}.part"
-    partial.write_text(json.dumps(dict(description), indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(partial, folder / DESCRIPTION)
+    """Write both files; the description holds the digest of the arrays. Returns the folder."""
+    weights = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    publish(folder / WEIGHTS, weights)
+    write_record(folder / DESCRIPTION, {**description, DIGEST: digest(weights)})
     return folder
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Description and arrays. Raises ModelError where they are missing or damaged."""
+    """Description and arrays. Raises ModelError where they are missing, DamagedFile where they are not as they were written."""
     if not (folder / DESCRIPTION).is_file() or not (folder / WEIGHTS).is_file():
-        message = f"{folder} holds no trained head ({DESCRIPTION} and {WEIGHTS}); run 'fusecat fuse' again"
+        message = f"{folder} holds no trained head ({DESCRIPTION} and {WEIGHTS}); {WAY_OUT}"
         raise ModelError(message)
+    description = read_record(folder / DESCRIPTION, WAY_OUT)
+    weights = (folder / WEIGHTS).read_bytes()
+    if description.pop(DIGEST, None) not in (None, digest(weights)):
+        raise damaged(folder / WEIGHTS, "not what was written", WAY_OUT)
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        return description, load_file(folder / WEIGHTS)
-    except (SafetensorError, ValueError) as error:
-        message = f"{folder}: the trained head cannot be read ({error}); run 'fusecat fuse' again"
-        raise ModelError(message) from error
+        return description, load(weights)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise damaged(folder / WEIGHTS, str(error), WAY_OUT) from error
+
+
+def unusable(folder: Path, error: Exception) -> DamagedFile:
+    """The error of a head whose description makes no sense."""
+    return damaged(folder / DESCRIPTION, f"{type(error).__name__}: {error}", WAY_OUT)

@@ -1,16 +1,15 @@
 """Predictions as files: the submissions of both challenges, and tables with the k most probable codes."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
+from cache.publish import publishing, publishing_text
 from stages.catalogue import challenge
 from stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
 from stages.catalogue.reading import Catalogue
@@ -63,10 +62,9 @@ def check(catalogue: Catalogue, layout: Layout) -> None:
 
 def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answers: Iterable[Answers]) -> Path:
     """Write what `answers` brings, chunk by chunk; the file appears under its name when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     match layout.format:
         case Format.CSV:
-            with _publish(path) as file:
+            with publishing_text(path) as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(columns(layout.top))
                 for batch in answers:
@@ -108,13 +106,11 @@ def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[A
 
     names = columns(layout.top)
     schema = pa.schema([(name, pa.float64() if name.startswith("probability") else pa.string()) for name in names])
-    partial = path.with_name(path.name + ".part")
-    with pq.ParquetWriter(partial, schema) as writer:
+    with publishing(path) as file, pq.ParquetWriter(file, schema) as writer:
         for batch in answers:
             cells = list(zip(*rows(model, batch, layout), strict=True))
             arrays = [pa.array(list(column), field.type) for column, field in zip(cells, schema, strict=True)]
             writer.write_table(pa.table(arrays, schema=schema))
-    os.replace(partial, path)
 
 
 def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: Iterable[str]) -> None:
@@ -129,7 +125,7 @@ def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: I
     folded = {name.casefold(): number for number, name in enumerate(table.columns)}
     wanted = (SIGIR.id, SIGIR.image, SIGIR.product) if known is SIGIR else (ENS.id,)
     places = [folded.get(name.casefold(), 0) for name in wanted]
-    with _publish(path) as file:
+    with publishing_text(path) as file:
         writer = csv.writer(file, delimiter=known.separator, lineterminator="\n")
         writer.writerow([*wanted, SIGIR.code] if known is SIGIR else ["index", ENS.code])
         rest, line = zip(catalogue.products, codes, strict=True), 1
@@ -146,11 +142,3 @@ def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: I
 def _changed(texts: Path, line: int) -> NoReturn:
     message = f"{texts}: line {line}: the file has been changed since it was read; run 'fusecat predict' again"
     raise DataError(message)
-
-
-@contextmanager
-def _publish(path: Path) -> Iterator[IO[str]]:
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        yield file
-    os.replace(partial, path)

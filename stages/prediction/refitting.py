@@ -4,9 +4,6 @@ Settings and number of epochs of a head are those of the run that was compared; 
 A late fusion learns from what no network has seen. An ensemble's members are fitted again, its weights stay.
 """
 
-import json
-import os
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -15,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from cache.publish import publishing_folder
+from cache.records import check_digests, damaged, digests, read_record, write_record
 from cache.store import FeatureCache
 from cache.table import FeatureTable
 from stages.errors import ModelError
@@ -34,6 +33,7 @@ from stages.vocabulary import Architecture, Late, Part
 from stages.workspace import Workspace
 
 RECORD = "refit.json"
+WAY_OUT = "run 'fusecat refit' again"
 
 
 def refit(place: Workspace, strategy: str, seeds: Sequence[int]) -> Path:
@@ -45,10 +45,6 @@ def refit(place: Workspace, strategy: str, seeds: Sequence[int]) -> Path:
     first = runs[seeds[0]]
     table = FeatureCache(place.features).table(sorted({name for run in runs.values() for name in run.features}))
     again = _Again(place, table)
-    folder, unfinished = place.root / "refit", place.root / "refit.part"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for seed in seeds:
-        again.fit(strategy, seed).save(unfinished / f"seed-{seed}")
     # what learns nothing still answers an absent field with the shares of the classes, and those learn
     before = first.fitted_on or [part for part in (Part.TRAIN, Part.HEAD) if part in table.parts]
     record = {
@@ -56,15 +52,15 @@ def refit(place: Workspace, strategy: str, seeds: Sequence[int]) -> Path:
         "runs": {str(seed): run.key for seed, run in runs.items()},
         "epochs": {str(seed): run.settings["best_epoch"] for seed, run in runs.items() if "best_epoch" in run.settings},
         "learns": bool(first.fitted_on),
-        "fitted_on": again.learnt_on,
-        "products": len(table.rows(*again.learnt_on)),
         "compared_on": len(table.rows(*before)),
         "scores": None,
     }
-    (unfinished / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(unfinished, folder)
-    return folder
+    with publishing_folder(place.root / "refit") as folder:
+        for seed in seeds:
+            again.fit(strategy, seed).save(folder / f"seed-{seed}")
+        learnt = {"fitted_on": again.learnt_on, "products": len(table.rows(*again.learnt_on))}
+        write_record(folder / RECORD, record | learnt | {"files": digests(folder)})
+    return place.root / "refit"
 
 
 class _Again:
@@ -134,10 +130,16 @@ def read_refit(place: Workspace) -> dict[str, Any]:
     if not path.is_file():
         message = f"{path} does not exist: nothing was refitted yet (run 'fusecat refit --workspace {place.root}')"
         raise ModelError(message)
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for seed, key in record["runs"].items():
-        if _run(place, record["strategy"], int(seed)).key != key:
-            message = f"{path}: {record['strategy']} has been fitted anew since; run 'fusecat refit' again"
+    record = read_record(path, WAY_OUT)
+    try:
+        check_digests(path.parent, record.pop("files", {}), WAY_OUT)
+        known = {int(seed): str(key) for seed, key in record["runs"].items()}
+        strategy, _ = str(record["strategy"]), [str(part) for part in record["fitted_on"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
+    for seed, key in known.items():
+        if _run(place, strategy, seed).key != key:
+            message = f"{path}: {strategy} has been fitted anew since; {WAY_OUT}"
             raise ModelError(message)
     return record
 

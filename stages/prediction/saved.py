@@ -5,8 +5,6 @@
 """
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from cache.publish import copy_tree, publish, publishing_folder
+from cache.records import check_digests, damaged, digests, read_record, write_record
 from stages.errors import ModelError, UsageError
 from stages.heads.saved import load
 from stages.prediction.model import Model, Shape
@@ -21,6 +21,7 @@ from stages.prediction.taught import Taught
 
 FORMAT = 1
 DESCRIPTION = "model.json"
+WAY_OUT = "export the model again"
 OWN = {DESCRIPTION, "README.md", "heads", "encoders"}
 LEFT_BEHIND = ("learning.json", "recipe", "checkpoints")
 """What of an encoder's folder tells of the training and is not needed to predict."""
@@ -36,16 +37,6 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
     if there - OWN:
         message = f"{folder} is not empty and no model folder ({sorted(there - OWN)[0]}): name a new folder"
         raise UsageError(message)
-    partial = folder.with_name(folder.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for seed, predictor in model.predictors.items():
-        predictor.save(partial / "heads" / f"seed-{seed}")
-    for feature, taught in model.taught.items():
-        target = partial / "encoders" / feature
-        shutil.copytree(taught.folder, target, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
-        for path in target.rglob("*.json"):
-            _forget_origin(path)
     record = {
         "format": FORMAT,
         "strategy": model.strategy,
@@ -59,10 +50,18 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
         "card": dict(model.card),
         "reading": dict(model.reading),
     }
-    (partial / "README.md").write_text(card, encoding="utf-8")
-    (partial / DESCRIPTION).write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with publishing_folder(folder) as new:
+        for seed, predictor in model.predictors.items():
+            predictor.save(new / "heads" / f"seed-{seed}")
+        for feature, taught in model.taught.items():
+            target = new / "encoders" / feature
+            taught.check()
+            copy_tree(taught.folder, target, LEFT_BEHIND)
+            for path in target.rglob("*.json"):
+                _forget_origin(path)
+        files = digests(new)
+        publish(new / "README.md", card)  # anybody may write in it
+        write_record(new / DESCRIPTION, record | {"files": files})
     return folder
 
 
@@ -73,11 +72,13 @@ def load_model(folder: Path) -> Model:
     if not path.is_file():
         message = f"{folder} holds no model ({DESCRIPTION}); 'fusecat export {folder}' writes one"
         raise ModelError(message)
+    record = read_record(path, WAY_OUT)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             message = f"{path}: format {record['format']}, this version reads {FORMAT}; export the model again"
             raise ModelError(message)
+        files = {str(name): str(value) for name, value in record.get("files", {}).items()}
+        check_digests(folder, {name: value for name, value in files.items() if not name.startswith("encoders/")}, WAY_OUT)
         classes = tuple(str(name) for name in record["classes"])
         shapes = {
             _plain(name): Shape(int(each["width"]), STORAGE[each["storage"]], bool(each["logits"]))
@@ -89,7 +90,9 @@ def load_model(folder: Path) -> Model:
             predictors={int(seed): load(folder / "heads" / f"seed-{int(seed)}") for seed in record["seeds"]},
             shapes=shapes,
             taught={
-                name: Taught.of(name, folder / "encoders" / _plain(name), description, classes)
+                name: Taught.of(
+                    name, folder / "encoders" / _plain(name), description, classes, _below(files, f"encoders/{name}/")
+                )
                 for name, description in record["encoders"].items()
             },
             prior=np.array(record["prior"], np.float32),
@@ -98,9 +101,8 @@ def load_model(folder: Path) -> Model:
             card=record["card"],
             reading=record["reading"],
         )
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{path}: not a model's description ({type(error).__name__}: {error}); export the model again"
-        raise ModelError(message) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, f"not a model's description, {type(error).__name__}: {error}", WAY_OUT) from error
 
 
 def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,6 +118,10 @@ def _forget_origin(path: Path) -> None:
     if isinstance(record, dict) and any(name in record for name in ORIGINS):
         kept = {name: value for name, value in record.items() if name not in ORIGINS}
         path.write_text(json.dumps(kept, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _below(files: Mapping[str, str], folder: str) -> dict[str, str]:
+    return {name.removeprefix(folder): value for name, value in files.items() if name.startswith(folder)}
 
 
 def _plain(feature: str) -> str:

@@ -1,16 +1,17 @@
 """A fine-tuned network, found again without the products that taught it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cache.errors import CacheError
 from cache.fingerprint import digest
+from cache.records import check_digests
 from cache.store import FeatureCache
 from stages.catalogue.images import DECODING_VERSION
 from stages.encoders.encoder import Encoder
-from stages.encoders.learning import read_record
+from stages.encoders.learning import WAY_OUT, read_learning
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.settings import Balance, Extraction, Library, Network, Optimizer, Pooling, Training
 from stages.errors import ModelError
@@ -30,19 +31,28 @@ class Taught:
     folder: Path
     description: Mapping[str, Any]
     classes: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name within the folder -> SHA-256; empty where an earlier version did not record it."""
 
     @classmethod
-    def of(cls, feature: str, folder: Path, description: Mapping[str, Any], classes: tuple[str, ...]) -> "Taught":
+    def of(
+        cls,
+        feature: str,
+        folder: Path,
+        description: Mapping[str, Any],
+        classes: tuple[str, ...],
+        files: Mapping[str, str],
+    ) -> "Taught":
         """From what a workspace or a model folder says of it. Raises ModelError where that makes no sense."""
         try:
             network, kept = _network(description["settings"]), description["extraction"]
             batch: dict[str, Any] = {"images" if network.is_image else "tokens": int(kept["batch"])}
             extraction = Extraction(storage=kept["storage"], block=int(kept["block"]), **batch)
-            field = Field(feature.rpartition(".")[2])
-        except (KeyError, TypeError, ValueError) as error:
+            seen = Field(feature.rpartition(".")[2])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             message = f"{folder}: the network's settings cannot be read ({error}); run 'fusecat extract' or 'export' again"
             raise ModelError(message) from error
-        return cls(Encoder(network, field, extraction), folder, description, classes)
+        return cls(Encoder(network, seen, extraction), folder, description, classes, files)
 
     @classmethod
     def in_workspace(cls, place: Workspace, feature: str, classes: tuple[str, ...]) -> "Taught | None":
@@ -55,7 +65,7 @@ class Taught:
             header = file.header
         if not header.weights:
             return None
-        record = read_record(folder)
+        record = read_learning(folder)
         if record is None:
             message = f"{folder} holds no network; run 'fusecat extract' again, or bring the vectors (--vectors {feature}=FILE)"
             raise ModelError(message)
@@ -74,7 +84,7 @@ class Taught:
             "weights": header.weights,
             "width": int(shape["shape"][1]),
         }
-        return cls.of(feature, folder, description, classes)
+        return cls.of(feature, folder, description, classes, record.get("files", {}))
 
     @property
     def feature(self) -> str:
@@ -98,8 +108,13 @@ class Taught:
         seen = {name: self.description["settings"].get(name) for name in ("length", "prefix", "lowercase", "size", "resize")}
         return digest(known | {"seen": seen, "decoding": DECODING_VERSION, "classes": list(self.classes)})
 
+    def check(self) -> None:
+        """Raise DamagedFile where a file of the network is not as fine-tuning, or the export, left it."""
+        check_digests(self.folder, self.files, WAY_OUT.format(feature=self.feature, folder=self.folder))
+
     def load(self) -> TextNetwork | ImageNetwork:
-        """The network, ready to encode."""
+        """The network, ready to encode. Raises ModelError, DamagedFile."""
+        self.check()
         try:
             return self.encoder.rebuild(len(self.classes), self.folder)
         except (OSError, RuntimeError, KeyError, CacheError) as error:

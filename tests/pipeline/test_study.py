@@ -1,6 +1,8 @@
 import json
 
-from pipeline.study import read_study, remember_command
+from pipeline.study import remember_command
+from stages.study_record import StudyRecord, read_study
+from stages.vocabulary import Metric
 from stages.workspace import Workspace
 
 
@@ -9,10 +11,8 @@ def test_commands_are_remembered_in_order_and_once(tmp_path):
     place.study.write_text(json.dumps({"metric": "accuracy", "commands": ["fusecat extract"]}))
     for command in ("fusecat fuse", "fusecat fuse --fusion all", "fusecat fuse"):
         remember_command(place, command)
-    assert read_study(place) == {
-        "metric": "accuracy",
-        "commands": ["fusecat extract", "fusecat fuse", "fusecat fuse --fusion all"],
-    }
+    commands = ("fusecat extract", "fusecat fuse", "fusecat fuse --fusion all")
+    assert read_study(place) == StudyRecord(metric=Metric.ACCURACY, commands=commands)
 
 
 def test_without_a_study_nothing_is_written(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cache.errors import UnusableVectors
+from cache.records import read_record, write_record
 from cache.store import FeatureCache
 from stages.brought import Files
 from stages.catalogue.reading import Catalogue, ReadingOptions
@@ -259,8 +260,8 @@ def test_what_cannot_be_written_is_refused_before_anything_is_encoded(sample_cut
 def test_a_network_taught_again_is_refused(place, sample_cut, tmp_path) -> None:
     other = Workspace(Path(shutil.copytree(place.root, tmp_path / "workspace")))
     record = other.encoders / "camembert.title" / "learning.json"
-    text = record.read_text(encoding="utf-8")
-    record.write_text(text.replace('"weights": "', '"weights": "0', 1), encoding="utf-8")
+    known = read_record(record, "")
+    write_record(record, known | {"weights": "0" + known["weights"]})
     with pytest.raises(ModelError, match=r"camembert\.title"):
         model_of(other, PROBE)
     shutil.rmtree(record.parent)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from pipeline.cli import main
 from pipeline.report.comparison import compare
 from stages.scores import scores
+from stages.study_record import change_study
+from stages.workspace import Workspace
 from tests.conftest import read_table
 from tests.stages.small_study import STRATEGIES, small_study
 
@@ -172,10 +175,9 @@ def test_vectors_that_make_no_sense_are_refused(run, workspace, sample_cut, word
 
 def test_a_new_catalogue_is_read_as_the_study_s_was(run, workspace, sample_cut, tmp_path) -> None:
     other = Path(shutil.copytree(workspace, tmp_path / "workspace"))
-    study = json.loads((other / "study.json").read_text(encoding="utf-8"))
     columns = {"id": "sku", "title": "nom", "label": "rayon", "image": "photo"}
     reading = {"columns": columns, "images": "none", "max_images": 1, "follow_symlinks": False, "encoding": "cp1252"}
-    (other / "study.json").write_text(json.dumps(study | {"reading": reading}), encoding="utf-8")
+    change_study(Workspace(other), lambda study: replace(study, reading=reading))
     new = tmp_path / "new.csv"
     new.write_text("sku;nom;photo\n1;gâteau;a.jpg\n2;chaîne;b.jpg\n", encoding="cp1252")
     where = ("--workspace", other, "--strategy", STRATEGIES[3], "--output", tmp_path / "out.csv")
@@ -193,8 +195,7 @@ def test_a_new_catalogue_is_read_as_the_study_s_was(run, workspace, sample_cut, 
 
 def test_pictures_that_were_too_large_for_the_study_are_too_large_for_its_model(run, workspace, sample_cut, tmp_path) -> None:
     other = Path(shutil.copytree(workspace, tmp_path / "workspace"))
-    study = json.loads((other / "study.json").read_text(encoding="utf-8"))
-    (other / "study.json").write_text(json.dumps(study | {"reading": {"max_image_pixels": 100}}), encoding="utf-8")
+    change_study(Workspace(other), lambda study: replace(study, reading={"max_image_pixels": 100}))
     where = ("--strategy", "hierarchical/concatenation/average", "--output", tmp_path / "out.csv")
     assert run("predict", sample_cut, "--workspace", other, *where)["flagged"]["without_image"] == 180
     assert run("predict", sample_cut, "--workspace", workspace, *where)["flagged"]["without_image"] < 180

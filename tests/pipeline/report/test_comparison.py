@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 import pipeline.report
+from cache.errors import DamagedFile
 from pipeline.report.comparison import compare
 from pipeline.report.record import record
 from stages.errors import ModelError, UsageError
@@ -94,14 +95,17 @@ def test_without_a_test_part_the_verdict_says_that_these_are_selection_scores(tm
     assert "selection scores" in report["verdict"]
 
 
-def test_interrupted_and_unreadable_runs_are_listed_and_never_averaged(tmp_path):
+def test_damaged_runs_are_refused_interrupted_ones_are_listed_and_never_averaged(tmp_path):
     root = make_study(tmp_path, strategies=FEW)
     before = compare(root, resamples=20)
     (root / "runs" / "flat" / "average" / "seed-2" / "run.json").unlink()
-    (root / "runs" / "baseline" / "average" / "seed-3" / "predictions.npz").write_bytes(b"PK torn")
+    torn = root / "runs" / "baseline" / "average" / "seed-3"
+    (torn / "predictions.npz").write_bytes(b"PK torn")
+    with pytest.raises(DamagedFile, match=r"seed-3/predictions\.npz: damaged .*run 'fusecat fuse' again"):
+        compare(root, resamples=20)
+    (torn / "run.json").unlink()
     after = compare(root, resamples=20)
-    assert after.study.interrupted == ("flat/average, seed 2",)
-    assert [name.partition(":")[0] for name in after.study.failed] == ["baseline/average, seed 3"]
+    assert after.study.interrupted == ("baseline/average, seed 3", "flat/average, seed 2")
     assert after.row("flat/average").candidate.seeds == (1, 3)
     kept = before.row("baseline/average").parts["test"]["macro_f1"].values[:2]
     assert after.row("baseline/average").parts["test"]["macro_f1"].values == kept

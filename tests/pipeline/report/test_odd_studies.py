@@ -93,13 +93,13 @@ def test_classes_of_one_product_are_counted_in_the_verdict(tmp_path):
     assert "1 of 6 type codes have one test product: no interval counts its luck." in report["verdict"]
 
 
-def test_probabilities_that_are_no_numbers_and_lost_files_fail_their_run_only(tmp_path):
+def test_probabilities_that_are_no_numbers_fail_their_run_only(tmp_path):
     make_study(tmp_path, strategies=TWO)
     runs = Runs(tmp_path / "runs")
-    torn = runs.read("flat/average", 1)
-    torn.probabilities["test"][3] = np.nan
-    runs.write(torn)
-    (tmp_path / "runs" / "flat" / "average" / "seed-2" / "predictions.npz").unlink()
+    for seed in (1, 2):
+        torn = runs.read("flat/average", seed)
+        torn.probabilities["test"][3] = np.nan
+        runs.write(torn)
     shutil.rmtree(tmp_path / "runs" / "probe" / "camembert.title" / "seed-3")
     report, _ = reported(tmp_path)
     assert [name.partition(":")[0] for name in report["failed"]] == ["flat/average, seed 1", "flat/average, seed 2"]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from cache.errors import DamagedFile
 from pipeline.console import default_catalogue
 from stages.catalogue.duplicates import duplicate_groups, near_pairs
 from stages.catalogue.images import ImageIndex
@@ -177,7 +178,7 @@ def test_a_split_comes_back_as_it_was_written_and_for_its_own_catalogue_only(sam
     with pytest.raises(DataError, match="another catalogue"):
         Split.read(path, catalogue.limit(100))
     path.write_text("{}", encoding="utf-8")
-    with pytest.raises(DataError, match=r"split\.json"):
+    with pytest.raises(DamagedFile, match=r"split\.json"):
         Split.read(path, catalogue)
 
 
