@@ -83,7 +83,7 @@ def write_study(
     max_pixels: int,
 ) -> None:
     """Keep, beside the features, what was read and how each network was taught: `study.json` for the report."""
-    from stages.extraction import versions
+    from stages.encoders.versions import versions
 
     def renew(known: StudyRecord | None) -> StudyRecord:
         known = known or StudyRecord(features=imported(place))

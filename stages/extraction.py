@@ -4,7 +4,6 @@
 epoch, extraction from the last durable block. Under `torchrun` every process calls it; they share the work and rank 0 seals.
 """
 
-import importlib.metadata
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,16 +18,16 @@ from stages.encoders.devices import processes
 from stages.encoders.embed import embed
 from stages.encoders.encoder import Encoder
 from stages.encoders.folds import out_of_fold
-from stages.encoders.learning import learn, read_learning
+from stages.encoders.learning import learn
 from stages.encoders.memory import Peak
 from stages.encoders.progress import Progress, silent
 from stages.encoders.settings import Extraction, Network, Precision
 from stages.encoders.study import Study
+from stages.encoders.training_record import read_learning
+from stages.encoders.versions import versions
 from stages.scores import scores
 from stages.vocabulary import Field, Metric, Part
 from stages.workspace import Workspace
-
-LIBRARIES = ("torch", "transformers", "pretrainedmodels", "timm", "tokenizers", "opencv-python", "numpy", "h5py", "fusecat")
 
 
 @dataclass(frozen=True)
@@ -174,17 +173,6 @@ def device_precision(precision: Precision) -> str:
     if precision is Precision.AUTO:
         return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
     return precision.value
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that a feature's values depend on; those that are not installed are left out."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from cache.fingerprint import digest
 from cache.publish import publish
-from cache.records import damaged, digests, read_record, write_record
+from cache.records import digests, write_record
 from stages.encoders.devices import processes
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import Learning, finetune
@@ -25,16 +25,12 @@ from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress
 from stages.encoders.study import Study
 from stages.encoders.trainer import Lesson
+from stages.encoders.training_record import RECORD, read_learning
 from stages.encoders.weights import tensors_digest
 from stages.vocabulary import Metric, Part
 
 MEMORY = "economy.json"
 """What was given up because memory ran out before."""
-RECORD = "learning.json"
-WAY_OUT = (
-    "remove {folder} and the file of the feature {feature} ('fusecat cache ls' lists it), then run 'fusecat extract' again "
-    "(of an exported model: 'fusecat export')"
-)
 BEGUN = "recipe"
 """Names the recipe for which the tokenizer and the checkpoints in a folder were made."""
 TEMPORARY = (RECORD, MEMORY, BEGUN, "checkpoints")
@@ -71,17 +67,6 @@ def learn(
     else:
         inputs = encoder.inputs(study, folder, saved=True)
     return encoder.rebuild(len(study.catalogue.classes), folder), inputs, record
-
-
-def read_learning(folder: Path) -> dict[str, Any] | None:
-    """`learning.json`, or None where no network was finished here. Raises DamagedFile."""
-    path, way_out = folder / RECORD, WAY_OUT.format(folder=folder, feature=folder.name)
-    if not path.exists() or not (folder / "network.safetensors").exists():
-        return None
-    record = read_record(path, way_out)
-    if not {"recipe", "weights", "settings", "validation"} <= set(record):
-        raise damaged(path, "it is no record of a fine-tuned network", way_out)
-    return record
 
 
 def _begin(encoder: Encoder, study: Study, folder: Path, key: str, like: Inputs | None) -> Inputs:

@@ -22,7 +22,6 @@ from stages.catalogue.images import MAX_PIXELS, ImageIndex
 from stages.catalogue.product import Product
 from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
 from stages.catalogue.split import GroupSummary, Split
-from stages.encoders.devices import processes
 from stages.encoders.progress import Progress, silent
 from stages.encoders.study import Study
 from stages.errors import ModelError, UsageError
@@ -85,11 +84,10 @@ def predict(
     encodings = {
         name: Encoding(taught, study, store / "features", chunk=size, damaged=damaged) for name, taught in networks.items()
     }
-    device = processes().device
     with ExitStack() as stack:
         for name, encoding in encodings.items():
             stack.callback(encoding.close)
-            encoded(name, encoding.complete(device, progress, workers))
+            encoded(name, encoding.complete(progress, workers))
         for vectors in given.values():
             vectors.stage(store, stack)
         for number, rows in enumerate(chunks):

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cache.errors import CacheError
@@ -23,11 +22,10 @@ from cache.fingerprint import digest
 from cache.sealing import sidecar
 from cache.store import FeatureCache, Rows
 from cache.table import NO_PART, Feature, FeatureTable
-from stages.encoders.embed import embed
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import Progress, silent
 from stages.encoders.study import Study
-from stages.extraction import versions
+from stages.encoders.versions import versions
 from stages.prediction.known import Borrowed, Known
 from stages.prediction.taught import Taught
 from stages.vocabulary import Field
@@ -55,7 +53,7 @@ class Encoding:
         self, taught: Taught, study: Study, root: Path, *, chunk: int, damaged: Callable[[str], None] = lambda _: None
     ) -> None:
         self.taught, self.study, self._damaged = taught, study, damaged
-        self._with: tuple[torch.device, Progress, int] = torch.device("cpu"), silent, 0
+        self._with: tuple[Progress, int] = silent, 0
         self.cache = FeatureCache(root / taught.feature / taught.identity[:16])
         self.keys = content_keys(study, taught.field)
         self.mark = digest(self.keys.tobytes())[:16]
@@ -64,15 +62,15 @@ class Encoding:
         self._lent: list[NDArray[np.intp]] = [np.empty(0, np.intp)] * len(self.chunks)
         self._borrowed: Borrowed | None = None
 
-    def complete(self, device: torch.device, progress: Progress, workers: int = 0) -> int:
+    def complete(self, progress: Progress, workers: int = 0) -> int:
         """Encode what is not there yet, durably, block by block; returns how many products that were.
 
         A file that is not as it was written is only a memory of work: it is told, removed, and its products encoded again.
         """
-        self._with = device, progress, workers
+        self._with = progress, workers
         computed = 0
         for attempt in range(ATTEMPTS):
-            computed += sum(self._encode(number, device, progress, workers) for number in range(len(self.chunks)))
+            computed += sum(self._encode(number, progress, workers) for number in range(len(self.chunks)))
             try:
                 self._borrow()
                 break
@@ -136,7 +134,7 @@ class Encoding:
         vectors = embedding.astype(np.float16) if halves else embedding
         return Feature(self.taught.feature, vectors, present, logits, fitted_on=None)
 
-    def _encode(self, number: int, device: torch.device, progress: Progress, workers: int) -> int:
+    def _encode(self, number: int, progress: Progress, workers: int) -> int:
         """One chunk; returns how many products were computed."""
         rows = self.chunks[number]
         keys = self.keys[rows.start : rows.stop]
@@ -161,6 +159,10 @@ class Encoding:
         with self.cache.lock(file, waiting=lambda: progress(taught.feature, "waiting for another process", 0, 1)):
             if self.cache.path(file).exists():  # another process was faster
                 return 0
+            from stages.encoders.devices import processes  # heavy, and known products need none of it
+            from stages.encoders.embed import embed
+
+            device = processes().device
             self._network = self._network or taught.load()
             part = replace(self.study.catalogue, products=tuple(self.study.catalogue.products[row] for row in wanted))
             weights, block = str(taught.description["weights"]), taught.encoder.extraction.block

@@ -11,9 +11,9 @@ from cache.records import check_digests
 from cache.store import FeatureCache
 from stages.catalogue.images import DECODING_VERSION
 from stages.encoders.encoder import Encoder
-from stages.encoders.learning import WAY_OUT, read_learning
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.settings import Balance, Extraction, Library, Network, Optimizer, Pooling, Training
+from stages.encoders.training_record import WAY_OUT, read_learning
 from stages.errors import ModelError
 from stages.vocabulary import Field
 from stages.workspace import Workspace

@@ -5,7 +5,6 @@ Source of the temperature: Guo et al. 2017, "On calibration of modern neural net
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
 
 from stages.heads.late.base import LateMethod, State
 from stages.heads.late.opinions import SMALLEST, Array, Opinions
@@ -23,6 +22,8 @@ class Weighted(LateMethod):
 
     def fit(self, opinions: Opinions, labels: NDArray[np.integer]) -> None:
         """Minimise the log loss over the weights by L-BFGS, from equal weights."""
+        from scipy.optimize import minimize  # a second to import, and only fitting needs it
+
         some = np.flatnonzero(opinions.present.any(1))
         opinions, labels = opinions.rows(some), labels[some]
         truth = np.exp(opinions.log_probabilities(self.temperatures)[np.arange(len(labels)), :, labels])
@@ -67,6 +68,7 @@ class Calibrated(Weighted):
 
 def _temperature(logits: Array, labels: NDArray[np.integer]) -> float:
     """The divisor of `logits` (n, C) with the least log loss, between 1/20 and 20."""
+    from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
