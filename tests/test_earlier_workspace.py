@@ -1,8 +1,8 @@
 """A workspace and a model that version 0.1.0 wrote (commit ddd87a8) are used as they are: nothing is computed again.
 
-The archive: four classes of the sample, 20 products each (`cut_sample`), read from the folder `catalogue` with `preset.toml`;
-`fuse --fusion average --seeds 2 --settings thesis`, `tune`, `refit`, `export`. `expected.json` is its report, `predicted.csv` what
-its model said of the catalogue; `encoders/` is without the image network, whose size nobody needs here.
+The archive: four classes of the sample, 20 products each (`cut_sample`), read from the folder `catalogue` with
+`preset.toml`; `fuse --fusion average --seeds 2 --settings thesis`, `tune`, `refit`, `export`. `expected.json` is its
+report, `predicted.csv` what its model said of the catalogue; `encoders/` is without the image network.
 """
 
 import json
