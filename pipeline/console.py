@@ -24,6 +24,13 @@ workspace_option = click.option(
     show_default=True,
     help="The folder in which this study lives.",
 )
+merges_option = click.option(
+    "--merge",
+    "merges",
+    metavar="MODULE:CLASS",
+    multiple=True,
+    help="A merge of your own that the strategy uses: it is code, and only run where you name it here. Repeat for more.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
 
 

@@ -4,7 +4,7 @@ Shapes: n rows, C classes.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -72,7 +72,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, dtype=np.float64)  # noqa: N806
         assert_all_finite(X.astype(np.float32), input_name="X, in float32,")
         check_classification_targets(y)
-        strategy = Strategy.parse(self.strategy)
+        strategy = Strategy.parse(self.strategy, None)  # the caller's own words
         if not strategy.learned:
             message = (
                 f"'{self.strategy}' has no head to train; late fusion and uni-modal rows need logits, see stages.fusion.fuse"
@@ -152,9 +152,14 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return folder
 
     @classmethod
-    def load(cls, folder: Path) -> "FusionClassifier":
-        """The classifier that was saved there. Raises ModelError where nothing usable is there."""
-        head = load(folder)
+    def load(cls, folder: Path, *, merges: Collection[str] = ()) -> "FusionClassifier":
+        """The classifier that was saved there; whoever saved it, no code is run that the caller has not named.
+
+        `merges`: the merges of one's own, `package.module:Class`, that it may use.
+
+        Raises: ModelError where nothing usable is there, UsageError for a merge that is not named.
+        """
+        head = load(folder, merges=merges)
         if not isinstance(head, TrainedHead) or not (folder / DESCRIPTION).is_file():
             message = f"{folder} holds no saved FusionClassifier ({DESCRIPTION})"
             raise ModelError(message)

@@ -49,6 +49,11 @@ class Strategy:
         return Variant(name) if name else None
 
     @property
+    def own(self) -> tuple[str, ...]:
+        """Its merges that somebody else wrote, `package.module:Class`: names of code."""
+        return tuple(name for name in (self.first, self.merge) if name and ":" in name) if self.architecture in FUSED else ()
+
+    @property
     def learned(self) -> bool:
         """Whether a head is trained for it."""
         return self.architecture in (*FUSED, Architecture.PROBE)
@@ -64,11 +69,27 @@ class Strategy:
         return self.learned or self.ensemble
 
     @classmethod
-    def parse(cls, name: str) -> "Strategy":
-        """The strategy of that name. Raises UsageError that shows the forms a name may have."""
+    def parse(cls, name: str, merges: Collection[str] | None = ()) -> "Strategy":
+        """The strategy of that name. Raises UsageError that shows the forms a name may have.
+
+        A name that was read from a file must not choose what code is run: a merge of one's own is accepted only where it is
+        among `merges`, which the caller of this very call has named. None: the name itself is the caller's, not a file's.
+        """
+        strategy = cls._of(str(name))
+        for merge in strategy.own:
+            if merges is not None and merge not in ([merges] if isinstance(merges, str) else merges):
+                message = (
+                    f"{name} merges by the code '{merge}', which is only run where you name it: if you know it and trust it, "
+                    f"pass --merge {merge} (in Python merges=['{merge}'])"
+                )
+                raise UsageError(message)
+        return strategy
+
+    @classmethod
+    def _of(cls, name: str) -> "Strategy":
         architecture, _, rest = name.partition("/")
         pieces = rest.split("/")
-        if architecture in list(Architecture) and all(pieces):
+        if architecture in list(Architecture) and all(piece.strip(".") for piece in pieces):
             match Architecture(architecture), pieces:
                 case Architecture.HIERARCHICAL, [first, final]:
                     return cls(Architecture.HIERARCHICAL, first=first, final=final)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.predict import open_model
-from pipeline.console import console, json_option, print_json, safe, workspace_option
+from pipeline.console import console, json_option, merges_option, print_json, safe, workspace_option
 from stages.encoders.settings import NEW
 from stages.workspace import Workspace
 
@@ -21,9 +21,19 @@ SHOWN = ("macro_f1", "accuracy", "weighted_f1", "log_loss")
 @click.option("--strategy", help="Another strategy than the one that the report chose on validation.")
 @click.option("--run", "seed", type=int, metavar="SEED", help="One run instead of all seeds.")
 @click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
+@merges_option
 @workspace_option
 @json_option
-def command(folder: Path, workspace: Path, *, strategy: str | None, seed: int | None, refit: bool, as_json: bool) -> None:
+def command(
+    folder: Path,
+    workspace: Path,
+    *,
+    strategy: str | None,
+    seed: int | None,
+    refit: bool,
+    merges: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Write networks, heads, tokenizers, class names and a model card into FOLDER.
 
     'fusecat predict --model FOLDER' gives the same probabilities, on any machine. safetensors and JSON only.
@@ -34,7 +44,7 @@ def command(folder: Path, workspace: Path, *, strategy: str | None, seed: int | 
     from stages.prediction import save_model
 
     quieten()
-    model = open_model(workspace, strategy, seed, refit=refit)
+    model = open_model(workspace, strategy, seed, refit=refit, merges=merges)
     facts = gather(Workspace(workspace), model, refit=refit)
     save_model(replace(model, card=facts), folder, card(model, facts))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -43,7 +53,8 @@ def command(folder: Path, workspace: Path, *, strategy: str | None, seed: int | 
         return
     screen = console()
     screen.print(f"{model.strategy}, seeds {', '.join(map(str, model.predictors))}: {size / 1e6:.1f} MB", markup=False)
-    screen.print(f"{safe(str(folder))}; next: fusecat predict CATALOG --model {safe(str(folder))}", markup=False)
+    named = "".join(f" --merge {merge}" for merge in merges)
+    screen.print(f"{safe(str(folder))}; next: fusecat predict CATALOG --model {safe(str(folder))}{named}", markup=False)
 
 
 def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pipeline.commands._catalogue_options import catalogue_options, reading_opti
 from pipeline.commands._prediction_display import Tally, judged_before, show
 from pipeline.commands._prediction_display import joined as what_joined
 from pipeline.commands._vectors_options import brought_files, vectors_options
-from pipeline.console import catalogue_argument, console, json_option, print_json, safe, workspace_option
+from pipeline.console import catalogue_argument, console, json_option, merges_option, print_json, safe, workspace_option
 from stages.errors import UsageError
 from stages.workspace import Workspace
 
@@ -31,6 +31,7 @@ FORMATS = ("csv", "parquet", "sigir", "ens")
     "--model", "folder", type=click.Path(file_okay=False, path_type=Path), help="A folder that 'fusecat export' wrote."
 )
 @click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
+@merges_option
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="How the file looks.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file [WORKSPACE/predictions/CATALOG.FORMAT]."
@@ -52,6 +53,7 @@ def command(
     strategy: str | None,
     seed: int | None,
     refit: bool,
+    merges: tuple[str, ...],
     kind: str,
     output: Path | None,
     as_json: bool,
@@ -82,7 +84,10 @@ def command(
         message = "--model: an exported model is one strategy; leave out --strategy, --run and --refit"
         raise UsageError(message)
     brought = brought_files(options)
-    model = load_model(folder) if folder else open_model(workspace, strategy, seed, refit=refit, brought=brought)
+    if folder:
+        model = load_model(folder, merges=merges)
+    else:
+        model = open_model(workspace, strategy, seed, refit=refit, brought=brought, merges=merges)
     reading = ReadingOptions()
     given = click.get_current_context().get_parameter_source
     if brought and given("catalogue") is DEFAULT:
@@ -128,29 +133,39 @@ def command(
 
 
 def open_model(
-    workspace: Path, strategy: str | None, seed: int | None, *, refit: bool, brought: Collection[str] = ()
+    workspace: Path,
+    strategy: str | None,
+    seed: int | None,
+    *,
+    refit: bool,
+    brought: Collection[str] = (),
+    merges: Collection[str] = (),
 ) -> "Model":
     """The chosen (or named) strategy of a workspace with the seeds that the report averages, or what was refitted.
 
-    `brought`: features whose vectors are brought, so that no network is needed.
+    `brought`: features whose vectors are brought, so that no network is needed. `merges`: those of one's own that are named.
     """
+    from cache.records import damaged
     from stages.prediction import Model
-    from stages.study_record import StudyRecord, read_study
+    from stages.prediction.model import odd_reading
+    from stages.study_record import WAY_OUT, StudyRecord, read_study
 
     place = Workspace(workspace)
     study = read_study(place) or StudyRecord()
     names, reading = study.class_names, study.reading
+    if odd := odd_reading(reading):
+        raise damaged(place.study, odd, WAY_OUT)
     if refit:
         from stages.prediction.refitting import refitted
 
         if strategy or seed is not None:
             message = "--refit: one strategy was refitted; leave out --strategy and --run, or run 'fusecat refit --strategy'"
             raise UsageError(message)
-        return replace(refitted(place, names, brought), reading=reading)
+        return replace(refitted(place, names, brought, merges), reading=reading)
     from pipeline.report.comparison import compare
 
     comparison = compare(workspace, resamples=20)  # only what validation chooses is wanted, no interval
     candidate = comparison.study.candidate(strategy) if strategy else comparison.chosen.candidate
     seeds = candidate.seeds if seed is None else (seed,)
-    model = Model.of_runs(place, candidate.strategy, seeds, class_names=names, brought=brought)
+    model = Model.of_runs(place, candidate.strategy, seeds, class_names=names, brought=brought, merges=merges)
     return replace(model, reading=reading)

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import click
 
-from pipeline.console import console, json_option, print_json, workspace_option
+from pipeline.console import console, json_option, merges_option, print_json, workspace_option
 from stages.workspace import Workspace
 
 
 @click.command()
 @click.option("--strategy", help="Another strategy than the one that the report chose on validation.")
+@merges_option
 @workspace_option
 @json_option
-def command(workspace: Path, *, strategy: str | None, as_json: bool) -> None:
+def command(workspace: Path, *, strategy: str | None, merges: tuple[str, ...], as_json: bool) -> None:
     """Fit the strategy again on train, head, validation and test, with the epochs and settings of the compared runs.
 
     For a submission: 'fusecat predict --refit' and 'fusecat export --refit' use it. It has no test score: nothing is left to
@@ -28,7 +29,7 @@ def command(workspace: Path, *, strategy: str | None, as_json: bool) -> None:
     comparison = compare(workspace, resamples=20)  # only what validation chooses is wanted, no interval
     candidate = comparison.study.candidate(strategy) if strategy else comparison.chosen.candidate
     place = Workspace(workspace)
-    folder = refit(place, candidate.strategy, candidate.seeds)
+    folder = refit(place, candidate.strategy, candidate.seeds, merges=merges)
     record = read_refit(place) | {"folder": str(folder)}
     if as_json:
         print_json(record)
@@ -43,4 +44,5 @@ def command(workspace: Path, *, strategy: str | None, as_json: bool) -> None:
         markup=False,
     )
     screen.print("it has no test score: no labelled product is left to test it on", markup=False)
-    screen.print(f"{folder}; next: fusecat predict CATALOG --refit --workspace {workspace}", markup=False)
+    named = "".join(f" --merge {merge}" for merge in merges)
+    screen.print(f"{folder}; next: fusecat predict CATALOG --refit --workspace {workspace}{named}", markup=False)

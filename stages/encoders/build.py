@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import torch
 from torch import nn
 
+from stages.encoders.hub import new_model, read_config, read_model, read_tokenizer
 from stages.encoders.networks import ImageNetwork, TextNetwork, pooling_module
 from stages.encoders.settings import NEW, Library, Network
 from stages.encoders.tokenizers import build_camembert_tokenizer, build_flaubert_tokenizer
@@ -23,12 +24,9 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "PreTrainedTokenizerBase":
     """The network's tokenizer; a new one is learnt from `texts`. It is saved into `folder` either way."""
-    from transformers import AutoTokenizer
-
     if network.weights != NEW:
         try:
-            source, revision = text_source(network), _revision(network)
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+            tokenizer = read_tokenizer(text_source(network), revision=_revision(network))
         except (OSError, ValueError, ImportError) as error:
             raise unavailable(network, error) from error
         tokenizer.save_pretrained(folder)
@@ -49,9 +47,7 @@ def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "Pr
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """A tokenizer that this workspace saved."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return read_tokenizer(folder, local_files_only=True)
 
 
 def build_text_network(
@@ -61,20 +57,19 @@ def build_text_network(
 
     `config`: folder of a saved configuration; then nothing but the shape is loaded (the state dict follows).
     """
-    from transformers import AutoConfig, AutoModel
-
     torch.manual_seed(network.training.seed)
     try:
         if config is not None:
-            backbone = _from_config(AutoConfig.from_pretrained(config, local_files_only=True))
+            backbone = _from_config(read_config(config, local_files_only=True))
         elif network.weights == NEW:
             backbone = _from_config(_new_config(network, tokenizer))
         else:
             source, revision = text_source(network), _revision(network)
-            settings = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-            options = _without_pooler(settings)
-            backbone = AutoModel.from_pretrained(source, revision=revision, config=settings, trust_remote_code=False, **options)
+            settings = read_config(source, revision=revision)
+            backbone = read_model(source, settings, revision=revision, **_without_pooler(settings))
     except (OSError, ValueError) as error:
+        if config is not None:
+            raise
         raise unavailable(network, error) from error
     hidden = backbone.config.hidden_size
     pooling, width = pooling_module(network.pooling, network.length, hidden, network.width)
@@ -110,9 +105,7 @@ def _new_config(network: Network, tokenizer: "PreTrainedTokenizerBase") -> Any:
 
 
 def _from_config(config: Any) -> Any:
-    from transformers import AutoModel
-
-    return AutoModel.from_config(config, **_without_pooler(config))  # type: ignore[no-untyped-call]
+    return new_model(config, **_without_pooler(config))
 
 
 def _without_pooler(config: Any) -> dict[str, bool]:
@@ -135,21 +128,33 @@ def _image_backbone(network: Network) -> tuple[nn.Module, int, tuple[float, ...]
             module.forward = module.features
             return module, width, tuple(mean), tuple(deviation)
         case Library.TIMM:
-            import timm
-
-            try:
-                module = timm.create_model(
-                    network.model, pretrained=False, num_classes=0, global_pool="", **dict(network.shape)
-                )
-            except RuntimeError as error:
-                message = f"networks.{network.name}: timm knows no model '{network.model}'"
-                raise UsageError(message) from error
+            module = _timm_network(network)
             return module, module.num_features, tuple(module.pretrained_cfg["mean"]), tuple(module.pretrained_cfg["std"])
         case Library.TRANSFORMERS:
             message = f"networks.{network.name}: image networks come from pretrainedmodels or timm"
             raise UsageError(message)
         case _:
             assert_never(network.library)
+
+
+def _timm_network(network: Network) -> Any:
+    """A model of timm's own list without weights: neither its name nor its shape may lead to a file or to a hub."""
+    import timm
+
+    if not timm.is_model(network.model.partition(".")[0]):  # what follows is the tag of pretrained weights
+        message = f"networks.{network.name}: timm knows no model '{network.model}'"
+        raise UsageError(message)
+    makers = (timm.create_model, timm.models.build_model_with_cfg)
+    loading = {parameter for maker in makers for parameter in inspect.signature(maker).parameters}
+    for key in network.shape:
+        if key in loading:
+            message = f"networks.{network.name}: shape.{key} is no shape; weights are named by 'weights'"
+            raise UsageError(message)
+    try:
+        return timm.create_model(network.model, pretrained=False, num_classes=0, global_pool="", **dict(network.shape))
+    except RuntimeError as error:
+        message = f"networks.{network.name}: timm knows no model '{network.model}'"
+        raise UsageError(message) from error
 
 
 def _pretrainedmodels_network(network: Network) -> Any:

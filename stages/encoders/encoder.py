@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from cache.bounds import GROWTH, at_most
 from cache.fingerprint import digest
 from stages.catalogue.cleaning import CLEANING_VERSION
 from stages.catalogue.images import DECODING_VERSION
@@ -130,11 +131,13 @@ class Encoder:
         return build_text_network(self.network, load_tokenizer(folder), classes)
 
     def rebuild(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
-        """The network as fine-tuning left it in `folder`."""
-        if self.network.is_image:
-            network: TextNetwork | ImageNetwork = build_image_network(self.network, classes, load=False)
-        else:
-            network = build_text_network(self.network, load_tokenizer(folder), classes, config=folder / "backbone")
-        network.load_state_dict(weights.read_state(folder / "network.safetensors"))
+        """The network as fine-tuning left it in `folder`; settings that ask for far more than its weights are a MemoryError."""
+        state = weights.read_state(folder / "network.safetensors")
+        with at_most(GROWTH + 4 * sum(tensor.nbytes for tensor in state.values())):
+            if self.network.is_image:
+                network: TextNetwork | ImageNetwork = build_image_network(self.network, classes, load=False)
+            else:
+                network = build_text_network(self.network, load_tokenizer(folder), classes, config=folder / "backbone")
+            network.load_state_dict(state)
         # Trainer cannot save weights in this layout, so fine-tuning goes without it.
         return network.eval().to(memory_format=torch.channels_last)

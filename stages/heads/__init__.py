@@ -1,5 +1,6 @@
 """Stage two's modules: merges, heads, their fit and what they predict."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,9 +8,14 @@ if TYPE_CHECKING:
     from stages.heads.saved import Predictor
 
 
-def load_head(folder: Path) -> "Predictor":
-    """Load what a run (`workspace/runs/<strategy>/seed-<n>`) learnt, whatever its strategy. Raises ModelError."""
+def load_head(folder: Path, *, merges: Collection[str] = ()) -> "Predictor":
+    """Load what a run (`workspace/runs/<strategy>/seed-<n>`) learnt; the members of an ensemble lie in `runs` too.
+
+    `merges`: the merges of one's own, `package.module:Class`, that it may use: no code is run that is not named here.
+
+    Raises: ModelError, UsageError for a merge that is not named.
+    """
     # imported here so that the settings and names in this package stay free of torch
     from stages.heads.saved import load
 
-    return load(folder)
+    return load(folder, merges=merges, within=folder.absolute().parents[2])

@@ -54,7 +54,10 @@ def refusal(strategy: Strategy, widths: Mapping[str, int]) -> str | None:
 
 
 def find_merge(name: str) -> type[MergeModule]:
-    """The module of that name, ours or a user's `package.module:Class`. Raises UsageError where there is none."""
+    """The module of that name, ours or a user's `package.module:Class`. Raises UsageError where there is none.
+
+    The latter imports code: the name has to be the caller's, never one that was read (see `Strategy.parse`).
+    """
     if ":" in name:
         return load_merge(name)
     if name not in list(Merge):
@@ -65,5 +68,4 @@ def find_merge(name: str) -> type[MergeModule]:
 
 def code_of(strategy: Strategy) -> str:
     """A digest of the files in which the strategy's own merges are written; empty where all of its merges are ours."""
-    own = [name for name in (strategy.first, strategy.merge) if name and ":" in name]
-    return digest([digest(Path(inspect.getfile(find_merge(name)))) for name in own]) if own else ""
+    return digest([digest(Path(inspect.getfile(find_merge(name)))) for name in strategy.own]) if strategy.own else ""

@@ -3,7 +3,7 @@
 Shapes: n products, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from cache.table import Feature
-from stages.errors import ModelError
+from stages.errors import ModelError, UsageError
 from stages.heads import storage
 from stages.heads.build import build_head
 from stages.heads.data import Statistics, Vectors, prepare
@@ -107,18 +107,30 @@ class TrainedHead:
         return storage.write(folder, description, arrays)
 
 
-def load(folder: Path) -> Predictor:
-    """The predictor that was saved in this folder. Raises ModelError where nothing usable is there."""
+def load(folder: Path, *, merges: Collection[str] = (), within: Path | None = None, ensemble: bool = True) -> Predictor:
+    """The predictor that was saved in this folder; whoever saved it, no code is run that the caller has not named.
+
+    `merges`: the merges of one's own, `package.module:Class`, that the caller names. `within`: the folder that the members of
+    an ensemble must lie in (default: this one). Without `ensemble` one is refused.
+
+    Raises: ModelError where nothing usable is there, UsageError for a merge that the caller has not named.
+    """
     description, arrays = storage.read(folder)
     try:
-        strategy = Strategy.parse(description["strategy"])
+        strategy = Strategy.parse(description["strategy"], merges)
         classes = tuple(str(name) for name in description["classes"])
         if description["kind"] == "head":
             return _restore(strategy, classes, description, arrays)
         from stages.heads.late.saved import restore
 
-        return restore(folder, strategy, classes, description, arrays)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        if description["kind"] == "ensemble" and not ensemble:
+            message = "an ensemble has no ensemble among its members"
+            raise ValueError(message)
+        return restore(folder, strategy, classes, description, arrays, merges=merges, within=within or folder)
+    except UsageError as error:
+        message = f"{folder / storage.DESCRIPTION}: {error}"
+        raise type(error)(message) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise storage.unusable(folder, error) from error
 
 
@@ -136,12 +148,38 @@ def given(features: Mapping[str, Feature], wanted: Sequence[str], strategy: Stra
 def _restore(
     strategy: Strategy, classes: tuple[str, ...], description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainedHead:
-    settings = FitSettings(**description["settings"])
-    head = build_head(strategy, description["widths"], len(classes), settings)
+    if not strategy.learned:
+        message = f"a {strategy.name} has no trained head"
+        raise ValueError(message)
+    settings, widths = FitSettings(**description["settings"]), description["widths"]
     weights = {
         name.removeprefix("head."): torch.from_numpy(array) for name, array in arrays.items() if name.startswith("head.")
     }
+    if not strategy.own:
+        # without memory first: a width costs nothing to write and all memory to believe
+        with torch.device("meta"):
+            refuse_other_shapes(build_head(strategy, widths, len(classes), settings), weights)
+    head = build_head(strategy, widths, len(classes), settings)
     head.load_state_dict(weights)
     head.eval()
-    scaling = {name: (arrays[f"mean.{name}"], arrays[f"scale.{name}"]) for name in head.features}
+    scaling = {name: (_column(arrays, "mean", name, widths), _column(arrays, "scale", name, widths)) for name in head.features}
     return TrainedHead(strategy, classes, head, scaling, settings)
+
+
+def refuse_other_shapes(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError, naming the first, where a state does not have the tensors of a module in the same shapes."""
+    own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    for name in sorted(own.keys() | state.keys()):
+        there = tuple(state[name].shape) if name in state else None
+        if own.get(name) != there:
+            message = f"its weights '{name}' are {there or 'missing'}, where {own.get(name, 'none')} are expected"
+            raise ValueError(message)
+
+
+def _column(arrays: Mapping[str, NDArray[Any]], what: str, name: str, widths: Mapping[str, int]) -> NDArray[np.float32]:
+    """Mean or scale (W,) of a feature's columns."""
+    array = arrays[f"{what}.{name}"]
+    if array.shape != (widths[name],):
+        message = f"'{what}.{name}' has the shape {array.shape}, not ({widths[name]},)"
+        raise ValueError(message)
+    return array.astype(np.float32)

@@ -134,11 +134,14 @@ def _refuse_gaps(model: Model, brought: Mapping[str, Files], catalogue: Catalogu
             raise ModelError(message)
 
 
-def classify(folder: Path, catalogue: Path) -> list[tuple[str, str, float]]:
-    """Id, type code and probability of every product of a catalogue, by the model in `folder`; keeps nothing."""
+def classify(folder: Path, catalogue: Path, *, merges: Collection[str] = ()) -> list[tuple[str, str, float]]:
+    """Id, type code and probability of every product of a catalogue, by the model in `folder`; keeps nothing.
+
+    `merges`: the merges of one's own, `package.module:Class`, that the model may use: no code is run that is not named here.
+    """
     from stages.prediction.saved import load_model
 
-    model = load_model(folder)
+    model = load_model(folder, merges=merges)
     read = Catalogue.read(Path(catalogue), as_in_study(Path(catalogue), model.reading, ReadingOptions(labels=False)))
     with tempfile.TemporaryDirectory() as store:
         return [

@@ -3,6 +3,7 @@
 Shapes: n products, C classes.
 """
 
+import codecs
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from cache.store import FeatureCache
 from cache.table import Feature
+from stages.catalogue.reading import ImageUse
 from stages.errors import ModelError
 from stages.heads.late.saved import TrainedEnsemble
 from stages.heads.saved import Predictor, Shared, TrainedHead, load
@@ -52,6 +54,31 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where its parts do not fit together: they may have been read from anybody's files."""
+        problem = self._problem()
+        if problem:
+            raise ValueError(problem)
+
+    def _problem(self) -> str | None:
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            return "there is no class, or one stands twice"
+        if self.prior.shape != (len(self.classes),) or not np.isfinite(self.prior).all() or (self.prior < 0).any():
+            return f"the shares of {len(self.classes)} classes are not as many numbers from 0 on"
+        if not self.predictors:
+            return "there is no head"
+        for predictor in self.predictors.values():
+            for name in predictor.features:
+                if name not in self.shapes:
+                    return f"nothing is said of {name}, which its heads look at"
+                width = predictor.scaling[name][0].size if isinstance(predictor, TrainedHead) else self.shapes[name].width
+                if width != self.shapes[name].width:
+                    return f"{name} has {self.shapes[name].width} columns, its heads look at {width}"
+        for name, taught in self.taught.items():
+            if name not in self.shapes or taught.width != self.shapes[name].width:
+                return f"the network of {name} does not give what its heads look at"
+        return odd_reading(self.reading)
+
     @classmethod
     def of_runs(
         cls,
@@ -63,12 +90,15 @@ class Model:
         heads: Path | None = None,
         fitted_on: Sequence[str] = (),
         brought: Collection[str] = (),
+        merges: Collection[str] = (),
     ) -> "Model":
         """The heads of these runs of a workspace, and its networks.
 
         `heads`: the folder of the seeds' heads where it is not that of the runs (`refit`), then `fitted_on` says on what.
-        `brought`: features whose vectors will be brought, so that no network is looked for.
-        Raises: ModelError where a head or a run is missing, or a network was taught again since.
+        `brought`: features whose vectors will be brought, so that no network is looked for. `merges`: the merges of one's own
+        that the caller names.
+        Raises: ModelError where a head or a run is missing, or a network was taught again since; UsageError for a merge that
+        the caller has not named.
         """
         runs = Runs(place.runs)
         products = runs.products()
@@ -78,22 +108,27 @@ class Model:
             if run is None:
                 message = f"{runs.path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is"
                 raise ModelError(message)
-            predictors[seed] = load(heads / f"seed-{seed}" if heads else runs.path(strategy, seed))
+            place_of, within = (heads / f"seed-{seed}", heads) if heads else (runs.path(strategy, seed), runs.folder)
+            predictors[seed] = checked(load(place_of, merges=merges, within=within), place_of, strategy, products.classes)
             fitted_on = fitted_on or run.fitted_on
         needed = sorted({name for predictor in predictors.values() for name in predictor.features})
         opinions = {name for predictor in predictors.values() for name in _opinions(predictor)}
         classes = products.classes
         found = {name: Taught.in_workspace(place, name, classes) for name in needed if name not in brought}
-        return cls(
-            strategy=strategy,
-            classes=classes,
-            predictors=predictors,
-            shapes={name: _shape(place, name, logits=name in opinions) for name in needed},
-            taught={name: taught for name, taught in found.items() if taught is not None},
-            prior=class_shares(products, fitted_on),
-            fitted_on=tuple(fitted_on),
-            class_names=dict(class_names),
-        )
+        try:
+            return cls(
+                strategy=strategy,
+                classes=classes,
+                predictors=predictors,
+                shapes={name: _shape(place, name, logits=name in opinions) for name in needed},
+                taught={name: taught for name, taught in found.items() if taught is not None},
+                prior=class_shares(products, fitted_on),
+                fitted_on=tuple(fitted_on),
+                class_names=dict(class_names),
+            )
+        except ValueError as error:
+            message = f"{runs.folder / strategy}: {error}; run 'fusecat fuse' again"
+            raise ModelError(message) from error
 
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """(n, C): the mean over the seeds, added up as the report does it."""
@@ -102,7 +137,41 @@ class Model:
         total = found[0].astype(np.float32)
         for each in found[1:]:
             total = total + each
+        if not np.isfinite(total).all():
+            message = f"{self.strategy} answers with what is no number: its weights are damaged, or its fit had diverged"
+            raise ModelError(message)
         return total / np.float32(len(found))
+
+
+def odd_reading(reading: Mapping[str, Any]) -> str | None:
+    """What is wrong with a record of how a catalogue was read, in words; None where it is one that could have been written."""
+    kinds: dict[str, Any] = {
+        "images": str,
+        "max_images": int,
+        "max_image_pixels": int,
+        "encoding": str,
+        "follow_symlinks": bool,
+    }
+    for name, kind in kinds.items():
+        if name in reading and (not isinstance(reading[name], kind) or (kind is int and reading[name] < 1)):
+            return f"'{name}' of how its catalogue was read is {reading[name]!r:.40}"
+    columns = reading.get("columns") or {}
+    if not isinstance(columns, Mapping) or not all(isinstance(text, str) for pair in columns.items() for text in pair):
+        return "'columns' of how its catalogue was read are no names"
+    try:
+        codecs.lookup(reading.get("encoding", "utf-8"))
+        ImageUse(reading.get("images", ImageUse.FIRST))
+    except (LookupError, ValueError) as error:
+        return f"how its catalogue was read is unknown here ({error})"
+    return None
+
+
+def checked(predictor: Predictor, folder: Path, strategy: str, classes: tuple[str, ...]) -> Predictor:
+    """The predictor, refused where it is of another strategy or of other classes than who names it says."""
+    if (predictor.strategy.name, predictor.classes) != (strategy, classes):
+        message = f"{folder} holds a {predictor.strategy.name} or other classes; a {strategy} of these classes is expected"
+        raise ModelError(message)
+    return predictor
 
 
 def _shape(place: Workspace, feature: str, *, logits: bool) -> Shape:

@@ -36,15 +36,18 @@ RECORD = "refit.json"
 WAY_OUT = "run 'fusecat refit' again"
 
 
-def refit(place: Workspace, strategy: str, seeds: Sequence[int]) -> Path:
+def refit(place: Workspace, strategy: str, seeds: Sequence[int], *, merges: Collection[str] = ()) -> Path:
     """Fit these runs again and write what they have learnt to `refit/`; returns that folder. What it held before is replaced.
 
-    Raises: ModelError where a run is missing, or where a late fusion finds no product that its networks have not seen.
+    `merges`: the merges of one's own, `package.module:Class`, that the caller names: a run that was read may not name code.
+
+    Raises: ModelError where a run is missing, or where a late fusion finds no product that its networks have not seen;
+    UsageError for a merge that the caller has not named.
     """
     runs = {seed: _run(place, strategy, seed) for seed in seeds}
     first = runs[seeds[0]]
     table = FeatureCache(place.features).table(sorted({name for run in runs.values() for name in run.features}))
-    again = _Again(place, table)
+    again = _Again(place, table, merges)
     # what learns nothing still answers an absent field with the shares of the classes, and those learn
     before = first.fitted_on or [part for part in (Part.TRAIN, Part.HEAD) if part in table.parts]
     record = {
@@ -66,8 +69,8 @@ def refit(place: Workspace, strategy: str, seeds: Sequence[int]) -> Path:
 class _Again:
     """Fits single runs again. `learnt_on`: the parts whose labels the last of them has seen."""
 
-    def __init__(self, place: Workspace, table: FeatureTable) -> None:
-        self.place, self.table = place, table
+    def __init__(self, place: Workspace, table: FeatureTable, merges: Collection[str]) -> None:
+        self.place, self.table, self.merges = place, table, merges
         self.parts = [part.value for part in Part if part in table.parts and len(table.rows(part))]
         self.prior = prior(table.labels[table.rows(*self.parts)], len(table.classes))
         self.learnt_on = self.parts
@@ -75,7 +78,7 @@ class _Again:
 
     def fit(self, name: str, seed: int) -> Predictor:
         """One run; an ensemble is its members, fitted again."""
-        run, strategy = _run(self.place, name, seed), Strategy.parse(name)
+        run, strategy = _run(self.place, name, seed), Strategy.parse(name, self.merges)
         if strategy.learned:
             return self._head(strategy, run)
         if strategy.ensemble:
@@ -100,8 +103,11 @@ class _Again:
         return TrainedHead(strategy, classes, fitted.head, material.scaling, settings)
 
     def _ensemble(self, strategy: Strategy, run: Run) -> TrainedEnsemble:
-        known = load(Runs(self.place.runs).path(run.strategy, run.seed))
-        assert isinstance(known, TrainedEnsemble)
+        runs = Runs(self.place.runs)
+        known = load(runs.path(run.strategy, run.seed), merges=self.merges, within=runs.folder)
+        if not isinstance(known, TrainedEnsemble):
+            message = f"{runs.path(run.strategy, run.seed)} holds no {run.strategy}; run 'fusecat fuse' again"
+            raise ModelError(message)
         members = {
             path: self.fit(member.strategy.name, int(path.name.removeprefix("seed-"))) for path, member in known.members.items()
         }
@@ -144,7 +150,9 @@ def read_refit(place: Workspace) -> dict[str, Any]:
     return record
 
 
-def refitted(place: Workspace, class_names: Mapping[str, str], brought: Collection[str] = ()) -> Model:
+def refitted(
+    place: Workspace, class_names: Mapping[str, str], brought: Collection[str] = (), merges: Collection[str] = ()
+) -> Model:
     """The model with what was refitted. Raises as `read_refit` and `Model.of_runs`."""
     record = read_refit(place)
     seeds = [int(seed) for seed in record["runs"]]
@@ -156,6 +164,7 @@ def refitted(place: Workspace, class_names: Mapping[str, str], brought: Collecti
         heads=place.root / "refit",
         fitted_on=record["fitted_on"],
         brought=brought,
+        merges=merges,
     )
     return replace(model, prior=class_shares(Runs(place.runs).products(), tuple(Part)))
 

@@ -5,24 +5,29 @@
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cache.errors import CacheError, DamagedFile
+from cache.fingerprint import digest
+from cache.layout import check_name
 from cache.publish import copy_tree, publish, publishing_folder
 from cache.records import check_digests, damaged, digests, read_record, write_record
 from stages.errors import ModelError, UsageError
 from stages.heads.saved import load
-from stages.prediction.model import Model, Shape
+from stages.prediction.model import Model, Shape, checked
 from stages.prediction.taught import Taught
 
 FORMAT = 1
 DESCRIPTION = "model.json"
 WAY_OUT = "export the model again"
 OWN = {DESCRIPTION, "README.md", "heads", "encoders"}
+WEIGHTS = "network.safetensors"
 LEFT_BEHIND = ("learning.json", "recipe", "checkpoints")
 """What of an encoder's folder tells of the training and is not needed to predict."""
 STORAGE = {name: name for name in ("float16", "float32")}
@@ -65,8 +70,14 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
     return folder
 
 
-def load_model(folder: Path) -> Model:
-    """The model that `save_model` wrote. Raises ModelError where the folder holds none, or parts of it are missing."""
+def load_model(folder: Path, *, merges: Collection[str] = ()) -> Model:
+    """The model that `save_model` wrote; whoever wrote it, no code is run that the caller has not named.
+
+    `merges`: the merges of one's own, `package.module:Class`, that the caller names. Nothing outside of the folder is read.
+
+    Raises: ModelError where the folder holds no model, or parts of it are missing; UsageError for a merge that the caller has
+    not named.
+    """
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -77,32 +88,61 @@ def load_model(folder: Path) -> Model:
         if record["format"] != FORMAT:
             message = f"{path}: format {record['format']}, this version reads {FORMAT}; export the model again"
             raise ModelError(message)
+        refuse_strangers(folder)
         files = {str(name): str(value) for name, value in record.get("files", {}).items()}
         check_digests(folder, {name: value for name, value in files.items() if not name.startswith("encoders/")}, WAY_OUT)
-        classes = tuple(str(name) for name in record["classes"])
+        strategy, classes = str(record["strategy"]), tuple(str(name) for name in record["classes"])
         shapes = {
-            _plain(name): Shape(int(each["width"]), STORAGE[each["storage"]], bool(each["logits"]))
+            check_name(name): Shape(int(each["width"]), STORAGE[each["storage"]], bool(each["logits"]))
             for name, each in record["features"].items()
         }
+        heads = {int(seed): folder / "heads" / f"seed-{int(seed)}" for seed in record["seeds"]}
+        encoders = {check_name(name): folder / "encoders" / name for name in record["encoders"]}
         return Model(
-            strategy=str(record["strategy"]),
+            strategy=strategy,
             classes=classes,
-            predictors={int(seed): load(folder / "heads" / f"seed-{int(seed)}") for seed in record["seeds"]},
+            predictors={seed: checked(load(place, merges=merges), place, strategy, classes) for seed, place in heads.items()},
             shapes=shapes,
             taught={
                 name: Taught.of(
-                    name, folder / "encoders" / _plain(name), description, classes, _below(files, f"encoders/{name}/")
+                    name,
+                    place,
+                    record["encoders"][name] | {"files": _beside(place)},
+                    classes,
+                    _below(files, f"encoders/{name}/"),
                 )
-                for name, description in record["encoders"].items()
+                for name, place in encoders.items()
             },
             prior=np.array(record["prior"], np.float32),
             fitted_on=tuple(record["fitted_on"]),
-            class_names=record["class_names"],
-            card=record["card"],
+            class_names={code: str(name) for code, name in record["class_names"].items()},
+            card=dict(record["card"]),
             reading=record["reading"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except DamagedFile:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, CacheError) as error:
         raise damaged(path, f"not a model's description, {type(error).__name__}: {error}", WAY_OUT) from error
+
+
+def refuse_strangers(folder: Path) -> None:
+    """Raise ModelError unless everything in a folder is a file or a folder, and lies in it: no pipe, no link that leads out."""
+    inside = Path(os.path.realpath(folder))
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place) / name for name in [*folders, *files]):
+            target = Path(os.path.realpath(path))
+            if not target.is_relative_to(inside):
+                message = f"{path} is a link out of {folder}, which is not followed; put the file itself there"
+                raise ModelError(message)
+            if not (target.is_file() or target.is_dir()):
+                message = f"{path} is neither a file nor a folder; remove it"
+                raise ModelError(message)
+
+
+def _beside(folder: Path) -> str:
+    """Digest of a network's tokenizer and configuration."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return digest({path.relative_to(folder).as_posix(): digest(path) for path in files if path.name != WEIGHTS})
 
 
 def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,11 +162,3 @@ def _forget_origin(path: Path) -> None:
 
 def _below(files: Mapping[str, str], folder: str) -> dict[str, str]:
     return {name.removeprefix(folder): value for name, value in files.items() if name.startswith(folder)}
-
-
-def _plain(feature: str) -> str:
-    """The feature's name, refused where it would lead out of the model folder."""
-    if Path(feature).name != feature:
-        message = f"'{feature}' is no name of a feature"
-        raise ValueError(message)
-    return feature

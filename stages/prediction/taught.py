@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.errors import CacheError
 from cache.fingerprint import digest
 from cache.records import check_digests
 from cache.store import FeatureCache
@@ -14,9 +13,15 @@ from stages.encoders.encoder import Encoder
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.settings import Balance, Extraction, Library, Network, Optimizer, Pooling, Training
 from stages.encoders.training_record import WAY_OUT, read_learning
+from stages.encoders.weights import tensors_digest
 from stages.errors import ModelError
 from stages.vocabulary import Field
 from stages.workspace import Workspace
+
+STORAGE = {name: name for name in ("float16", "float32")}
+"""How vectors may be kept."""
+MOST = 2**24
+"""Larger than any block, batch or vector that makes sense."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Taught:
     """One network on one field, its files in `folder`; `description` is all else that decides its vectors, as JSON.
 
     `description`: `settings` of the network, `extraction` (block, batch, storage), `precision`, `weights` (their digest),
-    `width` D of a vector.
+    `width` D of a vector; of a model folder also `files`, a digest of what lies beside the weights.
     """
 
     encoder: Encoder
@@ -46,13 +51,17 @@ class Taught:
         """From what a workspace or a model folder says of it. Raises ModelError where that makes no sense."""
         try:
             network, kept = _network(description["settings"]), description["extraction"]
-            batch: dict[str, Any] = {"images" if network.is_image else "tokens": int(kept["batch"])}
-            extraction = Extraction(storage=kept["storage"], block=int(kept["block"]), **batch)
-            seen = Field(feature.rpartition(".")[2])
+            batch: dict[str, Any] = {"images" if network.is_image else "tokens": _count(kept["batch"])}
+            extraction = Extraction(storage=STORAGE[kept["storage"]], block=_count(kept["block"]), **batch)
+            encoder = Encoder(network, Field(feature.rpartition(".")[2]), extraction)
+            if encoder.feature != feature:  # it names folders in which vectors are kept
+                message = f"they are those of {encoder.feature}, not of {feature}"
+                raise ValueError(message)
+            _count(description["width"])
+            digest(dict(description))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            message = f"{folder}: the network's settings cannot be read ({error}); run 'fusecat extract' or 'export' again"
-            raise ModelError(message) from error
-        return cls(Encoder(network, seen, extraction), folder, description, classes, files)
+            raise _unreadable(folder, error) from error
+        return cls(encoder, folder, description, classes, files)
 
     @classmethod
     def in_workspace(cls, place: Workspace, feature: str, classes: tuple[str, ...]) -> "Taught | None":
@@ -69,21 +78,25 @@ class Taught:
         if record is None:
             message = f"{folder} holds no network; run 'fusecat extract' again, or bring the vectors (--vectors {feature}=FILE)"
             raise ModelError(message)
-        if header.weights != record["weights"]:
+        recipe: Any = header.recipe
+        shape = header.digests["embedding"]
+        storage = "float16" if shape["dtype"] == "<f2" else "float32"
+        try:
+            made_by = record["weights"]
+            description = {
+                "settings": record["settings"],
+                "extraction": recipe["extraction"] | {"storage": storage},
+                "precision": recipe["precision"],
+                "weights": header.weights,
+                "width": int(shape["shape"][1]),
+            }
+        except (KeyError, TypeError) as error:
+            raise _unreadable(folder, error) from error
+        if header.weights != made_by:
             message = (
                 f"{folder} holds another network than the one that made {feature}; run 'fusecat extract' again, then 'fuse'"
             )
             raise ModelError(message)
-        recipe: Any = header.recipe
-        shape = header.digests["embedding"]
-        storage = "float16" if shape["dtype"] == "<f2" else "float32"
-        description = {
-            "settings": record["settings"],
-            "extraction": recipe["extraction"] | {"storage": storage},
-            "precision": recipe["precision"],
-            "weights": header.weights,
-            "width": int(shape["shape"][1]),
-        }
         return cls.of(feature, folder, description, classes, record.get("files", {}))
 
     @property
@@ -103,8 +116,13 @@ class Taught:
 
     @property
     def identity(self) -> str:
-        """Digest of everything that decides the vector of a given content."""
+        """Digest of everything that decides the vector of a given content.
+
+        What a model folder says of its weights and its tokenizer may be made up, to be taken for another network: so its
+        vectors are never those of a workspace, and its files count.
+        """
         known: Any = {name: self.description[name] for name in ("extraction", "precision", "weights")}
+        known |= {name: self.description[name] for name in ("files",) if name in self.description}
         seen = {name: self.description["settings"].get(name) for name in ("length", "prefix", "lowercase", "size", "resize")}
         return digest(known | {"seen": seen, "decoding": DECODING_VERSION, "classes": list(self.classes)})
 
@@ -113,13 +131,38 @@ class Taught:
         check_digests(self.folder, self.files, WAY_OUT.format(feature=self.feature, folder=self.folder))
 
     def load(self) -> TextNetwork | ImageNetwork:
-        """The network, ready to encode. Raises ModelError, DamagedFile."""
+        """The network, ready to encode.
+
+        Raises: ModelError where its files are not those that made the features, DamagedFile where one is not as it was left.
+        """
         self.check()
         try:
-            return self.encoder.rebuild(len(self.classes), self.folder)
-        except (OSError, RuntimeError, KeyError, CacheError) as error:
-            message = f"{self.folder}: the network cannot be loaded ({' '.join(str(error).split())[:160]})"
+            network = self.encoder.rebuild(len(self.classes), self.folder)
+            found = tensors_digest(network.state_dict())
+        except Exception as error:  # a configuration that was made up can fail anywhere in the libraries that believe it
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            message = f"{self.folder}: the network cannot be loaded ({reason}); run 'fusecat extract' or 'export' again"
             raise ModelError(message) from error
+        if found != self.description["weights"] or network.width != self.width:
+            path = self.folder / "network.safetensors"
+            message = f"{path} does not hold the weights that it was saved with; run 'fusecat extract' or 'export' again"
+            raise ModelError(message)
+        return network
+
+
+def _unreadable(folder: Path, error: Exception) -> ModelError:
+    reason = f"{type(error).__name__}: {error}"
+    return ModelError(
+        f"{folder}: the network's settings cannot be read ({reason:.200}); run 'fusecat extract' or 'export' again"
+    )
+
+
+def _count(value: Any) -> int:
+    """A number of products, tokens or columns. Raises ValueError for one that cannot be."""
+    if not isinstance(value, int) or not 1 <= value <= MOST:
+        message = f"{value!r:.40} is no number from 1 to {MOST}"
+        raise ValueError(message)
+    return value
 
 
 def _network(settings: Mapping[str, Any]) -> Network:

@@ -17,7 +17,7 @@ from stages.brought import Files
 from stages.catalogue.reading import Catalogue, ReadingOptions
 from stages.errors import DataError, ModelError, UsageError
 from stages.fusion import fuse
-from stages.heads import saved
+from stages.heads import load_head, saved
 from stages.heads.late import method_class
 from stages.heads.late.opinions import gather
 from stages.heads.saved import Predictor, load
@@ -348,7 +348,7 @@ def test_late_fusion_learns_again_from_all_that_no_network_has_seen(wide, late: 
     expected.fit(gather(table.features, found.features, rows), table.labels[rows])
     wanted = expected.predict(gather(table.features, found.features))
     np.testing.assert_allclose(found.probabilities(table.features), wanted, atol=1e-6)
-    before = load(Runs(wide.runs).path(f"late/{late}", 0)).probabilities(table.features)
+    before = load_head(Runs(wide.runs).path(f"late/{late}", 0)).probabilities(table.features)
     assert np.abs(before - wanted).max() > 1e-3
 
 
@@ -358,7 +358,7 @@ def test_what_learns_only_the_shares_of_the_classes_counts_them_again(wide, stra
     assert (record["learns"], record["products"], record["scores"]) == (False, 180, None)
     table = FeatureCache(wide.features).table(list(found.features))
     here = np.logical_or.reduce([table.features[name].present for name in found.features])
-    before = load(Runs(wide.runs).path(strategy, 0)).probabilities(table.features)
+    before = load_head(Runs(wide.runs).path(strategy, 0)).probabilities(table.features)
     np.testing.assert_array_equal(found.probabilities(table.features)[here], before[here])
     nothing = {
         name: dataclasses.replace(feature, present=np.zeros_like(feature.present)) for name, feature in table.features.items()
@@ -368,7 +368,7 @@ def test_what_learns_only_the_shares_of_the_classes_counts_them_again(wide, stra
 
 @pytest.mark.parametrize("strategy", ["late/vote", "late/selection"])
 def test_an_ensemble_s_members_are_fitted_again_and_its_weights_stay(wide, sample_cut, store, strategy: str) -> None:
-    before = load(Runs(wide.runs).path(strategy, 2))
+    before = load_head(Runs(wide.runs).path(strategy, 2))
     _, after = learnt_again(wide, strategy, seed=2)
     np.testing.assert_array_equal(after.weights, before.weights)
     answers, _ = answer(refitted(wide, {}), read(sample_cut), store)

@@ -148,6 +148,6 @@ def test_a_merge_of_ones_own_that_was_edited_is_tuned_anew(tmp_path, monkeypatch
     code, calls = tmp_path / "edited_for_tuning.py", []
     for text in (OWN, OWN, OWN.replace("-1e9", "-1e8")):
         code.write_text(text, encoding="utf-8")
-        own = [Strategy.parse("baseline/edited_for_tuning:Halves")]
+        own = [Strategy.parse("baseline/edited_for_tuning:Halves", None)]
         tune(table(products=160), own, tmp_path / "tuning", trials=1, base=BASE, progress=lambda *call: calls.append(call[1]))
     assert calls == [1, 1]

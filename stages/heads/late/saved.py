@@ -4,7 +4,7 @@ Shapes: n products, C classes.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from cache.table import Feature
 from stages.heads import storage
 from stages.heads.late import LateMethod, method_class
+from stages.heads.late.base import shaped
 from stages.heads.late.ensembles import mix, vote
 from stages.heads.late.opinions import gather
 from stages.heads.saved import Predictor, given, load
 from stages.heads.unimodal import probabilities
 from stages.strategy import Strategy
-from stages.vocabulary import Late
+from stages.vocabulary import Architecture, Late
 
 
 @dataclass(frozen=True)
@@ -113,23 +114,42 @@ def restore(
     classes: tuple[str, ...],
     description: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
+    *,
+    merges: Collection[str],
+    within: Path,
 ) -> Predictor:
-    """From what `storage.read` gave to the predictor. Raises ValueError or KeyError where it does not make sense."""
+    """From what `storage.read` gave to the predictor; `merges` and `within` as `load` takes them.
+
+    Raises: ValueError or KeyError where it does not make sense.
+    """
     match description["kind"]:
-        case "unimodal":
-            return TrainedUnimodal(strategy, classes, arrays["prior"])
+        case "unimodal" if strategy.architecture is Architecture.UNIMODAL:
+            return TrainedUnimodal(strategy, classes, shaped(arrays, "prior", len(classes)))
         case "late":
             chosen = method_class(Late(str(strategy.final)))
             if chosen is None:
                 message = f"{strategy.final} is no method on logits"
                 raise ValueError(message)
-            features = tuple(description["features"])
-            method = chosen(len(features), arrays["prior"])
+            features = tuple(str(name) for name in description["features"])
+            method = chosen(len(features), shaped(arrays, "prior", len(classes)))
             method.restore({name: array for name, array in arrays.items() if name != "prior"})
             return TrainedLate(strategy, classes, features, method)
-        case "ensemble":
-            members = {folder / path: load(folder / path) for path in description["members"]}
-            return TrainedEnsemble(strategy, classes, members, arrays["weights"])
+        case "ensemble" if strategy.ensemble:
+            paths = [_inside(folder / path, within) for path in description["members"]]
+            members = {path: load(path, merges=merges, ensemble=False) for path in paths}
+            weights = shaped(arrays, "weights", 0 if strategy.final == Late.VOTE else len(members))
+            if not members or any(member.classes != classes for member in members.values()):
+                message = "its members are none, or know other classes"
+                raise ValueError(message)
+            return TrainedEnsemble(strategy, classes, members, weights)
         case kind:
-            message = f"unknown kind '{kind}'"
+            message = f"a {strategy.name} of the kind '{kind}' makes no sense here"
             raise ValueError(message)
+
+
+def _inside(path: Path, folder: Path) -> Path:
+    """The path itself, refused where it leads out of the folder, by `..` or by a link."""
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        message = f"its member {path} lies outside of {folder}"
+        raise ValueError(message)
+    return path

@@ -9,14 +9,20 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.heads.late.base import LateMethod, State
+from stages.heads.late.base import LateMethod, State, seen_classes, shaped
 from stages.heads.late.opinions import Array, Opinions
+from stages.heads.late.trees import canonical
 
 
 class Stacking(LateMethod):
     """What both stackers see: log p_f of every feature (the log prior where it is absent) and which features are present."""
 
     learns = True
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return self.features * (len(self.prior) + 1)
 
     def columns(self, opinions: Opinions) -> Array:
         """(n, F * C + F)."""
@@ -64,8 +70,9 @@ class Logistic(Stacking):
 
     def restore(self, state: State) -> None:
         """Take them back."""
-        self.coefficients, self.intercepts = state["coefficients"], state["intercepts"]
-        self.center, self.seen = state["center"], state["seen"]
+        self.seen = seen_classes(state, len(self.prior))
+        self.coefficients = shaped(state, "coefficients", len(self.seen), self.width)
+        self.intercepts, self.center = shaped(state, "intercepts", len(self.seen)), shaped(state, "center", self.width)
 
 
 class LightGBM(Stacking):
@@ -104,5 +111,6 @@ class LightGBM(Stacking):
         return {"trees": np.frombuffer(self.text.encode(), np.uint8), "seen": self.seen.astype(np.int64)}
 
     def restore(self, state: State) -> None:
-        """Take them back."""
-        self.text, self.seen = state["trees"].tobytes().decode(), state["seen"]
+        """Take them back: whoever wrote them, LightGBM gets nothing that it could stumble over."""
+        self.seen = seen_classes(state, len(self.prior))
+        self.text = canonical(state["trees"].tobytes().decode(), len(self.seen), self.width)

@@ -6,7 +6,7 @@ Source of the temperature: Guo et al. 2017, "On calibration of modern neural net
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.heads.late.base import LateMethod, State
+from stages.heads.late.base import LateMethod, State, shaped
 from stages.heads.late.opinions import SMALLEST, Array, Opinions
 
 
@@ -51,7 +51,10 @@ class Weighted(LateMethod):
 
     def restore(self, state: State) -> None:
         """Take them back."""
-        self.weights, self.temperatures = state["weights"], state["temperatures"]
+        self.weights, self.temperatures = (shaped(state, name, self.features) for name in ("weights", "temperatures"))
+        if not (self.temperatures > 0).all() or not (self.weights >= 0).all():
+            message = "a weight is below 0, or a temperature not above it"
+            raise ValueError(message)
 
 
 class Calibrated(Weighted):

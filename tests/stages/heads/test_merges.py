@@ -117,7 +117,7 @@ def test_a_merge_of_ones_own_is_fused_stored_and_loaded(own, tmp_path, monkeypat
     fuse(made, chosen.strategies, runs, FitSettings(epochs=10, learning_rate=1e-2), seeds=1)
     run = runs.read("hierarchical/average/mine_for_test:Halves", 1)
     assert run.scores["test"]["accuracy"] > 0.5
-    found = load_head(runs.path(run.strategy, 1)).probabilities(made.features)
+    found = load_head(runs.path(run.strategy, 1), merges=["mine_for_test:Halves"]).probabilities(made.features)
     np.testing.assert_allclose(found[made.rows("test")], run.probabilities["test"], atol=1e-6)
 
 

@@ -1,0 +1,77 @@
+"""The only doors to transformers' Auto classes: no code that lies among a model's files is run, and nobody is asked for leave.
+
+Where `trust_remote_code` is not said, transformers asks on stdin, and a yes runs what `auto_map` names. Here it is said always,
+and where transformers itself forgets to pass it on, its question is switched off: it refuses instead.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CONFIGURATIONS = ("tokenizer_config.json", "config.json")
+
+
+def read_config(source: str | Path, **options: Any) -> Any:
+    """The configuration of a folder or a hub id. Raises ValueError, OSError."""
+    from transformers import AutoConfig
+
+    _ask_nobody()
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+    # a file may name a kernel of the hub, which is code: what computes attention is for this machine to choose
+    config._attn_implementation = None
+    if getattr(config, "_experts_implementation", None):
+        config._experts_implementation = None
+    return config
+
+
+def read_model(source: str | Path, config: Any, **options: Any) -> Any:
+    """The network of a folder or a hub id with its weights. Raises ValueError, OSError."""
+    from transformers import AutoModel
+
+    _ask_nobody()
+    return AutoModel.from_pretrained(source, config=config, trust_remote_code=False, **options)
+
+
+def new_model(config: Any, **options: Any) -> Any:
+    """A network of this configuration, its weights drawn at random. Raises ValueError."""
+    from transformers import AutoModel
+
+    _ask_nobody()
+    return AutoModel.from_config(config, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
+
+
+def read_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a folder or a hub id. Raises ValueError, OSError."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+    _ask_nobody()
+    for path in (Path(source) / name for name in CONFIGURATIONS):
+        if path.is_file():
+            _refuse_other_class(path)
+    found = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    if not isinstance(found, PreTrainedTokenizerBase):
+        message = f"{source} names something else as its tokenizer"
+        raise ValueError(message)
+    return found
+
+
+def _ask_nobody() -> None:
+    """No seconds to answer: transformers then refuses without asking."""
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+
+
+def _refuse_other_class(path: Path) -> None:
+    """Raise ValueError where a file says that the tokenizer is some other class, which would load what it likes."""
+    import transformers
+
+    record = json.loads(path.read_text(encoding="utf-8"))
+    name = record.get("tokenizer_class") if isinstance(record, dict) else None
+    there = getattr(transformers, name, None) if isinstance(name, str) else None
+    if there is not None and not (isinstance(there, type) and issubclass(there, transformers.PreTrainedTokenizerBase)):
+        message = f"{path} names '{name}' as its tokenizer, which is none"
+        raise ValueError(message)
