@@ -16,11 +16,11 @@ from cache.stream import StreamedTable
 from cache.table import Feature, FeatureTable
 from stages.errors import UsageError
 from stages.heads.build import code_of, refusal, wiring_of
-from stages.heads.late.library import combine, members_of
+from stages.heads.late.library import combine, in_order, members_of
 from stages.heads.material import gather, with_logits
 from stages.heads.settings import DEFAULT, FitSettings
 from stages.heads.spread import Job, cores, work_off
-from stages.runs import DETERMINISTIC, PRODUCTS, Run, Runs
+from stages.runs import DETERMINISTIC, MEMBERS, PRODUCTS, Run, Runs
 from stages.strategy import FUSED, Plan, Strategy
 from stages.vocabulary import Architecture, Metric, Part
 
@@ -66,8 +66,7 @@ def fuse(
         runs.write_products(table)
         ready: dict[tuple[Strategy, int], Run] = {}
         for job in jobs:
-            stored = runs.read(job.strategy.name, job.seed)
-            if stored and stored.key == job.key:
+            if not job.strategy.ensemble and (stored := _hit(job, runs)):
                 ready[job.strategy, job.seed] = stored
 
         def note(job: Job, run: Run) -> None:
@@ -75,19 +74,30 @@ def fuse(
             if progress is not None:
                 progress(run, len(ready), len(jobs))
 
-        left = [job for job in jobs if (job.strategy, job.seed) not in ready]
-        single = [job for job in left if not job.strategy.ensemble]
-        if single:
-            needed = sorted({name for job in single if job.strategy.learned for name in features_of(job.strategy, table)})
+        single = [job for job in jobs if not job.strategy.ensemble]
+        left = [job for job in single if (job.strategy, job.seed) not in ready]
+        if left:
+            needed = sorted({name for job in left if job.strategy.learned for name in features_of(job.strategy, table)})
             material = gather(table, needed, fit_on, standardise=settings.standardise)
-            for job, run in work_off(single, material, runs, processes=processes or cores()):
+            for job, run in work_off(left, material, runs, processes=processes or cores()):
                 note(job, run)
-        for job in left:
+        # in the order of the jobs, not of their ends: sums of many numbers differ in their last bits with the order
+        library = [ready[job.strategy, job.seed] for job in single]
+        for job in jobs:
             if job.strategy.ensemble:
-                members = members_of(job.strategy, job.seed, list(ready.values()))
-                note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
+                members = members_of(job.strategy, job.seed, library)
+                if (stored := _hit(job, runs)) and in_order(stored, members):
+                    ready[job.strategy, job.seed] = stored
+                else:
+                    note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
         set_broken_ensembles_aside(runs)
         return [ready[job.strategy, job.seed] for job in jobs]
+
+
+def _hit(job: Job, runs: Runs) -> Run | None:
+    """The stored run, if it is what the job would give."""
+    stored = runs.read(job.strategy.name, job.seed)
+    return stored if stored and stored.key == job.key else None
 
 
 def feasible(table: FeatureTable, chosen: Plan) -> Plan:
@@ -240,8 +250,8 @@ def set_broken_ensembles_aside(runs: Runs) -> None:
     for strategy, seed in runs.finished():
         record = runs.record(strategy, seed)
         keys[f"{strategy} {seed}"] = record["key"]
-        if "members" in record["settings"]:
-            ensembles.append((runs.path(strategy, seed), record["settings"]["members"]))
+        if MEMBERS in record["settings"]:
+            ensembles.append((runs.path(strategy, seed), record["settings"][MEMBERS]))
     for place, members in ensembles:
         if any(keys.get(name) != key for name, key in members.items()):
             aside = runs.folder.with_name(f"{runs.folder.name}-before-ensembles")

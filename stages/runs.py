@@ -29,6 +29,9 @@ WAY_OUT = "run 'fusecat fuse' again, which sets it aside and fits it anew"
 DETERMINISTIC = 0
 """The seed number of a run that draws nothing at random (a network's own logits, a mean of probabilities)."""
 
+MEMBERS, LIBRARY = "members", "library"
+"""Settings of an ensemble: `STRATEGY SEED` -> key of each run that it combines; the strategies that it could choose from."""
+
 
 @dataclass(frozen=True)
 class Run:

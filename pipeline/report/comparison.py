@@ -56,8 +56,8 @@ class Row:
 
     @property
     def parameters(self) -> int:
-        """Trained parameters of one head."""
-        return self.candidate.runs[0].parameters
+        """Trained parameters of one head, of an ensemble those of its members: the mean over seeds, which may draw others."""
+        return round(float(np.mean([run.parameters for run in self.candidate.runs])))
 
     @property
     def fit_seconds(self) -> float:

@@ -30,7 +30,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("preset", info.preset),
         ("metric that chooses", comparison.metric.value),
         ("seeds of heads", ", ".join(str(seed) for seed in seeds) or None),
-        ("heads fitted on", ", ".join(chosen.runs[0].fitted_on) or None),
+        ("heads fitted on", ", ".join(chosen.fitted_on) or None),
         ("fingerprint of products, split and classes", study.products.fingerprint or None),
         ("digest of all runs", runs_digest(comparison)),
     ]
@@ -116,4 +116,6 @@ def _words(*words: Any) -> str | None:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping | list):
+        return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -65,7 +65,7 @@ def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def doubts(study: Study, judged: str) -> list[str]:
     """Sentences about imported vectors whose network may have seen, or has seen, the labels of the judged part."""
-    used = {feature for candidate in study.candidates for feature in candidate.runs[0].features}
+    used = {feature for candidate in study.candidates for feature in candidate.features}
     told = {feature: fitted_on(study.info, feature) for feature in sorted(used)}
     said = []
     for feature, parts in told.items():

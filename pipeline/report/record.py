@@ -1,6 +1,6 @@
 """The comparison as plain JSON values: report.json, `fusecat report --json`, and the source of every table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +9,7 @@ from pipeline.report.contrasts import Contrast
 from pipeline.report.insights import Insights, insights
 from pipeline.report.slices import ClassLine, Slice
 from pipeline.report.verdict import verdict
+from stages.runs import Run
 from stages.vocabulary import Part
 
 
@@ -85,19 +86,25 @@ def _row(row: Row, parts: Mapping[str, Scores], *, group: str | None = None, ens
         "architecture": run.architecture,
         "first": run.first,
         "final": run.final,
-        "features": list(run.features),
+        "features": list(row.candidate.features),
         "seeds": list(row.candidate.seeds),
         "ensemble": ensemble,
         "parameters": row.parameters * (len(row.candidate.seeds) if ensemble else 1),
         "fit_seconds": row.fit_seconds * (len(row.candidate.seeds) if ensemble else 1),
         "predict_seconds": row.predict_seconds * (len(row.candidate.seeds) if ensemble else 1),
-        "fitted_on": list(run.fitted_on),
+        "fitted_on": list(row.candidate.fitted_on),
         "tuned": run.tuned,
         "group": group,
         "validation": _scores(parts.get(Part.VALIDATION)),
         "test": _scores(parts.get(Part.TEST)),
-        "notes": list(run.notes),
+        "notes": _notes(row.candidate.runs),
     }
+
+
+def _notes(runs: Sequence[Run]) -> list[str]:
+    """What is said of all runs, then what is said of some, with the seed."""
+    shared = [note for note in runs[0].notes if all(note in run.notes for run in runs)]
+    return shared + [f"seed {run.seed}: {note}" for run in runs for note in run.notes if note not in shared]
 
 
 def _scores(scores: Scores | None) -> dict[str, Any] | None:

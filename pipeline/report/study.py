@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import ModelError, UsageError
-from stages.runs import Products, Run, Runs
+from stages.runs import LIBRARY, MEMBERS, Products, Run, Runs
 from stages.study_record import StudyRecord, read_study
-from stages.vocabulary import Architecture, Metric, Part
+from stages.vocabulary import Architecture, Late, Metric, Part
 from stages.workspace import Workspace
 
 JUDGED = (Part.VALIDATION.value, Part.TEST.value)
@@ -75,6 +75,16 @@ class Candidate:
     def seeds(self) -> tuple[int, ...]:
         """The seed of each run."""
         return tuple(run.seed for run in self.runs)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What some run looks at: the same for all, but for ensembles, which may have drawn other members with each seed."""
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.features))
+
+    @property
+    def fitted_on(self) -> tuple[str, ...]:
+        """The parts whose labels some run has seen."""
+        return tuple(dict.fromkeys(part for run in self.runs for part in run.fitted_on))
 
     @property
     def single(self) -> bool:
@@ -185,7 +195,7 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
             run = _read(runs, strategy, seed, labels, classes, failed)
             if run is None:
                 continue
-            if kept and _terms(run) != _terms(kept[0]):
+            if kept and not _repeats(run, kept[0], runs):
                 failed.append(
                     f"{strategy}, seed {seed}: fitted on other terms than seed {kept[0].seed}, so it is no repetition of it"
                 )
@@ -200,10 +210,39 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
             yield Candidate(tuple(kept), {part: tuple(of) for part, of in outcomes.items()}, average if len(kept) > 1 else None)
 
 
+def _repeats(one: Run, other: Run, runs: Runs) -> bool:
+    """Whether two runs are seeds of one strategy: the same features, fit rows and settings, whatever epoch was kept.
+
+    An ensemble repeats another that chooses from the same strategies on the same terms: which of them it draws, and with them
+    features and fit rows, is what the seed decides.
+    """
+    if MEMBERS not in one.settings:
+        return _terms(one) == _terms(other)
+    libraries = [_library(run) for run in (one, other)]
+    if None not in libraries and libraries[0] != libraries[1]:
+        return False
+    terms = [_member_terms(run, runs) for run in (one, other)]
+    return all(terms[0][name] == terms[1][name] for name in terms[0].keys() & terms[1].keys())
+
+
 def _terms(run: Run) -> tuple[Any, ...]:
-    """What runs must share to be seeds of one strategy: features, fit rows and settings, whatever epoch was kept."""
     settings = {name: value for name, value in run.settings.items() if name != "best_epoch"}
     return run.features, run.fitted_on, run.tuned, settings
+
+
+def _library(ensemble: Run) -> set[str] | None:
+    """The strategies that it could choose from; None where an earlier version did not say."""
+    if LIBRARY in ensemble.settings:
+        return set(ensemble.settings[LIBRARY])
+    voted = {name.rpartition(" ")[0] for name in ensemble.settings[MEMBERS]}
+    return voted if ensemble.final == Late.VOTE else None
+
+
+def _member_terms(ensemble: Run, runs: Runs) -> dict[str, tuple[Any, ...]]:
+    """Strategy -> the terms of the member that is there still."""
+    places = [name.rpartition(" ") for name in ensemble.settings[MEMBERS]]
+    members = [runs.read(strategy, int(seed)) for strategy, _, seed in places]
+    return {member.strategy: _terms(member) for member in members if member is not None}
 
 
 def _read(

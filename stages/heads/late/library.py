@@ -13,7 +13,7 @@ from cache.table import FeatureTable
 from stages.heads.late.crossfit import CROSS_FITTED
 from stages.heads.late.ensembles import cross_fitted_selection, vote
 from stages.heads.late.saved import refer
-from stages.runs import Run, Runs
+from stages.runs import LIBRARY, MEMBERS, Run, Runs
 from stages.scores import scores
 from stages.strategy import FUSED, Strategy
 from stages.vocabulary import Architecture, Late, Metric, Part
@@ -26,6 +26,12 @@ def members_of(strategy: Strategy, seed: int, found: Sequence[Run]) -> list[Run]
         return heads
     single = [run for run in found if run.architecture == Architecture.PROBE and run.seed == seed]
     return [*heads, *single, *(run for run in found if run.architecture == Architecture.UNIMODAL)]
+
+
+def in_order(ensemble: Run, members: Sequence[Run]) -> bool:
+    """Whether a stored ensemble added up its members in this order: some were stored in the order in which runs ended."""
+    kept = ensemble.settings[MEMBERS]
+    return list(kept) == [name for name in map(_name, members) if name in kept]
 
 
 def combine(
@@ -60,7 +66,10 @@ def combine(
         predict_seconds=sum(member.predict_seconds for member in kept),
         probabilities=found,
         scores={part: scores(labels[part], values) for part, values in found.items()},
-        settings={"members": {f"{member.strategy} {member.seed}": member.key for member in kept}},
+        settings={
+            MEMBERS: {_name(member): member.key for member in kept},
+            LIBRARY: sorted({member.strategy for member in members}),
+        },
         notes=notes,
         key=key,
     )
@@ -68,3 +77,7 @@ def combine(
     refer(folder, strategy, table.classes, [runs.path(member.strategy, member.seed) for member in kept], weights)
     runs.write(run)
     return run
+
+
+def _name(member: Run) -> str:
+    return f"{member.strategy} {member.seed}"
