@@ -153,7 +153,7 @@ def size(classes: int, names: Sequence[str], n: int, seeds: int) -> None:
         products = {"validation": n // 2, "test": n}
         root = make_study(Path(folder), strategies=names, classes=classes, seeds=seeds, products=products, info=top_level)
         start = time.perf_counter()
-        page = write_report(compare(root))
+        page, _ = write_report(compare(root))
         seconds = time.perf_counter() - start
         megabytes = page.stat().st_size / 1e6
         what = f"{classes} classes x {len(names)} strategies x {seeds} seeds, {n} products"

@@ -126,7 +126,7 @@ class Runs:
     def read(self, strategy: str, seed: int) -> Run | None:
         """The run, or None where it does not exist or was interrupted. Raises DamagedFile."""
         folder = self.path(strategy, seed)
-        if not (folder / RECORD).is_file():
+        if not self.has(strategy, seed):
             return None
         run = self.check(strategy, seed)
         return replace(run, probabilities=_read_arrays(folder / PREDICTIONS))
@@ -147,6 +147,10 @@ class Runs:
             return Run(probabilities={}, **record)
         except TypeError as error:
             raise damaged(folder / RECORD, f"{type(error).__name__}: {error}", WAY_OUT) from error
+
+    def has(self, strategy: str, seed: int) -> bool:
+        """Whether that run is finished."""
+        return (self.path(strategy, seed) / RECORD).is_file()
 
     def record(self, strategy: str, seed: int) -> dict[str, Any]:
         """What `run.json` says, the digests of the run's files among it. Raises FileNotFoundError, DamagedFile."""

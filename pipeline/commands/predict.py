@@ -148,6 +148,8 @@ def open_model(
     from cache.records import damaged
     from stages.prediction import Model
     from stages.prediction.model import odd_reading
+    from stages.runs import Runs
+    from stages.selection import select
     from stages.study_record import WAY_OUT, StudyRecord, read_study
 
     place = Workspace(workspace)
@@ -162,10 +164,7 @@ def open_model(
             message = "--refit: one strategy was refitted; leave out --strategy and --run, or run 'fusecat refit --strategy'"
             raise UsageError(message)
         return replace(refitted(place, names, brought, merges), reading=reading)
-    from pipeline.report.comparison import compare
-
-    comparison = compare(workspace, resamples=20)  # only what validation chooses is wanted, no interval
-    candidate = comparison.study.candidate(strategy) if strategy else comparison.chosen.candidate
-    seeds = candidate.seeds if seed is None else (seed,)
-    model = Model.of_runs(place, candidate.strategy, seeds, class_names=names, brought=brought, merges=merges)
+    chosen = select(Runs(place.runs), study.metric, strategy)
+    seeds = chosen.seeds if seed is None else (seed,)
+    model = Model.of_runs(place, chosen.strategy, seeds, class_names=names, brought=brought, merges=merges)
     return replace(model, reading=reading)

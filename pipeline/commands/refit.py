@@ -23,13 +23,14 @@ def command(workspace: Path, *, strategy: str | None, merges: tuple[str, ...], a
     ('extract --folds'); of vote and selection the members are fitted again, the weights stay. Where nothing but the shares of
     the classes is learnt (uni-modal rows, mean, product, maximum), only products without the fields are answered differently.
     """
-    from pipeline.report.comparison import compare
     from stages.prediction.refitting import read_refit, refit
+    from stages.runs import Runs
+    from stages.selection import select
+    from stages.study_record import StudyRecord, read_study
 
-    comparison = compare(workspace, resamples=20)  # only what validation chooses is wanted, no interval
-    candidate = comparison.study.candidate(strategy) if strategy else comparison.chosen.candidate
     place = Workspace(workspace)
-    folder = refit(place, candidate.strategy, candidate.seeds, merges=merges)
+    chosen = select(Runs(place.runs), (read_study(place) or StudyRecord()).metric, strategy)
+    folder = refit(place, chosen.strategy, chosen.seeds, merges=merges)
     record = read_refit(place) | {"folder": str(folder)}
     if as_json:
         print_json(record)

@@ -33,15 +33,9 @@ def command(
         print_report(workspace, against=against, shareable=shareable)
         return
     from pipeline.report.comparison import compare
-    from pipeline.report.record import record
-    from pipeline.report.shareable import without_origins
     from pipeline.report.writing import write_report
 
-    comparison = compare(workspace, against=against)
-    if shareable:
-        comparison = without_origins(comparison)
-    write_report(comparison, shareable=shareable)
-    print_json(record(comparison))
+    print_json(write_report(compare(workspace, against=against), shareable=shareable)[1])
 
 
 def _pool(workspaces: tuple[Path, ...], *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares,
 from pipeline.report.statistics import METRICS, RESAMPLES, Estimates, Models, bootstrap, score
 from pipeline.report.study import Candidate, Outcome, Study
 from stages.errors import DataError
+from stages.selection import rank
 from stages.vocabulary import Metric, Part
 
 
@@ -130,9 +131,8 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
     estimates, scores = {}, {}
     for part in study.parts:
         estimates[part], scores[part] = _estimates(study, part, resamples)
-    metric, sign = study.metric, study.metric.sign
-    chooses = estimates[Part.VALIDATION.value][metric.key].mean
-    order = sorted(range(len(study.candidates)), key=lambda at: (-sign * chooses[at], study.candidates[at].strategy))
+    metric = study.metric
+    order = sorted(range(len(study.candidates)), key=lambda at: rank(study.candidates[at].runs, metric))
     ranked = [study.candidates[at] for at in order]
     reference = against or next((candidate.strategy for candidate in ranked if candidate.single), None)
     judged = estimates[study.judged][metric.key].take(order)

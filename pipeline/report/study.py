@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import ModelError, UsageError
-from stages.runs import LIBRARY, MEMBERS, Products, Run, Runs
+from stages.runs import Products, Run, Runs
+from stages.selection import named, repetitions
 from stages.study_record import StudyRecord, read_study
-from stages.vocabulary import Architecture, Late, Metric, Part
+from stages.vocabulary import Architecture, Metric, Part
 from stages.workspace import Workspace
 
 JUDGED = (Part.VALIDATION.value, Part.TEST.value)
@@ -157,15 +157,7 @@ class Study:
 
     def candidate(self, strategy: str) -> Candidate:
         """The strategy of that name. Raises UsageError that lists what there is."""
-        for candidate in self.candidates:
-            if candidate.strategy == strategy:
-                return candidate
-        import difflib
-
-        names = [candidate.strategy for candidate in self.candidates]
-        near = difflib.get_close_matches(strategy, names, n=1) or names[:3]
-        message = f"--against {strategy}: {self.workspace.runs} has no run of it (did you mean {' or '.join(near)}?)"
-        raise UsageError(message)
+        return named(self.candidates, strategy, Runs(self.workspace.runs), "--against")
 
     def probabilities(self, candidate: Candidate, part: str) -> NDArray[np.float32]:
         """(n, C) probabilities of a part, averaged over the strategy's seeds; read again from the runs."""
@@ -184,21 +176,14 @@ def _again(runs: Runs, candidate: Candidate) -> Iterator[Run]:
 
 def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: int, failed: list[str]) -> Iterator[Candidate]:
     """Every strategy with a finished run; runs that do not fit the products are named in `failed`. Raises DamagedFile."""
-    folders: dict[str, list[int]] = {}
-    for strategy, seed in runs.finished():
-        folders.setdefault(strategy, []).append(seed)
-    for strategy in sorted(folders):
+    for found in repetitions(runs):
+        failed.extend(found.left_out)
         kept: list[Run] = []
         outcomes: dict[str, list[Outcome]] = {part: [] for part in labels}
         totals: dict[str, NDArray[np.floating]] = {}
-        for seed in sorted(folders[strategy]):
-            run = _read(runs, strategy, seed, labels, classes, failed)
+        for seed in found.seeds:
+            run = _read(runs, found.strategy, seed, labels, classes, failed)
             if run is None:
-                continue
-            if kept and not _repeats(run, kept[0], runs):
-                failed.append(
-                    f"{strategy}, seed {seed}: fitted on other terms than seed {kept[0].seed}, so it is no repetition of it"
-                )
                 continue
             for part, truth in labels.items():
                 probabilities = run.probabilities[part]
@@ -208,41 +193,6 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
         if kept:
             average = {part: Outcome.of(total / np.float32(len(kept)), labels[part]) for part, total in totals.items()}
             yield Candidate(tuple(kept), {part: tuple(of) for part, of in outcomes.items()}, average if len(kept) > 1 else None)
-
-
-def _repeats(one: Run, other: Run, runs: Runs) -> bool:
-    """Whether two runs are seeds of one strategy: the same features, fit rows and settings, whatever epoch was kept.
-
-    An ensemble repeats another that chooses from the same strategies on the same terms: which of them it draws, and with them
-    features and fit rows, is what the seed decides.
-    """
-    if MEMBERS not in one.settings:
-        return _terms(one) == _terms(other)
-    libraries = [_library(run) for run in (one, other)]
-    if None not in libraries and libraries[0] != libraries[1]:
-        return False
-    terms = [_member_terms(run, runs) for run in (one, other)]
-    return all(terms[0][name] == terms[1][name] for name in terms[0].keys() & terms[1].keys())
-
-
-def _terms(run: Run) -> tuple[Any, ...]:
-    settings = {name: value for name, value in run.settings.items() if name != "best_epoch"}
-    return run.features, run.fitted_on, run.tuned, settings
-
-
-def _library(ensemble: Run) -> set[str] | None:
-    """The strategies that it could choose from; None where an earlier version did not say."""
-    if LIBRARY in ensemble.settings:
-        return set(ensemble.settings[LIBRARY])
-    voted = {name.rpartition(" ")[0] for name in ensemble.settings[MEMBERS]}
-    return voted if ensemble.final == Late.VOTE else None
-
-
-def _member_terms(ensemble: Run, runs: Runs) -> dict[str, tuple[Any, ...]]:
-    """Strategy -> the terms of the member that is there still."""
-    places = [name.rpartition(" ") for name in ensemble.settings[MEMBERS]]
-    members = [runs.read(strategy, int(seed)) for strategy, _, seed in places]
-    return {member.strategy: _terms(member) for member in members if member is not None}
 
 
 def _read(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.console import console, safe
 from pipeline.report.comparison import Comparison, compare
-from pipeline.report.record import record
 from pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
 from pipeline.report.verdict import metric_name
 from pipeline.report.writing import write_report
@@ -22,8 +21,7 @@ _WIDE, _ROOMY, _MIDDLE = 130, 95, 76  # columns for the whole table, for names o
 def print_report(workspace: Path, *, against: str | None = None, shareable: bool = False) -> Comparison:
     """Compare the runs of a workspace, write the report, print verdict and ranked table. Returns the comparison."""
     comparison = compare(workspace, against=against)
-    page = write_report(comparison, shareable=shareable)
-    report = record(comparison)
+    page, report = write_report(comparison, shareable=shareable)
     terminal = console()
     terminal.print(ranked_table(report, terminal.width), soft_wrap=False)
     terminal.print(safe(report["verdict"]), markup=False, soft_wrap=False)

@@ -1,6 +1,7 @@
 """The report's files: `report/index.html`, `.md`, `.csv`, `.json`, `.tex`, each replaced as a whole."""
 
 from pathlib import Path
+from typing import Any
 
 from cache.publish import publish
 from pipeline.console import to_json
@@ -16,8 +17,10 @@ from pipeline.report.tex import tex
 SHAREABLE = "report-shareable"
 
 
-def write_report(comparison: Comparison, folder: Path | None = None, *, shareable: bool = False) -> Path:
-    """Write all files of the report into `folder` (the workspace's `report/`); returns the path of the page.
+def write_report(comparison: Comparison, folder: Path | None = None, *, shareable: bool = False) -> tuple[Path, dict[str, Any]]:
+    """Write all files of the report into `folder` (the workspace's `report/`).
+
+    Returns the path of the page, and the report as in `report.json`.
 
     `shareable`: nothing that names or shows a product, into `report-shareable/`, with a bundle of predictions.
     """
@@ -34,4 +37,5 @@ def write_report(comparison: Comparison, folder: Path | None = None, *, shareabl
     publish(folder / "report.tex", tex(report))
     if shareable:
         write_bundle(comparison, folder, text)
-    return publish(folder / "index.html", page(comparison, report, seen, None if shareable else cards(comparison)))
+    shown = page(comparison, report, seen, None if shareable else cards(comparison))
+    return publish(folder / "index.html", shown), report

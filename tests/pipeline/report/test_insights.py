@@ -10,6 +10,7 @@ from pipeline.report.published import CODES, THESIS_80_20, THESIS_90_10, is_raku
 from pipeline.report.slices import category_lines
 from pipeline.report.study import Candidate, Outcome, Study
 from stages.runs import Products
+from stages.study_record import StudyRecord
 from stages.workspace import Workspace
 from tests.pipeline.report.studies import THESIS, make_study
 from tests.pipeline.report.test_comparison import FEW
@@ -113,7 +114,7 @@ def study_of(codes, count, protocol="80-20"):
     labels = (np.arange(count) % len(codes)).astype(np.int32)
     split = (np.arange(count) % 3).astype(np.uint8)
     products = Products(np.arange(count).astype(str), labels, split, tuple(codes), ("train", "validation", "test"), "x")
-    return Study(Workspace("nowhere"), {"split": {"protocol": protocol}}, products, ())
+    return Study(Workspace("nowhere"), StudyRecord(split={"protocol": protocol}), products, ())
 
 
 def test_published_figures_stand_beside_rakuten_only():

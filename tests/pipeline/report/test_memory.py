@@ -12,6 +12,7 @@ from pipeline.report.record import record
 from pipeline.report.writing import write_report
 from stages.encoders.settings import Pooling
 from stages.runs import Runs
+from stages.study_record import StudyRecord
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
 from tests.stages.encoders.small import CAMEMBERT
@@ -34,7 +35,7 @@ def test_memorised_rows_stand_beside_unseen_ones(workspace):
     found = {memory.part: (memory.networks, memory.scores["macro_f1"]) for memory in insights(comparison).memory}
     assert found.pop("test")[0] is False
     assert found == {"train": (True, pytest.approx(0.9)), "head": (False, pytest.approx(0.7))}
-    page = write_report(comparison).read_text()
+    page = write_report(comparison)[0].read_text()
     assert "have not seen them" in page and "were fitted on them too" in page
 
 
@@ -54,7 +55,7 @@ def test_a_chosen_late_fusion_leaves_the_controls_to_the_best_merge(workspace):
     report = record(comparison)
     merges = ("baseline", "flat", "hierarchical")
     assert report["dissected"] == next(row["strategy"] for row in report["rows"] if row["architecture"] in merges)
-    assert "Take a field away" in write_report(comparison).read_text()
+    assert "Take a field away" in write_report(comparison)[0].read_text()
 
 
 @pytest.mark.parametrize(
@@ -83,4 +84,5 @@ def test_the_verdict_doubts_vectors_that_may_have_seen_the_labels(tmp_path, told
 def test_a_frozen_network_saw_no_labels_unless_its_pooling_learnt(freeze, pooling, parts):
     training = dataclasses.replace(CAMEMBERT.training, freeze=freeze)
     kept = dataclasses.asdict(dataclasses.replace(CAMEMBERT, training=training, pooling=Pooling(pooling)))
-    assert fitted_on({"features": {"camembert.title": {"settings": json.loads(json.dumps(kept))}}}, "camembert.title") == parts
+    info = StudyRecord(features={"camembert.title": {"settings": json.loads(json.dumps(kept))}})
+    assert fitted_on(info, "camembert.title") == parts

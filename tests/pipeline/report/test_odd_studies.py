@@ -28,7 +28,7 @@ CODES = [
 
 def reported(root):
     """report.json of a study and all its other files, read again."""
-    page = write_report(compare(root, resamples=20))
+    page, _ = write_report(compare(root, resamples=20))
     files = {path.name: path.read_text() for path in page.parent.iterdir()}
     shown = re.sub(r"<script>.*?</script>", "", files["index.html"], flags=re.DOTALL)
     assert not re.search(r">\s*[+-]?(nan|inf|None)\s*<", shown)
