@@ -6,7 +6,6 @@ Shapes: n rows of one block, D width, C classes.
 import io
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.archive import read_arrays
 from cache.disk import replacing, sync_folder, write_all
 from cache.errors import DamagedFeature
 
@@ -82,9 +82,8 @@ class Blocks:
 
     def _read(self, number: int, *names: str) -> dict[str, NDArray[Any]]:
         try:
-            with np.load(self.path(number), allow_pickle=False) as file:
-                return {name: file[name] for name in names if name in file.files}
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            return read_arrays(self.path(number), names)
+        except ValueError as error:
             self.path(number).unlink()
             message = f"{self.path(number)} was damaged ({error}) and has been removed; run the same command again"
             raise DamagedFeature(message) from error

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import ForeignFile
+from cache.layout import ID_BYTES
 
 CHUNK = 2**23
 """Bytes read at a time."""
@@ -18,6 +19,10 @@ EMBEDDING = "embedding"
 """What the vectors are called where a file holds several arrays and nobody says which."""
 WIDEST = 2**17
 """The widest vector that is believed: larger than any encoder's, small enough for a chunk of rows in memory."""
+
+
+LONGEST = 4 * ID_BYTES
+"""Bytes of a text in a column: numpy keeps four per character."""
 
 
 class Source(Protocol):
@@ -29,8 +34,11 @@ class Source(Protocol):
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order, some rows at a time."""
 
-    def column(self, *names: str) -> NDArray[Any] | None:
-        """The first of these columns that the file holds: one text or number per row; None where it has none of them."""
+    def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
+        """The first of these columns that the file holds: one text or number per row, some rows at a time.
+
+        None where it has none of them. Whoever reads ids stops at the first that comes twice: a column of one value is a bomb.
+        """
 
 
 def matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -63,6 +71,14 @@ def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
     """Raise ForeignFile."""
     message = f"{path} cannot be imported: {reason}"
     raise ForeignFile(message) from cause
+
+
+def refuse_column(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int) -> None:
+    """Refuse what is not a number or a text of bearable length per row."""
+    if shape != (rows,) or dtype.kind not in "biufUS" or not 1 <= dtype.itemsize <= LONGEST:
+        refuse(
+            path, f"'{name}' has the shape {shape} and the type {dtype}, not a number or text of at most {ID_BYTES} bytes a row"
+        )
 
 
 def rows_per_chunk(width: int, dtype: np.dtype[Any]) -> int:

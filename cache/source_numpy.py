@@ -10,7 +10,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.source import choose, matrix, refuse, rows_per_chunk
+from cache.foreign import LARGEST_RATIO
+from cache.source import choose, matrix, refuse, refuse_column, rows_per_chunk
+
+HEADER = 2**16
+"""Bytes: more than numpy's header of an array takes."""
 
 
 class Npy:
@@ -40,18 +44,19 @@ class Npz:
 
     def __init__(self, path: Path, key: str | None, called: str) -> None:
         self._path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = [item for item in archive.infolist() if item.filename.endswith(".npy")]
-            self._sizes = {item.filename.removesuffix(".npy"): item.file_size for item in members}
-        except zipfile.BadZipFile as error:
-            refuse(path, f"it is not an .npz archive ({error})")
+        members = [item for item in self._members() if item.filename.endswith(".npy")]
+        self._sizes = {item.filename.removesuffix(".npy"): item.file_size for item in members}
+        for item in members:
+            # what bzip2 and LZMA make of a piece is not bounded, and numpy writes neither
+            if item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                refuse(path, f"'{item.filename}' is packed in a way that numpy does not use")
+            if item.file_size > LARGEST_RATIO * item.compress_size + HEADER:
+                refuse(path, f"'{item.filename}' claims {item.file_size} bytes, packed in {item.compress_size}")
         self._key = choose(path, key, called, self._sizes, self._is_matrix)
         with self._open(self._key) as file:
             shape, self._dtype = _header(file, path)
             self.rows, self.width = matrix(path, shape, self._dtype)
-            if self._sizes[self._key] - file.tell() != self.rows * self.width * self._dtype.itemsize:
-                refuse(path, f"'{self._key}' is not as long as its header says")
+            self._refuse_length(self._key, file.tell(), self.rows * self.width * self._dtype.itemsize)
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
@@ -59,23 +64,41 @@ class Npz:
             _header(file, self._path)
             yield from _stream(file, self._path, self.rows, self.width, self._dtype)
 
-    def column(self, *names: str) -> NDArray[Any] | None:
+    def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
         """The first of these arrays that is there."""
         for name in names:
             if name in self._sizes:
                 with self._open(name) as file:
                     shape, dtype = _header(file, self._path)
-                    if shape != (self.rows,) or dtype.kind not in "biuUS" or dtype.itemsize > 2**12:
-                        refuse(self._path, f"'{name}' has the shape {shape} and the type {dtype}, not a text per vector")
-                    return np.frombuffer(_read(file, self._path, self.rows * dtype.itemsize), dtype)
+                    refuse_column(self._path, name, shape, dtype, self.rows)
+                    self._refuse_length(name, file.tell(), self.rows * dtype.itemsize)
+                return self._values(name)
         return None
+
+    def _values(self, name: str) -> Iterator[NDArray[Any]]:
+        with self._open(name) as file:
+            _, dtype = _header(file, self._path)
+            for chunk in _stream(file, self._path, self.rows, 1, dtype):
+                yield chunk[:, 0]
+
+    def _refuse_length(self, name: str, header: int, data: int) -> None:
+        if self._sizes[name] != header + data:
+            refuse(self._path, f"'{name}' is not as long as its header says")
+
+    def _members(self) -> list[zipfile.ZipInfo]:
+        """The directory of the archive, which says how large each member will be."""
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                return archive.infolist()
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            refuse(self._path, f"it is not an .npz archive ({error})", error)
 
     @contextmanager
     def _open(self, name: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(self._path) as archive:
             try:
                 member = archive.open(f"{name}.npy")
-            except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in an unknown way
+            except (RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError) as error:  # encrypted, or nothing there
                 refuse(self._path, f"'{name}' cannot be unpacked ({error})", error)
             with member:
                 yield member
@@ -91,8 +114,10 @@ def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, by_column, dtype = read(file)
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, EOFError, TypeError, SyntaxError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
         refuse(path, f"it is not an array in numpy's format ({error})", error)
+    if any(length < 0 for length in shape):
+        refuse(path, f"its shape is {shape}")
     if dtype.hasobject:
         refuse(path, "it holds Python objects, which could run anything when they are read; store plain numbers or texts")
     if by_column and len(shape) > 1:

@@ -123,27 +123,36 @@ def _ids_inside(source: Source, path: Path) -> list[str] | None:
     found = source.column(*IDS)
     if found is None:
         return None
-    ids = []
-    for row, value in enumerate(found.tolist()):
-        try:
-            ids.append(value.decode("utf-8") if isinstance(value, bytes) else str(value))
-        except UnicodeDecodeError as error:
-            message = f"{path}: the id in row {row} is not UTF-8: {value!r}; store the ids as text"
-            raise ForeignFile(message) from error
-    refuse_twice(ids, str(path))
-    return ids
+    ids: dict[str, None] = {}
+    for chunk in found:
+        new = []
+        for row, value in enumerate(chunk.tolist(), len(ids)):
+            try:
+                new.append(value.decode("utf-8") if isinstance(value, bytes) else str(value))
+            except UnicodeDecodeError as error:
+                message = f"{path}: the id in row {row} is not UTF-8: {value!r}; store the ids as text"
+                raise ForeignFile(message) from error
+        before = len(ids)
+        ids.update(dict.fromkeys(new))
+        if len(ids) != before + len(new):  # at once: what comes after it may be a bomb
+            refuse_twice([*list(ids)[:before], *new], str(path))
+    return list(ids)
 
 
 def _absent(vectors: Source, path: Path) -> NDArray[np.bool_]:
     """Which vectors their own file calls absent, in a column `present` (n,)."""
-    said = vectors.column("present")
-    if said is None:
+    chunks = vectors.column("present")
+    if chunks is None:
         return np.zeros(vectors.rows, bool)
-    odd = np.flatnonzero((said != 0) & (said != 1)) if said.dtype.kind in "biuf" else np.arange(1)
-    if len(odd):
-        message = f"{path}: 'present' is {said[odd[0]]!s:.20} in row {odd[0]}; store it as true or false (bool), or as 0 or 1"
-        raise ForeignFile(message)
-    return np.asarray(said == 0, bool)
+    absent: list[NDArray[np.bool_]] = []
+    for said in chunks:
+        odd = np.flatnonzero((said != 0) & (said != 1)) if said.dtype.kind in "biuf" else np.arange(1)
+        if len(odd):
+            row = odd[0] + sum(map(len, absent))
+            message = f"{path}: 'present' is {said[odd[0]]!s:.20} in row {row}; store it as true or false (bool), or as 0 or 1"
+            raise ForeignFile(message)
+        absent.append(np.asarray(said == 0, bool))
+    return np.concatenate(absent)
 
 
 def _refuse_shape(logits: Source, path: Path, rows: int, classes: Sequence[str]) -> None:

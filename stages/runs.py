@@ -6,7 +6,6 @@ in table order), `head.safetensors` where there is something to load, and `run.j
 it is an interrupted run.
 """
 
-import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -184,11 +183,6 @@ class Runs:
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of an .npz, its checksums looked at. Raises FileNotFoundError, DamagedFile."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # an offset before the beginning of the file is damage, too
-            raise
+        return read_arrays(path)
+    except ValueError as error:
         raise damaged(path, str(error), WAY_OUT) from error
-    except Exception as error:  # whatever numpy, zipfile and zlib say of an archive that is none
-        raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error

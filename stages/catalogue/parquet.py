@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from cache.parquet import Unreadable, batches, open_file, reading
 from stages.catalogue.columns import Cell
 from stages.catalogue.refusal import refuse
 from stages.errors import UsageError
@@ -25,21 +26,21 @@ class ParquetTable:
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:
         """(number of the row from 1, cells). Raises DataError where the file is damaged or a cell is binary."""
-        import pyarrow as pa
-        from pyarrow import parquet
-
         number = 0
         try:
-            with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(BATCH):
-                    for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                        number += 1
-                        yield (
-                            number,
-                            [self._cell(value, name, number) for name, value in zip(self.columns, values, strict=True)],
-                        )
-        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8, a date out of range
-            refuse(f"{self.path}: row {number + 1}: cannot be read ({_one_line(error)}): write it again")
+            for batch in batches(open_file(self.path), BATCH):
+                with reading():  # a few bytes can stand for a list of a billion items
+                    columns = [column.to_pylist() for column in batch.columns]
+                    rows = [
+                        [self._cell(value, name, row) for name, value in zip(self.columns, values, strict=True)]
+                        for row, values in enumerate(zip(*columns, strict=True), number + 1)
+                    ]
+                del columns
+                for cells in rows:
+                    number += 1
+                    yield number, cells
+        except Unreadable as error:
+            refuse(f"{self.path}: row {number + 1}: cannot be read ({error}): write it again")
 
     def _cell(self, value: Any, name: str, number: int) -> Cell:
         if isinstance(value, bytes | dict):
@@ -55,15 +56,14 @@ class ParquetTable:
 def open_parquet(path: Path) -> ParquetTable:
     """Read the schema. Raises UsageError where pyarrow is not installed, DataError where the file is no Parquet file."""
     try:
-        import pyarrow as pa
-        from pyarrow import parquet
+        file = open_file(path)
+        with reading():  # a name that is not UTF-8 shows here
+            names = tuple(file.schema_arrow.names)
     except ImportError as error:
         message = f"{path}: reading Parquet needs pyarrow: pip install 'fusecat[parquet]'"
         raise UsageError(message) from error
-    try:
-        names = tuple(parquet.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        refuse(f"{path} is not a whole Parquet file ({_one_line(error)}): write it again")
+    except Unreadable as error:
+        refuse(f"{path} is not a whole Parquet file ({error}): write it again")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         refuse(f"{path}: the column name {twice!r} stands twice: rename or remove one")
@@ -77,7 +77,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
         return str(int(value))
     return str(value)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]

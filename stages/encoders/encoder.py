@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from cache.bounds import GROWTH, at_most
 from cache.fingerprint import digest
 from stages.catalogue.cleaning import CLEANING_VERSION
 from stages.catalogue.images import DECODING_VERSION
@@ -131,9 +130,9 @@ class Encoder:
         return build_text_network(self.network, load_tokenizer(folder), classes)
 
     def rebuild(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
-        """The network as fine-tuning left it in `folder`; settings that ask for far more than its weights are a MemoryError."""
+        """The network as fine-tuning left it in `folder`; settings that ask for far more than its weights are refused."""
         state = weights.read_state(folder / "network.safetensors")
-        with at_most(GROWTH + 4 * sum(tensor.nbytes for tensor in state.values())):
+        with weights.no_larger_than(state):
             if self.network.is_image:
                 network: TextNetwork | ImageNetwork = build_image_network(self.network, classes, load=False)
             else:

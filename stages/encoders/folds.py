@@ -7,7 +7,6 @@ and are never mixed. Shapes: N products, n of them in a fold, C classes.
 import dataclasses
 import io
 import shutil
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.archive import read_arrays
 from cache.disk import replacing, write_all
 from cache.fingerprint import digest
 from stages.encoders.devices import processes
@@ -130,9 +130,9 @@ def _read(path: Path, key: str) -> FloatArray | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return np.asarray(file["logits"], np.float32) if str(file["key"]) == key else None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        found = read_arrays(path)
+        return np.asarray(found["logits"], np.float32) if str(found["key"]) == key else None
+    except (ValueError, KeyError):
         return None
 
 

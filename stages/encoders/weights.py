@@ -4,13 +4,16 @@ Only safetensors and state dicts are read (`torch.load` with `weights_only=True`
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from cache.bounds import GROWTH, at_most
 from cache.fingerprint import digest
 from stages.encoders.names import as_timm
 from stages.encoders.settings import NEW, Network
@@ -126,6 +129,29 @@ def _read_state(network: Network) -> Mapping[str, Tensor]:
         message = f"networks.{network.name}: {path} has the digest {digest(path)}, the preset asks for {network.sha256}"
         raise ModelError(message)
     return read_state(path)
+
+
+@contextmanager
+def no_larger_than(state: Mapping[str, Tensor]) -> Iterator[None]:
+    """What is built meanwhile has hardly more, or larger, parameters than this state: settings cost nothing to write.
+
+    Raises: ValueError, MemoryError or RuntimeError where it would.
+    """
+    left = 2 * len(state) + 1000
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            message = "its settings ask for more layers than its weights have"
+            raise ValueError(message)
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with at_most(GROWTH + 4 * sum(tensor.nbytes for tensor in state.values())):
+            yield
+    finally:
+        hook.remove()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from cache.publish import publishing_folder
 from cache.records import check_digests, damaged, digests, read_record, write_record
 from cache.store import FeatureCache
 from cache.table import FeatureTable
-from stages.errors import ModelError
+from stages.errors import ModelError, UsageError
 from stages.heads.build import build_head, wiring_of
 from stages.heads.fit import fit
 from stages.heads.late import method_class
@@ -78,7 +78,12 @@ class _Again:
 
     def fit(self, name: str, seed: int) -> Predictor:
         """One run; an ensemble is its members, fitted again."""
-        run, strategy = _run(self.place, name, seed), Strategy.parse(name, self.merges)
+        run = _run(self.place, name, seed)
+        try:
+            strategy = Strategy.parse(name, self.merges)
+        except UsageError as error:
+            message = f"{Runs(self.place.runs).path(name, seed)}: {error}"
+            raise UsageError(message) from error
         if strategy.learned:
             return self._head(strategy, run)
         if strategy.ensemble:

@@ -56,8 +56,9 @@ def test_every_format_gives_all_vectors_in_order(tmp_path, write):
     chunks = list(source.chunks())
     assert len(chunks) > 1
     assert np.array_equal(np.concatenate(chunks), VECTORS)
-    ids = source.column("id", "ids")
+    found = source.column("id", "ids")
     if write is not npy:
+        ids = np.concatenate(list(found))
         assert [name.decode() if isinstance(name, bytes) else name for name in ids.tolist()] == NAMES.tolist()
     assert source.column("absent") is None
 
@@ -104,7 +105,7 @@ def test_a_gap_in_a_parquet_column_is_refused_with_its_row(tmp_path, column):
     columns = {"id": ["a", "b", None], "present": [True, False, None], "vectors": [[1.0]] * 3}
     pq.write_table(pa.table(columns), tmp_path / "v.parquet")
     with pytest.raises(ForeignFile, match=rf"v.parquet .*'{column}' is empty \(null\) in row 2"):
-        open_source(tmp_path / "v.parquet").column(column)
+        list(open_source(tmp_path / "v.parquet").column(column))
 
 
 class Bomb:
