@@ -2,12 +2,15 @@
 
 import errno
 import importlib
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
 
-from pipeline.console import safe
+from pipeline.console import open_streams, safe
 
 COMMANDS = {
     "check": "Read and validate a catalogue; trains nothing.",
@@ -28,8 +31,30 @@ INPUT_OUTPUT = 74
 UNEXPECTED = 1
 
 
+class _NobodyListens(Exception):
+    """Whoever read stdout has gone."""
+
+
+@contextmanager
+def _listened_to() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:  # click would end with 1, "unexpected"
+        raise _NobodyListens from error
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one only to run it: `fusecat --help` stays instant."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line; `--help` prints here."""
+        with _listened_to():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _listened_to():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """All commands, in the order in which they are used."""
@@ -63,6 +88,7 @@ def main() -> NoReturn:
     from cache.errors import FusecatError
 
     debug = "--debug" in sys.argv
+    open_streams()
     try:
         code: Any = cli.main(prog_name="fusecat", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):  # click turns the second into the first
@@ -76,7 +102,8 @@ def main() -> NoReturn:
         if debug:
             raise
         code = _fail(str(error), error.exit_code)
-    except BrokenPipeError:
+    except _NobodyListens:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed would fail again
         code = INPUT_OUTPUT
     except OSError as error:
         if debug:

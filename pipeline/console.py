@@ -1,6 +1,8 @@
 """What a person sees in the terminal: safe text, options that many commands share, one way of printing JSON."""
 
+import codecs
 import json
+import os
 import re
 import shlex
 import sys
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _FOREIGN = re.compile(r"[^\x20-\x7e\n]")
+
+NARROWEST = 60
+"""Columns in which every table is whole; a narrower window folds its lines itself, and nothing is cut off."""
+
+_PLAIN = {"±": "+-", "…": "...", "–": "-", "×": "x", "━": "="}
+"""Signs of our own for a terminal that knows no others than ASCII; other characters become their codes there."""
 
 workspace_option = click.option(
     "--workspace",
@@ -54,9 +62,31 @@ def warn(message: str) -> None:
     click.echo("warning: " + safe(" ".join(message.split())), err=True)
 
 
+def quoted(*words: object) -> str:
+    """Words as a shell reads them, to be pasted: one that cannot be shown stands in its bytes, between `$'` and `'`."""
+    return " ".join(_quoted(str(word)) for word in words)
+
+
+def _quoted(word: str) -> str:
+    try:
+        word.encode(sys.stdout.encoding or "utf-8")
+        shown = word.isprintable()
+    except UnicodeEncodeError:
+        shown = False
+    if shown:
+        return shlex.quote(word)
+    plain = "".join(chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{plain}'"
+
+
 def print_json(result: Any) -> None:
-    """Print one JSON document on stdout."""
-    click.echo(to_json(result))
+    """Print one JSON document on stdout; where that cannot show every character, they stand escaped."""
+    text = to_json(result)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(result, indent=1)
+    click.echo(text)
 
 
 def to_json(result: Any) -> str:
@@ -69,12 +99,43 @@ def console(*, quiet: bool = False) -> "Console":
     """The terminal: colours and live progress where it is one, plain lines where it is not; respects NO_COLOR and COLUMNS."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, quiet=quiet)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end with 1, "unexpected"
+
+    screen = Screen(highlight=False, soft_wrap=True, quiet=quiet)
+    return screen if screen.width >= NARROWEST else Screen(highlight=False, soft_wrap=True, quiet=quiet, width=NARROWEST)
+
+
+def open_streams() -> None:
+    """Make the standard streams such that nothing fails for want of one, or of a character.
+
+    A stream that is closed is opened on nothing: otherwise the next file gets its number, and what a library says of a picture
+    lands in that file. A stream that knows no accents (LC_ALL=C, PYTHONIOENCODING=ascii) shows codes in their place.
+    """
+    codecs.register_error("fusecat", _spell)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="fusecat")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a stream does not know."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(each) or each.encode("ascii", "backslashreplace").decode() for each in found), error.end
 
 
 def command_line() -> str:
     """The command as it was typed, to be repeated from a report."""
-    return shlex.join(["fusecat", *sys.argv[1:]])
+    return quoted("fusecat", *sys.argv[1:])
 
 
 def default_catalogue() -> Path:

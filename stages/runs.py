@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.archive import read_arrays
 from cache.disk import locked
 from cache.publish import publish_arrays
 from cache.records import check_digests, damaged, digests, read_record, write_record

@@ -6,6 +6,7 @@ The best settings go to `workspace/tuning/<strategy>.json`, the trials to an SQL
 import hashlib
 import json
 import math
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -28,6 +29,7 @@ from stages.vocabulary import Metric, Part
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
+    from optuna.storages import RDBStorage
 
 WAY_OUT = "run 'fusecat tune' again, which writes it anew"
 SEEDS = (1, 2)
@@ -73,7 +75,7 @@ def tune(
     ranges, start = space(base), {name: getattr(base, name) for name in TUNED}
     best: dict[str, FitSettings] = {}
     with locked(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'trials.sqlite'}")
+        storage = _storage(folder.resolve() / "trials.sqlite")
         for strategy in strategies:
             names = features_of(strategy, table)
             value = partial(_value, strategy, gather(table, names, fit_on, standardise=base.standardise), metric)
@@ -146,6 +148,14 @@ def _value(strategy: Strategy, material: Material, metric: Metric, settings: Fit
         values.append(fitted.curve[fitted.best_epoch - 1][metric.key])
     mean = metric.sign * float(np.mean(values))
     return -math.inf if math.isnan(mean) else mean
+
+
+def _storage(path: Path) -> "RDBStorage":
+    """The trials in this SQLite file. SQLite is given the path itself: in a URL `?`, `#`, `%20` and braces mean something."""
+    from optuna.storages import RDBStorage
+
+    connect = partial(sqlite3.connect, path, check_same_thread=False, uri=False)
+    return RDBStorage("sqlite:///trials.sqlite", engine_kwargs={"creator": connect})
 
 
 def _bury(study: "Study") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pipeline.console import safe
+from pipeline.console import quoted, safe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,9 +120,9 @@ def _hours(hours: float) -> str:
 def show_next(screen: "Console", places: Sequence["Path"]) -> None:
     """The commands that go on from here."""
     for place in places:
-        screen.print(f"next: fusecat fuse --workspace {safe(str(place))}", markup=False)
+        screen.print(f"next: fusecat fuse --workspace {quoted(place)}", markup=False)
     if len(places) > 1:
-        screen.print(f"then: fusecat report --pool {' '.join(safe(str(place)) for place in places)}", markup=False)
+        screen.print(f"then: fusecat report --pool {quoted(*places)}", markup=False)
 
 
 class Ticker:

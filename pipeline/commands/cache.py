@@ -53,7 +53,7 @@ def verify(workspace: Path, *, as_json: bool) -> None:
         message = f"{folder}: {len(damages)} of the files are not as they were written"
         raise DamagedFeature(message)
     if not as_json:
-        console().print(f"{folder}: every byte is as it was written", markup=False)
+        console().print(f"{safe(str(folder))}: every byte is as it was written", markup=False)
 
 
 @command.command()
@@ -67,7 +67,7 @@ def export(feature: str, target: Path, workspace: Path) -> None:
 
     with FeatureCache(_features(workspace)).open(feature) as file:
         export(file, target)
-        console().print(f"{target}: {file.header.rows} products of {feature}", markup=False)
+        console().print(f"{safe(str(target))}: {file.header.rows} products of {feature}", markup=False)
 
 
 def _features(workspace: Path) -> Path:
@@ -111,4 +111,4 @@ def _show(found: "list[Entry]", folder: Path) -> None:
     for entry in found:
         table.add_row(*(str(show(entry)) for show in columns.values()))
     console().print(table)
-    console().print(f"{len(found)} features in {folder}", markup=False)
+    console().print(f"{len(found)} features in {safe(str(folder))}", markup=False)

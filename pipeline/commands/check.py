@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.console import catalogue_argument, choice, console, json_option, print_json, safe, workspace_option
+from pipeline.console import catalogue_argument, choice, console, json_option, print_json, safe, warn, workspace_option
+from pipeline.places import may_write, remembering
 from stages.vocabulary import Protocol
 
 if TYPE_CHECKING:
@@ -32,22 +33,26 @@ BAR = 24
 def command(catalogue: Path, workspace: Path, protocol: Protocol, split_seed: int, *, as_json: bool, **options: Any) -> None:
     """Read and validate a catalogue: counts, classes, duplicates, unreadable pictures; trains nothing.
 
-    What is learnt of the pictures is remembered in the workspace, so that 'extract' need not decode them again.
+    What is learnt of the pictures is remembered in the workspace, if that may be written, so that 'extract' need not decode
+    them again.
     """
     from stages.catalogue.examination import examine
     from stages.workspace import Workspace
 
-    screen = console(quiet=as_json)
-    with _Progress(screen) as progress:
+    place, screen = Workspace(workspace), console(quiet=as_json)
+    unkept = not may_write(place.image_memory)
+    with remembering(place, scratch=unkept) as memory, _Progress(screen) as progress:
         found = examine(
             catalogue,
             reading_options(options),
-            Workspace(workspace).image_memory,
+            memory.image_memory,
             protocol=protocol,
             seed=split_seed,
             max_pixels=options["max_image_pixels"],
             progress=progress,
         )
+    if unkept and progress.task is not None:
+        warn(f"{place.image_memory} may not be written: what was learnt of the pictures is not remembered")
     if as_json:
         print_json(found.record)
     else:

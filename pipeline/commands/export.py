@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.predict import open_model
-from pipeline.console import console, json_option, merges_option, print_json, safe, workspace_option
+from pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
 from stages.encoders.settings import NEW
 from stages.workspace import Workspace
 
@@ -53,8 +53,8 @@ def command(
         return
     screen = console()
     screen.print(f"{model.strategy}, seeds {', '.join(map(str, model.predictors))}: {size / 1e6:.1f} MB", markup=False)
-    named = "".join(f" --merge {merge}" for merge in merges)
-    screen.print(f"{safe(str(folder))}; next: fusecat predict CATALOG --model {safe(str(folder))}{named}", markup=False)
+    named = "".join(f" --merge {quoted(merge)}" for merge in merges)
+    screen.print(f"{safe(str(folder))}; next: fusecat predict CATALOG --model {quoted(folder)}{named}", markup=False)
 
 
 def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:

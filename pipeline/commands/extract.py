@@ -3,11 +3,7 @@
 import dataclasses
 import importlib.util
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +22,7 @@ from pipeline.console import (
     safe,
     workspace_option,
 )
+from pipeline.places import may_write, remembering
 from pipeline.study import examine_catalogue, open_study, write_study
 from stages.encoders.settings import Pooling, Precision
 from stages.vocabulary import Field, Metric, Protocol
@@ -110,7 +107,8 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     preset, place = _preset(options), Workspace(workspace)
     reading = reading_options(options)
-    with _memory(place, scratch=options["probe"]) as memory:
+    looking = options["dry_run"] or options["explain"]  # a plan needs no workspace that may be written
+    with remembering(place, scratch=options["probe"] or (looking and not may_write(place.image_memory))) as memory:
         found = examine_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
     study = open_study(found, options["max_image_pixels"])
     preset = _staffed(preset, options["workers"], len(study.rows.ids))
@@ -195,19 +193,6 @@ def _check(options: dict[str, Any]) -> None:
     if options["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
         message = "--tensorboard: TensorBoard is not installed; run 'pip install fusecat[tensorboard]', or leave the flag out"
         raise UsageError(message)
-
-
-@contextmanager
-def _memory(place: Workspace, *, scratch: bool) -> Iterator[Workspace]:
-    """The workspace that remembers what was learnt of the images; with `scratch` a copy of it, so that nothing is written."""
-    if not scratch:
-        yield place
-        return
-    with tempfile.TemporaryDirectory(prefix="fusecat-probe-") as folder:
-        copy = Workspace(Path(folder))
-        if place.image_memory.exists():
-            shutil.copy(place.image_memory, copy.image_memory)
-        yield copy
 
 
 def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:

@@ -156,7 +156,9 @@ def _remember(place: Workspace, rows: "Rows", done: "Imported", vectors: Path) -
 def _show(done: "Imported") -> None:
     screen = console()
     made = "was there already" if done.state == "hit" else "sealed"
-    screen.print(f"{done.path} {made}: {done.width} numbers for {done.joined:,} of {done.products:,} products", markup=False)
+    screen.print(
+        f"{safe(str(done.path))} {made}: {done.width} numbers for {done.joined:,} of {done.products:,} products", markup=False
+    )
     if done.absent:
         first = safe(done.first_absent)
         screen.print(f"{done.absent:,} products have no vector and count as lacking the field; first: '{first}'", markup=False)

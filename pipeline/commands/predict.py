@@ -1,5 +1,6 @@
 """`fusecat predict`: classify new products with the strategy that validation chose."""
 
+import errno
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pipeline.commands._prediction_display import Tally, judged_before, show
 from pipeline.commands._prediction_display import joined as what_joined
 from pipeline.commands._vectors_options import brought_files, vectors_options
 from pipeline.console import catalogue_argument, console, json_option, merges_option, print_json, safe, workspace_option
+from pipeline.places import keeping, may_write
 from stages.errors import UsageError
 from stages.workspace import Workspace
 
@@ -61,7 +63,8 @@ def command(
 ) -> None:
     """Classify the products of CATALOG, labelled or not.
 
-    What is encoded is kept by content in WORKSPACE/predictions: the same products are never encoded twice.
+    What is encoded is kept by content in WORKSPACE/predictions, if that may be written: the same products are never encoded
+    twice.
 
     A product that lacks a field is answered from the others, and the column 'missing' names what it lacks. One that has nothing
     that the strategy looks at is flagged 'unseen'; one with nothing but an id gets the shares of the classes in training, and
@@ -98,11 +101,15 @@ def command(
         read = Catalogue.read(catalogue, reading)
     layout = Layout(Format(kind), options["top"], options["threshold"], reading.encoding)
     check(read, layout)
-    store = workspace / "predictions"
-    path = output or store / f"{read.source.resolve().stem}{layout.format.suffix}"
+    path = output or workspace / "predictions" / f"{read.source.resolve().stem}{layout.format.suffix}"
+    if (path.exists() and not path.is_file()) or path.absolute().parent == Path("/dev"):
+        message = f"--output {path}: a device or a pipe, which a whole file cannot take the place of; name a file"
+        raise UsageError(message)
+    if not may_write(path):
+        raise PermissionError(errno.EACCES, "may not be written: name another file with --output FILE", str(path))
     screen, encoded, joined = console(quiet=as_json), dict[str, int](), dict[str, dict[str, Any]]()
     tally = Tally(model, read, judged_before(workspace, folder, refit=refit))
-    with Ticker(screen) as ticker:
+    with keeping(workspace / "predictions") as store, Ticker(screen) as ticker:
         answers = predict(
             model,
             read,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.console import console, json_option, merges_option, print_json, workspace_option
+from pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
 from stages.workspace import Workspace
 
 
@@ -45,5 +45,6 @@ def command(workspace: Path, *, strategy: str | None, merges: tuple[str, ...], a
         markup=False,
     )
     screen.print("it has no test score: no labelled product is left to test it on", markup=False)
-    named = "".join(f" --merge {merge}" for merge in merges)
-    screen.print(f"{folder}; next: fusecat predict CATALOG --refit --workspace {workspace}{named}", markup=False)
+    named = "".join(f" --merge {quoted(merge)}" for merge in merges)
+    where = f"--workspace {quoted(workspace)}{named}"
+    screen.print(f"{safe(str(folder))}; next: fusecat predict CATALOG --refit {where}", markup=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.console import json_option, print_json, workspace_option
+from stages.errors import UsageError
 
 
 @click.command(name="report")
@@ -15,13 +16,32 @@ from pipeline.console import json_option, print_json, workspace_option
 @click.option(
     "--pool", "pooled", is_flag=True, help="Several workspaces: what carries over to the next network, split, catalogue?"
 )
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of the page and its files [WORKSPACE/report, or report-shareable; of a pool the first one's].",
+)
 @json_option
 def command(
-    *, workspaces: tuple[Path, ...], workspace: Path, against: str | None, shareable: bool, pooled: bool, as_json: bool
+    *,
+    workspaces: tuple[Path, ...],
+    workspace: Path,
+    against: str | None,
+    shareable: bool,
+    pooled: bool,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
-    """Compare all runs of the workspace: verdict and ranked table here, all of it in report/index.html."""
+    """Compare all runs of the workspace: verdict and ranked table here, all of it in report/index.html.
+
+    Where the workspace may not be written, the page is left out; with --output it is written elsewhere.
+    """
+    if output is not None and (output / "index.html").exists() and not (output / "report.json").exists():
+        message = f"--output {output}: there is an index.html that is no report; name another folder"
+        raise UsageError(message)
     if pooled:
-        _pool(workspaces, as_json=as_json)
+        _pool(workspaces, output, as_json=as_json)
         return
     if len(workspaces) > 1:
         message = "several workspaces need --pool"
@@ -30,20 +50,20 @@ def command(
     if not as_json:
         from pipeline.report.terminal import print_report
 
-        print_report(workspace, against=against, shareable=shareable)
+        print_report(workspace, against=against, shareable=shareable, output=output)
         return
     from pipeline.report.comparison import compare
-    from pipeline.report.writing import write_report
+    from pipeline.report.writing import write_if_allowed
 
-    print_json(write_report(compare(workspace, against=against), shareable=shareable)[1])
+    print_json(write_if_allowed(compare(workspace, against=against), output, shareable=shareable)[1])
 
 
-def _pool(workspaces: tuple[Path, ...], *, as_json: bool) -> None:
+def _pool(workspaces: tuple[Path, ...], output: Path | None, *, as_json: bool) -> None:
     from pipeline.report.pooled import print_pool, write_pool
 
     if as_json:
         from dataclasses import asdict
 
-        print_json(asdict(write_pool(workspaces)[0]))
+        print_json(asdict(write_pool(workspaces, output)[0]))
     else:
-        print_pool(workspaces)
+        print_pool(workspaces, output)

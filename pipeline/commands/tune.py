@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.fuse import metric_of, prepare, strategy_options
-from pipeline.console import command_line, console, json_option, print_json, workspace_option
+from pipeline.console import command_line, console, json_option, print_json, quoted, safe, workspace_option
 from stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -58,4 +58,5 @@ def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> No
         print_json({name: {field: asdict(settings)[field] for field in TUNED} for name, settings in found.items()})
         return
     if say:
-        say.print(f"\n{place.root / 'tuning'}: settings of {len(found)} strategies; next: fusecat fuse --tuned", markup=False)
+        done = f"{safe(str(place.root / 'tuning'))}: settings of {len(found)} strategies"
+        say.print(f"\n{done}; next: fusecat fuse --tuned --workspace {quoted(workspace)}", markup=False)

@@ -160,8 +160,6 @@ def pareto(
 
 def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, axis: str, narrow: bool) -> "Figure":
     """One line per name over epochs; dashes and markers differ, so that no colour is needed."""
-    from matplotlib.ticker import MaxNLocator
-
     dashes: list[Any] = [
         "solid",
         (0, (5, 2)),
@@ -173,6 +171,8 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, axis: str, nar
     ]
     tones = [TONES[name] for name in ("chosen", "fused", "late", "flat", "single")]
     with drawing(NARROW if narrow else WIDE, 3.6 if narrow else 3.4) as (figure, axes):
+        from matplotlib.ticker import MaxNLocator
+
         for at, (name, points) in enumerate(lines.items()):
             axes.plot([x for x, _ in points], [y for _, y in points], color=tones[at % 5], linestyle=dashes[at % 7],
                       marker="osD^vP*"[at % 7], markersize=3.5, linewidth=1.3, label=label(name))  # fmt: skip

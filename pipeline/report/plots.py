@@ -5,13 +5,18 @@ Matplotlib writes style attributes, which a strict Content-Security-Policy forbi
 """
 
 import io
+import logging
+import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
+
+from stages.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,12 +72,47 @@ class Sheet:
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[tuple["Figure", "Axes"]]:
     """A figure of that size in inches in the report's plain look, with one axes; pyplot's global state is not touched."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    with _look():
+        from matplotlib.figure import Figure
 
-    with rc_context(_LOOK):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
+
+
+@contextmanager
+def _look(**more: str) -> Iterator[None]:
+    """The report's look and nothing else: what a user's matplotlibrc or notebook sets comes back afterwards."""
+    _import_matplotlib()
+    from matplotlib import rc_context, rcParamsDefault
+
+    shipped = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
+    with rc_context(shipped | _LOOK | more):
+        yield
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib whatever MPLBACKEND says: nothing here is shown on a screen.
+
+    A notebook's kernel names a backend that a command in its terminal may not have, and the mere import would fail. What
+    matplotlib says of the user's files and folders is of no use to a reader of the report.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    log, backend = logging.getLogger("matplotlib"), os.environ.pop("MPLBACKEND", None)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        import matplotlib
+    except UnicodeDecodeError as error:
+        message = f"a matplotlibrc, in this folder or of this user, is not UTF-8 ({error.reason}): correct or remove it"
+        raise UsageError(message) from error
+    finally:
+        log.setLevel(level)
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):  # whoever draws on a screen later in this process is told by matplotlib itself
+            matplotlib.rcParams["backend"] = backend
 
 
 def picture(draw: Callable[[bool], "Figure"], sheet: Sheet, *, name: str, label: str) -> Markup:
@@ -88,11 +128,9 @@ def tone_of(architecture: str, *, is_chosen: bool = False) -> str:
 
 
 def _svg(figure: "Figure", sheet: Sheet, name: str, label: str, *, narrow: bool) -> Markup:
-    from matplotlib import rc_context
-
     version = "narrow" if narrow else "wide"
     out = io.StringIO()
-    with rc_context({"svg.hashsalt": f"{name}-{version}", "svg.fonttype": "none"}), warnings.catch_warnings():
+    with _look(**{"svg.hashsalt": f"{name}-{version}"}), warnings.catch_warnings():
         # text stays text, and a browser has the script that matplotlib's own font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

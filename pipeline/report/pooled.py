@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from cache.publish import publish
-from pipeline.console import console, safe, to_json
+from pipeline.console import console, safe, to_json, warn
+from pipeline.places import may_write
 from pipeline.report import drawings
 from pipeline.report.comparison import compare
 from pipeline.report.drawings import Dot
@@ -27,23 +28,29 @@ if TYPE_CHECKING:
 HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "difference", "95 % interval", "p (Holm)", "real")
 
 
-def write_pool(workspaces: Sequence[Path]) -> tuple[Pool, Path]:
-    """Compare each workspace, pool them, write into the first one's report folder; returns the pool and its page."""
+def write_pool(workspaces: Sequence[Path], output: Path | None = None) -> tuple[Pool, Path | None]:
+    """Compare each workspace, pool them, write into `output` or the first one's report folder; returns the pool and its page.
+
+    Where the first one may not be written and there is no `output`, there is a warning and no page.
+    """
     pooled = pool([compare(workspace) for workspace in workspaces])
-    folder = Workspace(workspaces[0]).report
+    folder = output or Workspace(workspaces[0]).report
+    if output is None and not may_write(folder):
+        warn(f"{folder} may not be written, so there is no page; 'fusecat report --pool ... --output DIR' writes it elsewhere")
+        return pooled, None
     folder.mkdir(parents=True, exist_ok=True)
     publish(folder / "pool.json", to_json(asdict(pooled)) + "\n")
     publish(folder / "pool.md", _markdown(pooled))
     return pooled, publish(folder / "pool.html", _page(pooled))
 
 
-def print_pool(workspaces: Sequence[Path]) -> Pool:
+def print_pool(workspaces: Sequence[Path], output: Path | None = None) -> Pool:
     """`write_pool`, then the verdict, the table and where the page is."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    pooled, page = write_pool(workspaces)
+    pooled, page = write_pool(workspaces, output)
     terminal = console()
     shown = range(len(HEADINGS)) if terminal.width >= 110 else (0, 1, 4, 5, 7)
     table = Table(
@@ -60,7 +67,8 @@ def print_pool(workspaces: Sequence[Path]) -> Pool:
     terminal.print(safe(pooled.verdict), markup=False, soft_wrap=False)
     for name in pooled.left_out:
         terminal.print(f"not in every study, left out: {safe(name)}", markup=False)
-    terminal.print(f"report: {safe(str(page))}", markup=False)
+    if page is not None:
+        terminal.print(f"report: {safe(str(page))}", markup=False)
     return pooled
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.console import quoted
 from stages.errors import ModelError, UsageError
 from stages.runs import Products, Run, Runs
 from stages.selection import named, repetitions
@@ -123,14 +124,14 @@ class Study:
         try:
             products = runs.products()
         except FileNotFoundError:
-            message = f"{workspace.runs}: nothing was fused yet (run 'fusecat fuse --workspace {root}' first)"
+            message = f"{workspace.runs}: nothing was fused yet; run first: fusecat fuse --workspace {quoted(root)}"
             raise ModelError(message) from None
         parts = [part for part in JUDGED if part in products.parts and len(products.rows(part))]
         labels = {part: products.labels[products.rows(part)] for part in parts}
         failed: list[str] = []
         candidates = tuple(_candidates(runs, labels, len(products.classes), failed))
         if not candidates:
-            message = f"{workspace.runs}: no run is finished (run 'fusecat fuse --workspace {root}' again)"
+            message = f"{workspace.runs}: no run is finished; run again: fusecat fuse --workspace {quoted(root)}"
             raise ModelError(message)
         return cls(
             workspace, read_study(workspace) or StudyRecord(), products, candidates, tuple(runs.interrupted()), tuple(failed)

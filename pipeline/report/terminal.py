@@ -8,27 +8,32 @@ from pipeline.console import console, safe
 from pipeline.report.comparison import Comparison, compare
 from pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
 from pipeline.report.verdict import metric_name
-from pipeline.report.writing import write_report
+from pipeline.report.writing import write_if_allowed
 from stages.vocabulary import Metric
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 _WIDE, _ROOMY, _MIDDLE = 130, 95, 76  # columns for the whole table, for names on one line, for intervals
 
 
-def print_report(workspace: Path, *, against: str | None = None, shareable: bool = False) -> Comparison:
-    """Compare the runs of a workspace, write the report, print verdict and ranked table. Returns the comparison."""
+def print_report(
+    workspace: Path, *, against: str | None = None, shareable: bool = False, output: Path | None = None
+) -> Comparison:
+    """Compare the runs of a workspace, write the report, print verdict and ranked table. Returns the comparison.
+
+    `output`: the folder of the report's files; without it a workspace that may not be written gets none, and a warning says so.
+    """
     comparison = compare(workspace, against=against)
-    page, report = write_report(comparison, shareable=shareable)
+    page, report = write_if_allowed(comparison, output, shareable=shareable)
     terminal = console()
     terminal.print(ranked_table(report, terminal.width), soft_wrap=False)
     terminal.print(safe(report["verdict"]), markup=False, soft_wrap=False)
     for title in ("interrupted", "failed"):
         for name in report[title]:
             terminal.print(f"{title}, not counted: {safe(name)}", markup=False)
-    _where(terminal, page)
+    if page is not None:
+        terminal.print(f"report: {safe(str(page))}", markup=False)
     return comparison
 
 
@@ -83,7 +88,3 @@ def folded(name: str, width: int = 27) -> str:
             lines.append("")
         lines[-1] += piece
     return "\n  ".join(lines)
-
-
-def _where(terminal: "Console", page: Path) -> None:
-    terminal.print(f"report: {safe(str(page))}", markup=False)

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from cache.publish import publish
-from pipeline.console import to_json
+from pipeline.console import quoted, to_json, warn
+from pipeline.places import may_write
 from pipeline.report.cards import cards
 from pipeline.report.comparison import Comparison
 from pipeline.report.insights import insights
@@ -15,6 +16,19 @@ from pipeline.report.tables import comma_separated, markdown
 from pipeline.report.tex import tex
 
 SHAREABLE = "report-shareable"
+
+
+def write_if_allowed(
+    comparison: Comparison, folder: Path | None = None, *, shareable: bool = False
+) -> tuple[Path | None, dict[str, Any]]:
+    """`write_report`; but without `folder`, where the workspace may not be written, only a warning that says how. None then."""
+    place = comparison.study.workspace
+    own = place.root / SHAREABLE if shareable else place.report
+    if folder is None and not may_write(own):
+        again = quoted("fusecat", "report", "--workspace", place.root, *(["--shareable"] if shareable else []))
+        warn(f"{own} may not be written, so there is no page; to write it elsewhere: {again} --output DIR")
+        return None, record(without_origins(comparison) if shareable else comparison)
+    return write_report(comparison, folder or own, shareable=shareable)
 
 
 def write_report(comparison: Comparison, folder: Path | None = None, *, shareable: bool = False) -> tuple[Path, dict[str, Any]]:

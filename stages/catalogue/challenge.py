@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from stages.catalogue.advice import packed
 from stages.catalogue.building import Builder
 from stages.catalogue.cleaning import clean
 from stages.catalogue.layouts import LAYOUTS, SIGIR, TAXONOMY, Layout, integer, missing_columns
@@ -122,7 +123,7 @@ class _Reader:
             refuse(f"{self.root}: several label files ({', '.join(path.name for path in found)}): keep one")
         if not found and texts.startswith("x_train") and self.options.labels:
             others = [name for name in self.beside if name.startswith("y_") and not layout.labels.fullmatch(name)]
-            hint = f"; {others[0]} has the name of another layout" if others else ""
+            hint = packed(self.root, layout.labels) or (f"; {others[0]} has the name of another layout" if others else "")
             refuse(f"{self.root / ('Y' + expected[1:])} does not exist: the labels of {self.texts.name} are read from it{hint}")
         return found[0] if found else None
 

@@ -83,6 +83,10 @@ def text(cell: Cell) -> str:
 
 def shown(columns: Mapping[str, str]) -> str:
     """The mapping as `--columns` takes it, quoted where needed."""
-    return ",".join(
-        f'{field}="{column}"' if re.search(r"[ ,={}]", column) else f"{field}={column}" for field, column in columns.items()
-    )
+    return ",".join(f"{field}={_quoted(column)}" for field, column in columns.items())
+
+
+def _quoted(column: str) -> str:
+    if not re.search(r"""[ ,={}"']""", column):
+        return column
+    return f"'{column}'" if '"' in column else f'"{column}"'

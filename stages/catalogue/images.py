@@ -173,7 +173,7 @@ def _recall(memory: Path | None) -> dict[str, tuple[str, ImageFacts]]:
     if memory is None or not memory.exists():
         return {}
     try:
-        with closing(sqlite3.connect(memory, timeout=30)) as database:
+        with closing(sqlite3.connect(memory.absolute(), timeout=30)) as database:
             rows = database.execute("SELECT path, stamp, sha256, phash, width, height, flat, cause FROM images").fetchall()
     except sqlite3.OperationalError:
         return {}  # nothing written yet, or locked for longer than the patience above
@@ -205,7 +205,7 @@ def _remember(memory: Path | None, rows: Iterable[tuple[str, str, ImageFacts]]) 
         for name, stamp, facts in rows
     ]
     try:
-        with closing(sqlite3.connect(memory, timeout=30)) as database, database:
+        with closing(sqlite3.connect(memory.absolute(), timeout=30)) as database, database:
             database.execute(_SCHEMA)
             database.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     except sqlite3.OperationalError as error:

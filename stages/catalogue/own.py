@@ -10,19 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stages.catalogue import advice
 from stages.catalogue.building import NOTHING, Builder, token, whole_numbers
 from stages.catalogue.cleaning import clean
 from stages.catalogue.columns import REQUIRED, Cell, check_field, filler, holes, shown, text
-from stages.catalogue.guess import guess
-from stages.catalogue.parquet import ParquetTable, open_parquet
+from stages.catalogue.parquet import ParquetTable
 from stages.catalogue.pictures import PictureTree, UnsafeName, plain_token
 from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
 from stages.catalogue.refusal import refuse, shorten
-from stages.catalogue.tables import Table, check_file, open_table
+from stages.catalogue.tables import Table, check_file
 from stages.errors import UsageError
 
 SETTINGS = "catalogue.toml"
-TABLES = (".csv", ".tsv", ".parquet")
 LONGEST_ID = 200
 """Characters; a longer id or type code is a text in the wrong column."""
 
@@ -65,13 +64,15 @@ def plan(path: Path, options: ReadingOptions) -> tuple[Plan, ReadingOptions] | N
     columns = options.columns or settings.get("columns")
     if not columns:
         if settings and path.is_dir():
-            refuse(f"{file}: no [columns]; {_guessed(root, _tables(root, settings.get('files')), options)}")
+            refuse(f"{file}: no [columns]; {advice.guessed(root, _tables(root, settings.get('files')), options)}")
         return None
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         message = f"columns {shown(columns)}: {' and '.join(missing)} missing"
         raise UsageError(message)
     tables = _tables(root, settings.get("files")) if path.is_dir() else (path,)
+    if not tables:
+        refuse(advice.nothing_to_read(root))
     given: dict[str, Any] = {name: settings[name] for name in ("encoding", "split_column", "group_by") if name in settings}
     kept: dict[str, Any] = {
         name: value for name, value in given.items() if getattr(options, name) == getattr(ReadingOptions(), name)
@@ -87,10 +88,13 @@ def read(path: Path, made: Plan, options: ReadingOptions) -> Catalogue:
     builder = Builder(made.root, options)
     wanted = "image" in made.columns and options.images is not ImageUse.NONE
     pictures = PictureTree(made.root / made.images, made.root, follow_symlinks=options.follow_symlinks) if wanted else None
-    for file in made.tables:
-        if options.split_file is not None and os.path.realpath(file) == os.path.realpath(options.split_file):
-            continue
-        _Rows(builder, made, _open(file, made, options), pictures).read()
+    parts = options.split_file and os.path.realpath(options.split_file)
+    tables = [file for file in made.tables if os.path.realpath(file) != parts]
+    for file in tables:
+        _Rows(builder, made, advice.open_any(file, made.root, made.separator, options), pictures).read()
+    if not builder.products:
+        names = " in " + ", ".join(file.name for file in tables[:3]) if path.is_dir() else ""
+        refuse(f"{path}: {f'a header and no rows{names}' if tables else 'no table but the --split-file'}")
     use = options.images if wanted else ImageUse.NONE
     catalogue = builder.catalogue(path, "own", class_names=dict(made.classes), image_use=use)
     if wanted and not any(product.images for product in catalogue.products):
@@ -99,33 +103,16 @@ def read(path: Path, made: Plan, options: ReadingOptions) -> Catalogue:
 
 
 def not_understood(path: Path, options: ReadingOptions) -> str:
-    """One line for a path that has no known layout, with a mapping to paste where its columns suggest one."""
-    root = path if path.is_dir() else path.parent
-    tables = _tables(root, None) if path.is_dir() else (path,)
-    known = "no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no catalogue.toml"
-    return f"{path}: {known}; {_guessed(root, tables, options)}"
-
-
-def _guessed(root: Path, tables: Sequence[Path], options: ReadingOptions) -> str:
-    """What to paste, from the columns and first rows of the first table."""
-    if not tables:
-        names = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
-        return f"no table ({', '.join(TABLES)}) there; found: {names}"
-    check_file(tables[0], root, follow_symlinks=options.follow_symlinks)
-    table = open_parquet(tables[0]) if tables[0].suffix.lower() == ".parquet" else open_table(tables[0], None, options.encoding)
-    found = guess(table)
-    columns = ", ".join(name or "(unnamed)" for name in table.columns[:12])
-    if not all(name in found for name in REQUIRED):
-        return (
-            f"{tables[0].name} has the columns {columns}: say which is what, as in --columns id=sku,title=name,label=category"
-        )
-    return f"{tables[0].name} has the columns {columns}: try --columns '{shown(found)}'"
+    """One line for a path that has no known layout (see `stages.catalogue.advice`)."""
+    return advice.not_understood(path, _tables(path, None) if path.is_dir() else (path,), options)
 
 
 def _tables(root: Path, patterns: str | Sequence[str] | None) -> tuple[Path, ...]:
     """The tables of a folder: those that the patterns name, or all; every part of a catalogue in the order of names."""
     if patterns is None:
-        return tuple(sorted(entry for entry in root.iterdir() if entry.suffix.lower() in TABLES))
+        return tuple(
+            sorted(entry for entry in root.iterdir() if entry.suffix.lower() in advice.TABLES and entry.name[0] != ".")
+        )
     found: list[Path] = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
@@ -165,13 +152,6 @@ def _settings(file: Path) -> dict[str, Any]:
         if Path(settings.get(key, "")).is_absolute() or ".." in Path(settings.get(key, "")).parts:
             refuse(f"{file}: {key} = {settings[key]!r} leads out of the catalogue")
     return settings
-
-
-def _open(file: Path, made: Plan, options: ReadingOptions) -> Table | ParquetTable:
-    check_file(file, made.root, follow_symlinks=options.follow_symlinks)
-    if file.suffix.lower() == ".parquet":
-        return open_parquet(file)
-    return open_table(file, made.separator, options.encoding)
 
 
 class _Rows:

@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,15 +18,21 @@ LARGEST_CELL = 16_000_000
 
 _MAGIC = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the data: run 'git lfs pull'"),
-    (b"\x1f\x8b", "is compressed with gzip: unpack it first (gunzip)"),
-    (b"BZh", "is compressed with bzip2: unpack it first (bunzip2)"),
-    (b"\xfd7zXZ\x00", "is compressed with xz: unpack it first (unxz)"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it first (unzstd)"),
+    (b"\x1f\x8b", "is compressed with gzip: unpack it first ({gunzip .gz})"),
+    (b"BZh", "is compressed with bzip2: unpack it first ({bunzip2 .bz2})"),
+    (b"\xfd7zXZ\x00", "is compressed with xz: unpack it first ({unxz .xz})"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it first ({unzstd .zst})"),
     (b"PK\x03\x04", "is a zip archive or a spreadsheet (.xlsx): unpack it, or save it as UTF-8 text"),
     (b"\xd0\xcf\x11\xe0", "is an old spreadsheet (.xls): save it as UTF-8 text"),
     (b"SQLite format 3\x00", "is an SQLite database: export the table as CSV or Parquet"),
     (b"PAR1", "is a Parquet file: name it .parquet"),
-    (b"%PDF", "is a PDF"),
+    (b"%PDF", "is a PDF, not a table (.csv, .tsv, .parquet)"),
+    (b"\x89PNG", "is a picture: name the table that lists the pictures, or its folder"),
+    (b"\xff\xd8\xff", "is a picture: name the table that lists the pictures, or its folder"),
+    (b"GIF8", "is a picture: name the table that lists the pictures, or its folder"),
+    (b"RIFF", "is a picture, a sound or a film: name the table that lists the pictures, or its folder"),
+    (b"\x89HDF", "is HDF5, not a table: vectors come in with 'fusecat import'"),
+    (b"\x93NUMPY", "is a numpy array, not a table: vectors come in with 'fusecat import'"),
     (b"\xff\xfe", "is UTF-16: convert it ('iconv -f UTF-16 -t UTF-8') or pass --encoding utf-16"),
     (b"\xfe\xff", "is UTF-16: convert it ('iconv -f UTF-16 -t UTF-8') or pass --encoding utf-16"),
 )
@@ -103,11 +111,25 @@ def _refuse_other_formats(path: Path, encoding: str) -> None:
     wide = encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
     for magic, message in _MAGIC:
         if head.startswith(magic) and not wide:
-            refuse(f"{path} {message}")
+            refuse(f"{path} {_with_command(message, path)}")
+    if re.match(rb'\s*(\{\s*"|\[\s*[{"\[])', head) and not wide:
+        refuse(f"{path} is JSON, not a table: write it as CSV or Parquet, a row per product")
     if head.lstrip().lower().startswith(_PAGE):
         refuse(f"{path} is a web page (or XML), not a table: was the download refused?")
     if not wide and head.count(0) > len(head) // 4:
         refuse(f"{path} is binary, or UTF-16 without a mark: convert it to UTF-8 or pass --encoding")
+
+
+def _with_command(message: str, path: Path) -> str:
+    """The message with `{gunzip .gz}` as a command to be pasted; these tools go by the ending of a name."""
+
+    def command(found: re.Match[str]) -> str:
+        file = shlex.quote(str(path))
+        if path.name.lower().endswith(found[2]):
+            return f"{found[1]} {file}"
+        return f"mv {file} {shlex.quote(f'{path}{found[2]}')} && {found[1]} {shlex.quote(f'{path}{found[2]}')}"
+
+    return re.sub(r"\{(\w+) (\.\w+)\}", command, message)
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
@@ -130,6 +152,8 @@ def _undecodable(path: Path, encoding: str) -> str:
             try:
                 line.decode(encoding)
             except UnicodeError as error:
+                if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", line):
+                    return f"{path}: line {number} is binary, not text: name a .csv, .tsv or .parquet file"
                 start = getattr(error, "start", 0)
                 if getattr(error, "reason", "") == "unexpected end of data" and not line.endswith(b"\n"):
                     return f"{path}: line {number} ends inside of a character: the file is cut off, copy it again"

@@ -4,6 +4,7 @@ Settings and number of epochs of a head are those of the run that was compared; 
 A late fusion learns from what no network has seen. An ensemble's members are fitted again, its weights stay.
 """
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -139,7 +140,9 @@ def read_refit(place: Workspace) -> dict[str, Any]:
     """What was refitted: `refit.json`. Raises ModelError where nothing was, or its runs have been fitted anew since."""
     path = place.root / "refit" / RECORD
     if not path.is_file():
-        message = f"{path} does not exist: nothing was refitted yet (run 'fusecat refit --workspace {place.root}')"
+        message = (
+            f"{path} does not exist: nothing was refitted yet; run: fusecat refit --workspace {shlex.quote(str(place.root))}"
+        )
         raise ModelError(message)
     record = read_record(path, WAY_OUT)
     try:

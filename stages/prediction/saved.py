@@ -6,6 +6,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +82,7 @@ def load_model(folder: Path, *, merges: Collection[str] = ()) -> Model:
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
-        message = f"{folder} holds no model ({DESCRIPTION}); 'fusecat export {folder}' writes one"
+        message = f"{folder} holds no model ({DESCRIPTION}); to write one: fusecat export {shlex.quote(str(folder))}"
         raise ModelError(message)
     record = read_record(path, WAY_OUT)
     try:

@@ -15,6 +15,7 @@ from stages.heads.settings import THESIS, FitSettings
 from stages.runs import Runs
 from stages.strategy import Strategy
 from stages.tuning import TUNED, read_tuned, tune
+from tests.names import HOSTILE
 from tests.stages.heads.synthetic import table
 from tests.stages.heads.test_merges import OWN
 
@@ -51,6 +52,24 @@ def test_a_search_goes_on_where_it_ended(tmp_path):
     assert calls == [1, 2, 3]
     tune(table(products=160, seed=5), STRATEGIES[:1], tmp_path, trials=1, base=BASE, progress=count)
     assert calls == [1, 2, 3, 1]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_trials_lie_in_the_workspace_whatever_it_is_called(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("stages.tuning._value", lambda *_: 0.5)
+    calls = []
+    for trials in (2, 3):  # found again
+        tune(
+            table(products=160),
+            STRATEGIES[:1],
+            tmp_path / name / "tuning",
+            trials=trials,
+            base=BASE,
+            progress=lambda *call: calls.append(call[1]),
+        )
+    assert calls == [1, 2, 3]
+    assert (tmp_path / name / "tuning" / "trials.sqlite").stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_test_labels_change_nothing(tmp_path):

@@ -1,0 +1,160 @@
+"""What is said of a path that holds no catalogue is true, and what it tells to do works."""
+
+import bz2
+import gzip
+import lzma
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stages.catalogue.reading import Catalogue, ReadingOptions
+from stages.errors import DataError
+from tests.names import HOSTILE
+
+COLUMNS = ReadingOptions(columns={"id": "id", "title": "title", "label": "label"})
+TABLE = "id,title,label\n1,un chat,a\n2,un chien,b\n3,une vache,a\n"
+
+
+def refused(path: Path, options: ReadingOptions = COLUMNS) -> str:
+    with pytest.raises(DataError) as error:
+        Catalogue.read(path, options)
+    return str(error.value)
+
+
+def ways(message: str, sign: str) -> str:
+    """The command in a message."""
+    return message.partition(sign)[2]
+
+
+@pytest.mark.parametrize("options", [COLUMNS, ReadingOptions()])
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ([], ["the folder is empty"]),
+        (["products.csv.gz"], ["found: products.csv.gz; ", "unpack it: gunzip "]),
+        (["b.zip"], ["found: b.zip; ", "unpack it: unzip "]),
+        (["b.tar.gz"], ["found: b.tar.gz; ", "unpack it: tar xf "]),
+        (["b.xlsx"], ["found: b.xlsx; ", "save b.xlsx as CSV"]),
+        (["a.json", "b.jsonl"], ["found: a.json, b.jsonl; ", "write a.json as CSV or Parquet"]),
+        (["a.jpg", "b.jpg", "c.jpg", "d.csv.gz", "e.jpg"], ["found: a.jpg, b.jpg, c.jpg and 2 more; ", "gunzip "]),
+        ([".hidden.csv", "._products.csv"], ["the folder is empty"]),
+        (["sub/products.csv"], ["found: sub/; ", "name the folder "]),
+    ],
+)
+def test_a_folder_without_a_table_says_what_is_there_and_what_would_be_read(
+    files: list[str], told: list[str], options: ReadingOptions, tmp_path: Path
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(TABLE)
+    message = refused(tmp_path, options)
+    assert message.startswith(f"{tmp_path}: ")
+    assert all(words in message for words in (*told, "X_train.tsv", "X_train_update.csv", ".csv, .tsv, .parquet")), message
+    assert "no rows" not in message
+
+
+@pytest.mark.parametrize("folder", ["plain", *HOSTILE])
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
+def test_the_command_that_unpacks_can_be_pasted(folder: str, ending: str, pack, tmp_path: Path) -> None:
+    place = tmp_path / folder
+    place.mkdir()
+    (place / f"products.csv{ending}").write_bytes(pack(TABLE.encode()))
+    command = ways(refused(place), "unpack it: ")
+    if shutil.which(command.split()[0]) is None:
+        pytest.skip(f"{command.split()[0]} is not installed")
+    subprocess.run(command, shell=True, check=True, cwd="/")
+    assert len(Catalogue.read(place, COLUMNS).products) == 3
+
+
+def test_a_zip_is_unpacked_where_it_lies(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        file.writestr("products.csv", TABLE)
+    command = ways(refused(tmp_path), "unpack it: ")
+    assert command == f"unzip {tmp_path}/all.zip -d {tmp_path}"
+
+
+@pytest.mark.parametrize("name", ["products.csv", "products.csv.gz", "it's.csv"])
+def test_a_packed_file_is_told_by_its_content_and_the_command_works_whatever_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(TABLE.encode()))
+    message = refused(tmp_path / name)
+    subprocess.run(message.partition("unpack it first (")[2].removesuffix(")"), shell=True, check=True, cwd="/")
+    assert len(Catalogue.read(tmp_path / name.removesuffix(".gz"), COLUMNS).products) == 3
+
+
+@pytest.mark.parametrize("name", ["X_train.tsv", "Y_train.tsv"])
+def test_a_packed_half_of_a_challenge_is_named(name: str, sample_cut: Path, tmp_path: Path) -> None:
+    for each in ("X_train.tsv", "Y_train.tsv"):
+        shutil.copy(sample_cut / each, tmp_path)
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    (tmp_path / name).unlink()
+    message = refused(tmp_path, ReadingOptions())
+    assert message.endswith(f"; unpack it: gunzip {tmp_path / name}.gz")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.pdf", b"%PDF-1.4\n%\xe2\xe3", "is a PDF"),
+        ("a.png", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is a picture"),
+        ("a.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "is a picture"),
+        ("a.csv", b"RIFF\x00\x00\x00\x00WEBP", "is a picture"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n", "fusecat import"),
+        ("a.npy", b"\x93NUMPY\x01\x00", "fusecat import"),
+        ("a.json", b' [{"id": 1}]', "is JSON"),
+        ("a.jsonl", b'{"id": 1}\n{"id": 2}', "is JSON"),
+        ("a.xlsx", b"PK\x03\x04", "spreadsheet"),
+        ("a.bin", b"abc\x01\x02\xff\xfe,\x03", "is binary"),
+        ("a.csv", b"id,title\n1,\xe9t\xe9\n", "--encoding cp1252"),
+        ("a.csv", b"", "is empty (0 bytes)"),
+        ("a.csv", b"\n \n", "nothing but blank lines"),
+        ("a.csv", b"id,title,label\n", "a header and no rows"),
+        ("a.txt", b"id,title,label\n", "a header and no rows"),
+    ],
+)
+@pytest.mark.parametrize("options", [COLUMNS, ReadingOptions()])
+def test_a_file_that_is_no_table_is_called_what_it_is(
+    name: str, content: bytes, told: str, options: ReadingOptions, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = refused(tmp_path / name, options)
+    assert message.startswith(str(tmp_path / name))
+    assert told in message
+
+
+def test_headers_without_rows_are_named_by_their_files(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("id,title,label\n")
+    assert refused(tmp_path) == f"{tmp_path}: a header and no rows in a.csv, b.csv"
+    (tmp_path / "b.csv").unlink()
+    options = ReadingOptions(columns=COLUMNS.columns, split_file=tmp_path / "a.csv")
+    assert refused(tmp_path, options) == f"{tmp_path}: no table but the --split-file"
+
+
+def test_of_several_tables_the_one_that_fits_is_proposed_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "it's.csv").write_text("sku,l'article\n1,un chat\n2,un chien\n")
+    message = refused(tmp_path, ReadingOptions())
+    assert "it's.csv has the columns sku, l'article: a.csv has others" in message
+    words = subprocess.run(
+        f"printf '%s\\n' {message.partition('so name ')[2].replace(' alone and try', '')}",
+        shell=True, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert words == [str(tmp_path / "it's.csv"), "--columns", 'id=sku,title="l\'article"']
+    from stages.catalogue.columns import parse_columns
+
+    read = Catalogue.read(Path(words[0]), ReadingOptions(columns=parse_columns(words[2])))
+    assert [product.title for product in read.products] == ["un chat", "un chien"]
+    (tmp_path / "it's.csv").unlink()
+    (tmp_path / "b.csv").write_text("u,v\n1,2\n")
+    message = refused(tmp_path, ReadingOptions())
+    assert f"b.csv has others, so name {tmp_path / 'a.csv'} alone and say which is what" in message
+
+
+def test_a_folder_that_may_not_be_listed_is_only_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    message = refused(tmp_path)
+    (tmp_path / "closed").chmod(0o700)
+    assert message.endswith("; found: closed/")
