@@ -105,17 +105,20 @@ def main() -> NoReturn:
     except _NobodyListens:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed would fail again
         code = INPUT_OUTPUT
-    except OSError as error:
-        if debug:
-            raise
-        place = f"{error.filename}: " if error.filename else ""
-        hint = " (free some space, then run the same command again)" if error.errno == errno.ENOSPC else ""
-        code = _fail(f"{place}{error.strerror or error}{hint}", INPUT_OUTPUT)
     except Exception as error:
+        from cache.trouble import disk_errno
+
         if debug:
             raise
-        name = type(error).__name__
-        code = _fail(f"unexpected {name}: {error} (run again with 'fusecat --debug ...' for the traceback)", UNEXPECTED)
+        number = disk_errno(error)
+        if isinstance(error, OSError) or number is not None:
+            name = getattr(error, "filename", None)
+            place = f"{name}: " if name else ""
+            hint = " (free some space, then run the same command again)" if number == errno.ENOSPC else ""
+            code = _fail(f"{place}{getattr(error, 'strerror', None) or error}{hint}", INPUT_OUTPUT)
+        else:
+            name = type(error).__name__
+            code = _fail(f"unexpected {name}: {error} (run again with 'fusecat --debug ...' for the traceback)", UNEXPECTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from cache.store import FeatureCache, Verdict
+from cache.trouble import disk_trouble
 from stages.encoders.devices import processes
 from stages.encoders.embed import embed
 from stages.encoders.encoder import Encoder
@@ -76,11 +77,13 @@ def extract(
     tensorboard: bool = False,
     progress: Progress = silent,
     finished: Callable[[Outcome], None] = lambda _: None,
+    damaged: Callable[[str], None] = lambda _: None,
 ) -> list[Outcome]:
     """Fine-tune and store every feature that the cache does not hold, one after the other.
 
     `wait`: wait for another process that is at the same feature, else raise BusyFeature. `tensorboard`: keep logs for it in the
-    workspace. `finished` is called per feature.
+    workspace. `finished` is called per feature, `damaged` is told in a line of each feature that is not as it was sealed, which
+    is then made anew.
     """
     cache = FeatureCache(workspace.features)
     outcomes = []
@@ -88,9 +91,16 @@ def extract(
         recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
         with _only_writer(cache, encoder.feature, progress, wait=wait):
             held = cache.holds(encoder.feature, recipe)
+            if not held and (verdict := cache.explain(encoder.feature, recipe)).state == "damaged":
+                damaged(f"{verdict.reason.partition(';')[0]}; made anew")
             processes().wait_for_everyone()
             if held:
-                learning = read_learning(workspace.encoders / encoder.feature) or {}
+                learning = read_learning(folder := workspace.encoders / encoder.feature) or {}
+                if learning and learning["weights"] != cache.header(encoder.feature).weights:
+                    damaged(
+                        f"{folder} holds another network than the one that made {encoder.feature}, whose vectors stay as they are"
+                    )
+                    learning = {}
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
             else:
                 logs = workspace.tensorboard / encoder.feature if tensorboard else None
@@ -119,7 +129,8 @@ def _extract(
                 encoder.feature, "left out", reason=f"no product of the part '{part}' has the field '{encoder.field}'"
             )
     folder = workspace.encoders / encoder.feature
-    network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
+    with disk_trouble(folder):
+        network, inputs, learning = learn(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
     budget = encoder.budget(state.device)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
     computed = embed(
@@ -141,10 +152,11 @@ def _extract(
     unseen, scored = None, {}
     if encoder.extraction.folds:
         place, precision = workspace.folds / encoder.feature, recipe["precision"]
-        folded = out_of_fold(
-            encoder, study, place, metric=metric, precision=precision, budget=budget, like=inputs, progress=progress,
-            logs=logs and logs.with_name(f"{logs.name}-folds"),
-        )  # fmt: skip
+        with disk_trouble(place):
+            folded = out_of_fold(
+                encoder, study, place, metric=metric, precision=precision, budget=budget, like=inputs, progress=progress,
+                logs=logs and logs.with_name(f"{logs.name}-folds"),
+            )  # fmt: skip
         train = study.labelled(Part.TRAIN, present)
         scored = scores(study.rows.labels[train], torch.from_numpy(folded[train]).softmax(1).numpy())
         unseen = writer.logits()  # of all other products the network itself has not seen the labels

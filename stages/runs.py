@@ -8,9 +8,10 @@ it is an interrupted run.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +81,14 @@ class Products:
         return np.flatnonzero((self.split == self.parts.index(part)) & (self.labels >= 0))
 
 
-NEEDED = tuple(each.name for each in fields(Run) if each.name != "probabilities")
-"""What every `run.json` says."""
+@cache
+def _types() -> Callable[[Mapping[str, Any]], Any]:
+    """Raises ValueError where a record does not say, in the types of `Run`, what every `run.json` says."""
+    from pydantic import ConfigDict, create_model
+
+    told: dict[str, Any] = {name: (kind, ...) for name, kind in get_type_hints(Run).items() if name != "probabilities"}
+    told[FILES] = (dict[str, str], {})
+    return create_model("record", __config__=ConfigDict(extra="forbid"), **told).model_validate
 
 
 class Runs:
@@ -141,12 +148,9 @@ class Runs:
             check_digests(folder, record.pop(FILES), WAY_OUT)
         else:  # an earlier version's
             _read_arrays(folder / PREDICTIONS)
-        try:
-            for name in ("features", "fitted_on", "curve", "notes"):
-                record[name] = tuple(record[name])
-            return Run(probabilities={}, **record)
-        except TypeError as error:
-            raise damaged(folder / RECORD, f"{type(error).__name__}: {error}", WAY_OUT) from error
+        for name in ("features", "fitted_on", "curve", "notes"):
+            record[name] = tuple(record[name])
+        return Run(probabilities={}, **record)
 
     def has(self, strategy: str, seed: int) -> bool:
         """Whether that run is finished."""
@@ -156,8 +160,10 @@ class Runs:
         """What `run.json` says, the digests of the run's files among it. Raises FileNotFoundError, DamagedFile."""
         path = self.path(strategy, seed) / RECORD
         record = read_record(path, WAY_OUT)
-        if missing := [name for name in NEEDED if name not in record]:
-            raise damaged(path, f"it does not say '{missing[0]}'", WAY_OUT)
+        try:
+            _types()(record)
+        except ValueError as error:
+            raise damaged(path, str(error), WAY_OUT) from error
         if (record["strategy"], record["seed"]) != (strategy, seed):
             raise damaged(path, f"it tells of {record['strategy']}, seed {record['seed']}", WAY_OUT)
         return record

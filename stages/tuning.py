@@ -7,7 +7,8 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.disk import locked
+from cache.fingerprint import digest as digest_of
+from cache.publish import publish, set_aside
 from cache.records import damaged, read_record, write_record
 from cache.table import FeatureTable
+from cache.trouble import disk_errno, disk_trouble
 from stages.fusion import FIT_ON, digest, features_of
 from stages.heads.build import build_head, code_of
 from stages.heads.fit import fit
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
 
+TRIALS = "trials.sqlite"
 WAY_OUT = "run 'fusecat tune' again, which writes it anew"
 SEEDS = (1, 2)
 """Fits per trial: with one, the search would choose a lucky seed as readily as a good setting."""
@@ -59,12 +64,14 @@ def tune(
     base: FitSettings = DEFAULT,
     progress: Progress | None = None,
     waiting: Callable[[], None] | None = None,
+    damaged: Callable[[str], None] = lambda _: None,
 ) -> dict[str, FitSettings]:
     """Search `trials` settings for each strategy, in the same space, and keep the best of each; finished trials count.
 
     The first trial is `base` itself, so that tuned is never worse than untuned on validation. No row of test is looked at.
     An interrupted search that goes on tries what an uninterrupted one tries. One process at a time searches in `folder`;
-    another is waited for: `waiting` is called once before.
+    another is waited for: `waiting` is called once before. Trials that are not as they were written are set aside, the search
+    begins anew, and `damaged` is told in a line.
 
     Returns strategy -> settings, which are written to `folder` as well.
     """
@@ -74,8 +81,7 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     ranges, start = space(base), {name: getattr(base, name) for name in TUNED}
     best: dict[str, FitSettings] = {}
-    with locked(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
-        storage = _storage(folder.resolve() / "trials.sqlite")
+    with locked(folder.with_name(f".{folder.name}.lock"), waiting=waiting), _trials(folder / TRIALS, damaged) as storage:
         for strategy in strategies:
             names = features_of(strategy, table)
             value = partial(_value, strategy, gather(table, names, fit_on, standardise=base.standardise), metric)
@@ -107,11 +113,14 @@ def tune(
 
 def read_tuned(folder: Path) -> dict[str, FitSettings]:
     """Strategy -> the settings that `tune` chose; empty where nothing was tuned."""
+    from pydantic import TypeAdapter
+
     found = {}
     for path in sorted(folder.glob("**/*.json")):
         name, record = path.relative_to(folder).with_suffix("").as_posix(), read_record(path, WAY_OUT)
         try:
             found[name] = FitSettings(**record["settings"])
+            TypeAdapter(FitSettings).validate_python(asdict(found[name]))
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
         if record.get("strategy") != name:
@@ -150,12 +159,42 @@ def _value(strategy: Strategy, material: Material, metric: Metric, settings: Fit
     return -math.inf if math.isnan(mean) else mean
 
 
+@contextmanager
+def _trials(path: Path, told: Callable[[str], None]) -> "Iterator[RDBStorage]":
+    """The trials in this SQLite file, which has no checksums: their digest lies beside it while nobody writes.
+
+    SQLite is given the path itself: in a URL `?`, `#`, `%20` and braces mean something. Raises OSError.
+    """
+    from sqlalchemy.exc import DatabaseError
+
+    seal = path.with_name(f"{path.name}.sha256")
+    if path.exists() and seal.exists() and seal.read_bytes() != digest_of(path).encode():
+        _set_aside(path, "not what was written", told)
+    seal.unlink(missing_ok=True)
+    with disk_trouble(path):
+        try:
+            storage = _storage(path)
+        except (DatabaseError, RuntimeError) as error:
+            if disk_errno(error) is not None:
+                raise
+            _set_aside(path, str(getattr(error, "orig", error)), told)
+            storage = _storage(path)
+        try:
+            yield storage
+        finally:
+            storage.engine.dispose()
+        publish(seal, digest_of(path))
+
+
 def _storage(path: Path) -> "RDBStorage":
-    """The trials in this SQLite file. SQLite is given the path itself: in a URL `?`, `#`, `%20` and braces mean something."""
     from optuna.storages import RDBStorage
 
-    connect = partial(sqlite3.connect, path, check_same_thread=False, uri=False)
+    connect = partial(sqlite3.connect, path.resolve(), check_same_thread=False, uri=False)
     return RDBStorage("sqlite:///trials.sqlite", engine_kwargs={"creator": connect})
+
+
+def _set_aside(path: Path, reason: str, told: Callable[[str], None]) -> None:
+    told(f"{path}: damaged ({reason}); kept as {set_aside(path).name}, the search begins anew")
 
 
 def _bury(study: "Study") -> None:

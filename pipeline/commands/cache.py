@@ -50,7 +50,10 @@ def verify(workspace: Path, *, as_json: bool) -> None:
         for damage in damages:
             console().print(safe(f"{damage.file}: {damage.problem}"), markup=False)
     if damages:
-        message = f"{folder}: {len(damages)} of the files are not as they were written"
+        message = (
+            f"{folder}: {len(damages)} of the files are not as they were written, first {damages[0].file.name}; remove each and "
+            "its .sha256, then run the 'fusecat extract' or 'fusecat import' that made it again"
+        )
         raise DamagedFeature(message)
     if not as_json:
         console().print(f"{safe(str(folder))}: every byte is as it was written", markup=False)

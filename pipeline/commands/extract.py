@@ -20,6 +20,7 @@ from pipeline.console import (
     json_option,
     print_json,
     safe,
+    warn,
     workspace_option,
 )
 from pipeline.places import may_write, remembering
@@ -149,6 +150,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
                 tensorboard=options["tensorboard"],
                 progress=ticker,
                 finished=ticker.finished,
+                damaged=warn,
             )
         if leading:
             write_study(place, found, reading, preset, metric, outcomes, command_line(), max_pixels=study.max_pixels)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.fuse import metric_of, prepare, strategy_options
-from pipeline.console import command_line, console, json_option, print_json, quoted, safe, workspace_option
+from pipeline.console import command_line, console, json_option, print_json, quoted, safe, warn, workspace_option
 from stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> No
         base=base,
         progress=progress,
         waiting=lambda: click.echo(f"waiting for another process that tunes in {place.root / 'tuning'}", err=True),
+        damaged=warn,
     )
     if as_json:
         print_json({name: {field: asdict(settings)[field] for field in TUNED} for name, settings in found.items()})

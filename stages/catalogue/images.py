@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.trouble import disk_errno
 from stages.catalogue.decoding import DECODING_VERSION, MAX_PIXELS, UnreadableImage, decode, decode_bytes, read_bytes
 from stages.catalogue.looking import ImageFacts, Lookers
 from stages.catalogue.product import Finding, Product
@@ -33,6 +34,8 @@ ENOUGH = 200
 BATCH = 512
 """Pictures between two commits of the memory and two calls of `progress`."""
 
+_SEALED = " sealed "
+"""Stands in the memory between the stamp of a file and the digest of all that the row says."""
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS images (path TEXT PRIMARY KEY, stamp TEXT, "
     "sha256 TEXT, phash TEXT, width INTEGER, height INTEGER, flat INTEGER, cause TEXT)"
@@ -180,10 +183,15 @@ def _recall(memory: Path | None) -> dict[str, tuple[str, ImageFacts]]:
     except sqlite3.DatabaseError:
         memory.unlink()  # not a database: an aid only, so what it forgot is looked at again
         return {}
-    return {
-        path: (stamp, ImageFacts(sha256, None if phash is None else int(phash, 16), width, height, bool(flat), cause))
-        for path, stamp, sha256, phash, width, height, flat, cause in rows
-    }
+    known = {}
+    for path, stored, sha256, phash, width, height, flat, cause in rows:
+        stamp, sealed, seal = str(stored).rpartition(_SEALED)
+        if not sealed:  # an earlier version's row
+            stamp = stored
+        elif seal != _seal(path, stamp, sha256, phash, width, height, flat, cause):
+            continue  # not what was remembered: the picture is looked at again
+        known[path] = stamp, ImageFacts(sha256, None if phash is None else int(phash, 16), width, height, bool(flat), cause)
+    return known
 
 
 def _remember(memory: Path | None, rows: Iterable[tuple[str, str, ImageFacts]]) -> None:
@@ -191,23 +199,18 @@ def _remember(memory: Path | None, rows: Iterable[tuple[str, str, ImageFacts]]) 
     if memory is None:
         return
     memory.parent.mkdir(parents=True, exist_ok=True)
-    values = [
-        (
-            name,
-            stamp,
-            facts.sha256,
-            None if facts.phash is None else f"{facts.phash:016x}",
-            facts.width,
-            facts.height,
-            facts.flat,
-            facts.cause,
-        )
-        for name, stamp, facts in rows
-    ]
+    values = []
+    for name, stamp, facts in rows:
+        phash = None if facts.phash is None else f"{facts.phash:016x}"
+        found = facts.sha256, phash, facts.width, facts.height, int(facts.flat), facts.cause
+        values.append((name, f"{stamp}{_SEALED}{_seal(name, stamp, *found)}", *found))
     try:
         with closing(sqlite3.connect(memory.absolute(), timeout=30)) as database, database:
             database.execute(_SCHEMA)
             database.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     except sqlite3.OperationalError as error:
-        code = errno.ENOSPC if error.sqlite_errorname == "SQLITE_FULL" else errno.EIO
-        raise OSError(code, str(error), str(memory)) from error
+        raise OSError(disk_errno(error) or errno.EIO, str(error), str(memory)) from error
+
+
+def _seal(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).hexdigest()[:32]

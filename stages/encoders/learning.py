@@ -138,7 +138,7 @@ def _keep(
         economy.gradient_checkpointing and not encoder.network.learns_from_vectors and network.recompute()
     )
     record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    record["settings"] = asdict(encoder.network)
+    record |= {"settings": asdict(encoder.network), "feature": encoder.feature}
     write_record(folder / RECORD, record | {"files": digests(folder, TEMPORARY)})
     (folder / MEMORY).unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

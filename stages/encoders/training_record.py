@@ -20,4 +20,6 @@ def read_learning(folder: Path) -> dict[str, Any] | None:
     record = read_record(path, way_out)
     if not {"recipe", "weights", "settings", "validation"} <= set(record):
         raise damaged(path, "it is no record of a fine-tuned network", way_out)
+    if (feature := record.get("feature")) not in (None, folder.name, folder.parent.name):  # the folder of a fold has a number
+        raise damaged(path, f"it tells of {feature}", way_out)
     return record
