@@ -10,7 +10,7 @@ import torch
 
 from stages.encoders.encoder import Encoder
 from stages.encoders.finetune import class_weights
-from stages.encoders.learning import learn, read_record
+from stages.encoders.learning import learn
 from stages.encoders.networks import ImageNetwork, TextNetwork
 from stages.encoders.progress import silent
 from stages.encoders.settings import Balance, Network
@@ -79,7 +79,7 @@ def test_an_interrupted_fine_tuning_ends_like_an_uninterrupted_one(
 
     with pytest.raises(PowerError):
         teach(encoder, study, tmp_path / "interrupted", stop_in_the_third_epoch)
-    assert read_record(tmp_path / "interrupted") is None
+    assert read_learning(tmp_path / "interrupted") is None
     resumed_at = []
     _, _, resumed = teach(encoder, study, tmp_path / "interrupted", lambda *told, **_: resumed_at.append(told[1:3]))
     assert next(done for phase, done in resumed_at if phase == "fine-tuning") > 1, "it goes on from the last complete epoch"
