@@ -16,6 +16,7 @@ from stages.encoders.progress import silent
 from stages.encoders.settings import Balance, Network
 from stages.encoders.study import Study
 from stages.encoders.trainer import OrderedTrainer
+from stages.encoders.training_record import read_learning
 from stages.vocabulary import Field, Metric, Part
 from tests.stages.encoders.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
 
