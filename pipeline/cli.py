@@ -27,6 +27,7 @@ COMMANDS = {
 """Name -> one line of help. `pipeline.commands.<name>` (`import_` for import) holds the click command `command`."""
 
 INTERRUPTED = 130
+USAGE = 2
 INPUT_OUTPUT = 74
 UNEXPECTED = 1
 
@@ -105,6 +106,10 @@ def main() -> NoReturn:
     except _NobodyListens:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed would fail again
         code = INPUT_OUTPUT
+    except UnicodeEncodeError as error:  # some libraries open no file whose name is not UTF-8
+        if debug:
+            raise
+        code = _fail(f"{ascii(error.object)[:200]}: a name that is not UTF-8, which a library cannot open; rename it", USAGE)
     except Exception as error:
         from cache.trouble import disk_errno
 

@@ -63,8 +63,11 @@ def warn(message: str) -> None:
 
 
 def quoted(*words: object) -> str:
-    """Words as a shell reads them, to be pasted: one that cannot be shown stands in its bytes, between `$'` and `'`."""
-    return " ".join(_quoted(str(word)) for word in words)
+    """Words as a shell reads them, to be pasted: one that cannot be shown stands in its bytes, between `$'` and `'`.
+
+    A path is never taken for an option.
+    """
+    return " ".join(_quoted(f"{'./' * (isinstance(word, Path) and str(word)[0] == '-')}{word}") for word in words)
 
 
 def _quoted(word: str) -> str:
@@ -103,8 +106,9 @@ def console(*, quiet: bool = False) -> "Console":
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich would end with 1, "unexpected"
 
-    screen = Screen(highlight=False, soft_wrap=True, quiet=quiet)
-    return screen if screen.width >= NARROWEST else Screen(highlight=False, soft_wrap=True, quiet=quiet, width=NARROWEST)
+    plain: dict[str, Any] = {"highlight": False, "soft_wrap": True, "quiet": quiet, "emoji": False}  # a path may hold `:fire:`
+    screen = Screen(**plain)
+    return screen if screen.width >= NARROWEST else Screen(**plain, width=NARROWEST)
 
 
 def open_streams() -> None:

@@ -7,5 +7,5 @@ HOSTILE = (
     "[x] * !(y) ~ `id`",
     'd\'été <b> & "ça" 漢字',
     "file:x?vfs=none",
-    "-rf",
+    "-rf :fire:",
 )

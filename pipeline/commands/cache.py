@@ -96,6 +96,7 @@ def _expected(workspace: Path) -> list[str]:
 
 def _show(found: "list[Entry]", folder: Path) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     columns: dict[str, Callable[[Entry], Any]] = {
         "network": lambda entry: entry.network,
@@ -105,13 +106,13 @@ def _show(found: "list[Entry]", folder: Path) -> None:
         "width": lambda entry: f"{entry.width} {entry.dtype.replace('float', 'f')}",
         "size": lambda entry: f"{entry.size / 1e6:,.1f} MB",
         "fitted on": lambda entry: "unknown" if entry.fitted_on is None else ", ".join(entry.fitted_on) or "nothing",
-        "state": lambda entry: safe(entry.state),
+        "state": lambda entry: entry.state,
     }
     table = Table(box=None, padding=(0, 1, 0, 0))
     for name in columns:
         justify: Literal["left", "right"] = "right" if name in {"rows", "present", "width", "size"} else "left"
         table.add_column(name, justify=justify, overflow="fold")
     for entry in found:
-        table.add_row(*(str(show(entry)) for show in columns.values()))
+        table.add_row(*(Text(safe(str(show(entry)))) for show in columns.values()))  # names of files hold no markup
     console().print(table)
     console().print(f"{len(found)} features in {safe(str(folder))}", markup=False)

@@ -10,11 +10,12 @@ from stages.catalogue.guess import guess
 from stages.catalogue.layouts import LAYOUTS, Layout
 from stages.catalogue.parquet import ParquetTable, open_parquet
 from stages.catalogue.reading import ReadingOptions
-from stages.catalogue.refusal import refuse
+from stages.catalogue.refusal import pasted, refuse
 from stages.catalogue.tables import Table, check_file, open_table
 
 TABLES = (".csv", ".tsv", ".parquet")
 NO_LAYOUT = "no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no catalogue.toml"
+_SINGLE = "'"
 MOST = 3
 """Names that a line tells."""
 
@@ -49,7 +50,7 @@ def unpacking(path: Path) -> str | None:
     """The command that unpacks a file where it lies, to be pasted; None for a file that is not packed, by its name."""
     for ending, command in _UNPACK.items():
         if re.search(rf"({ending})$", path.name.lower()):
-            return command.format(file=shlex.quote(str(path)), folder=shlex.quote(str(path.parent)))
+            return command.format(file=pasted(path), folder=pasted(path.parent))
     return None
 
 
@@ -86,12 +87,11 @@ def guessed(root: Path, tables: Sequence[Path], options: ReadingOptions) -> str:
         refuse(f"{table.path}: a header and no rows")
     columns = f"{table.path.name} has the columns {', '.join(name or '(unnamed)' for name in table.columns[:12])}"
     other = next((other for other in opened if other.columns != table.columns), None)
-    alone = f"{other.path.name} has others, so name {shlex.quote(str(table.path))} alone and " if other else ""
+    alone = f"{other.path.name} has others, so name {pasted(table.path)} alone and " if other else ""
     if not all(name in found for name in REQUIRED):
         return f"{columns}: {alone}say which is what, as in --columns id=sku,title=name,label=category"
     mapping = shown(found)
-    pasted = shlex.quote(mapping) if "'" in mapping else f"'{mapping}'"
-    return f"{columns}: {alone}try --columns {pasted}"
+    return f"{columns}: {alone}try --columns {shlex.quote(mapping) if _SINGLE in mapping else _SINGLE + mapping + _SINGLE}"
 
 
 def open_any(file: Path, root: Path, separator: str | None, options: ReadingOptions) -> Table | ParquetTable:
@@ -105,7 +105,7 @@ def open_any(file: Path, root: Path, separator: str | None, options: ReadingOpti
 def _way(path: Path) -> str | None:
     if path.is_dir():
         inside = (entry.name.lower() for entry in path.iterdir()) if _may_list(path) else ()
-        return f"name the folder {shlex.quote(str(path))}" if any(name.endswith(TABLES) for name in inside) else None
+        return f"name the folder {pasted(path)}" if any(name.endswith(TABLES) for name in inside) else None
     if command := unpacking(path):
         return f"unpack it: {command}"
     for ending, way in _WRITE.items():

@@ -140,9 +140,9 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent: it ends this process by closing stdin
     _limit_memory()
     answers = os.fdopen(os.dup(1), "wb")
-    answers.write(b"ready\n")
-    answers.flush()
-    with tempfile.TemporaryFile(buffering=0) as muttering:
+    with _notes() as muttering:
+        answers.write(b"ready\n")
+        answers.flush()
         os.dup2(muttering.fileno(), 1)
         os.dup2(muttering.fileno(), 2)
         for line in sys.stdin.buffer:
@@ -152,6 +152,13 @@ def serve() -> None:
                 facts |= {"cause": "damaged", "phash": None}
             answers.write(json.dumps(facts).encode() + b"\n")
             answers.flush()
+
+
+def _notes() -> IO[bytes]:
+    """A file without a name: in memory where the system can, since a machine may lack a folder for such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("muttering"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def _heard(muttering: IO[bytes]) -> bytes:

@@ -117,7 +117,10 @@ def _tables(root: Path, patterns: str | Sequence[str] | None) -> tuple[Path, ...
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             refuse(f"{root / SETTINGS}: files: {pattern!r} leads out of the catalogue")
-        matches = sorted(root.glob(pattern))
+        try:  # a name may hold what means something in a pattern
+            matches = [root / pattern] if pattern and (root / pattern).exists() else sorted(root.glob(pattern))
+        except (ValueError, NotImplementedError) as error:
+            refuse(f"{root / SETTINGS}: files: {pattern!r} is no pattern ({error})")
         if not matches:
             refuse(f"{root / SETTINGS}: files: nothing matches {pattern!r}")
         found += [match for match in matches if match not in found]

@@ -3,14 +3,13 @@
 import csv
 import os
 import re
-import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.catalogue.refusal import refuse
+from stages.catalogue.refusal import pasted, refuse
 from stages.errors import UsageError
 
 LARGEST_CELL = 16_000_000
@@ -124,10 +123,11 @@ def _with_command(message: str, path: Path) -> str:
     """The message with `{gunzip .gz}` as a command to be pasted; these tools go by the ending of a name."""
 
     def command(found: re.Match[str]) -> str:
-        file = shlex.quote(str(path))
-        if path.name.lower().endswith(found[2]):
-            return f"{found[1]} {file}"
-        return f"mv {file} {shlex.quote(f'{path}{found[2]}')} && {found[1]} {shlex.quote(f'{path}{found[2]}')}"
+        tool, ending = found.groups()
+        if path.name.lower().endswith(ending):
+            return f"{tool} {pasted(path)}"
+        named = pasted(path.with_name(path.name + ending))
+        return f"mv {pasted(path)} {named} && {tool} {named}"
 
     return re.sub(r"\{(\w+) (\.\w+)\}", command, message)
 

@@ -1,6 +1,7 @@
 """`fusecat cache`: what it prints, in words and as JSON, and how it ends."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -33,6 +34,15 @@ def test_ls_shows_every_feature(workspace):
     assert line.split()[:5] == ["camembert", "title", "300", line.split()[3], "24"] and line.rstrip().endswith("sealed")
     (entry,) = json.loads(run("cache", "ls", "--json", "--workspace", workspace).output)
     assert (entry["feature"], entry["rows"], entry["fitted_on"]) == ("camembert.title", 300, ["train"])
+
+
+def test_the_name_of_a_file_is_neither_markup_nor_a_picture(workspace):
+    (workspace / "features" / "a[red]:fire:.image.h5").write_bytes(b"no HDF5")
+    told = run("cache", "ls", "--workspace", workspace).output
+    assert "a[red]:fire:" in told
+    assert (
+        ":fire:" in run("cache", "ls", "--workspace", shutil.copytree(workspace, workspace / ":fire:")).output.splitlines()[-1]
+    )
 
 
 def test_verify_says_that_all_is_well_or_what_is_not(workspace):

@@ -202,6 +202,17 @@ def test_a_decoder_that_dies_or_stalls_costs_one_picture(catalogue: Catalogue, m
     ]
 
 
+def test_pictures_are_looked_at_where_no_folder_for_temporary_files_is(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A looker that had none said of every picture that it crashes the decoder."""
+    nowhere = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nonexistent']; "
+    monkeypatch.setattr(looking, "_MAIN", nowhere + looking._MAIN)
+    with Lookers(1) as team:
+        (facts,) = team.look_at([catalogue.products[0].images[0]], 10**6)
+    assert facts.cause is None
+
+
 def test_a_bomb_needs_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.jpg"
     path.write_bytes(png(20_000, 20_000, bits=1, data=b"\x00" * (2501 * 20_000)))

@@ -287,6 +287,8 @@ def test_a_row_that_cannot_be_read_is_named(rows: list[Row], tmp_path: Path, cha
         ("files='../*.csv'\n[columns]\nid='sku'\ntitle='name'", "leads out"),
         ("images='/etc'\n[columns]\nid='sku'\ntitle='name'", "leads out"),
         ("files='none*.csv'\n[columns]\nid='sku'\ntitle='name'", "nothing matches"),
+        ("files=''\n[columns]\nid='sku'\ntitle='name'", "'' is no pattern"),
+        ("files='**p.csv'\n[columns]\nid='sku'\ntitle='name'", "'**p.csv' is no pattern"),
         ("separator=';;'\n[columns]\nid='sku'\ntitle='name'", "one character is expected"),
         ("images=3\n[columns]\nid='sku'\ntitle='name'", "images: a text is expected"),
         ("columns='id=sku'", "columns: a table"),
@@ -300,6 +302,12 @@ def test_settings_that_cannot_be_meant_are_refused(rows: list[Row], tmp_path: Pa
     with pytest.raises(FusecatError) as raised:
         Catalogue.read(tmp_path)
     assert words in str(raised.value)
+
+
+def test_a_table_with_brackets_in_its_name_is_no_pattern(rows: list[Row], tmp_path: Path) -> None:
+    write_csv(tmp_path / "p[1]*.csv", rows)
+    (tmp_path / "catalogue.toml").write_text("files='p[1]*.csv'\n[columns]\nid='sku'\ntitle='name'", encoding="utf-8")
+    assert len(Catalogue.read(tmp_path).products) == len(rows)
 
 
 @pytest.mark.parametrize(
