@@ -97,9 +97,7 @@ def extract(
             if held:
                 learning = read_learning(folder := workspace.encoders / encoder.feature) or {}
                 if learning and learning["weights"] != cache.header(encoder.feature).weights:
-                    damaged(
-                        f"{folder} holds another network than the one that made {encoder.feature}, whose vectors stay as they are"
-                    )
+                    damaged(f"{folder} holds another network than the one that made {encoder.feature}; its vectors are kept")
                     learning = {}
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
             else:

@@ -82,13 +82,14 @@ class Products:
 
 
 @cache
-def _types() -> Callable[[Mapping[str, Any]], Any]:
+def _types() -> Callable[[Mapping[str, Any]], object]:
     """Raises ValueError where a record does not say, in the types of `Run`, what every `run.json` says."""
     from pydantic import ConfigDict, create_model
 
     told: dict[str, Any] = {name: (kind, ...) for name, kind in get_type_hints(Run).items() if name != "probabilities"}
     told[FILES] = (dict[str, str], {})
-    return create_model("record", __config__=ConfigDict(extra="forbid"), **told).model_validate
+    model = create_model("record", __config__=ConfigDict(extra="forbid"), **told)
+    return lambda record: model.model_validate(record)
 
 
 class Runs:

@@ -51,8 +51,8 @@ def verify(workspace: Path, *, as_json: bool) -> None:
             console().print(safe(f"{damage.file}: {damage.problem}"), markup=False)
     if damages:
         message = (
-            f"{folder}: {len(damages)} of the files are not as they were written, first {damages[0].file.name}; remove each and "
-            "its .sha256, then run the 'fusecat extract' or 'fusecat import' that made it again"
+            f"{folder}: {len(damages)} of the files are not as they were written, first {damages[0].file.name}; "
+            "remove each and its .sha256, then run the 'fusecat extract' or 'fusecat import' that made it again"
         )
         raise DamagedFeature(message)
     if not as_json:

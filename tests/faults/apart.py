@@ -1,7 +1,6 @@
 """A command in a process of its own, forked from this one: all is imported already, so that it begins at once."""
 
 import ctypes
-import gc
 import json
 import os
 import re
@@ -36,7 +35,6 @@ class Apart:
     def __init__(self, *arguments: object) -> None:
         self.arguments = arguments
         self._ours, theirs = socket.socketpair()
-        gc.freeze()  # what is collected in the child need not be looked at twice
         self.pid = os.fork()
         if not self.pid:
             self._ours.close()
@@ -122,19 +120,25 @@ def with_fault(fault: str, *arguments: object) -> Ended:
     return traced(["-o", "/dev/null", "-e", f"inject={fault}"], *arguments)
 
 
-def calls(folder: Path, *arguments: object) -> dict[str, list[int]]:
-    """Of each system call that changes something on disk: which ones of a command, counted from 1, were not in vain."""
-    log, seen, made = folder / "strace.log", Counter[str](), defaultdict[str, list[int]](list)
-    ended = traced(["-o", str(log), "-e", f"trace={','.join(CALLS)}"], *arguments)
+def calls(folder: Path, *arguments: object) -> dict[str, list[str]]:
+    """Of each system call with which a command changes something on disk: the moments at which it may fail, as strace's `when`.
+
+    `7+` is the seventh call and all that follow. It is `7` where writes to other processes follow: no disk makes those fail.
+    """
+    log, seen, made, spoken = folder / "strace.log", Counter[tuple[str, str]](), defaultdict[str, list[int]](list), 0
+    ended = traced(["-y", "-o", str(log), "-e", f"trace={','.join(CALLS)}"], *arguments)
     assert ended.code == 0, ended.err
-    lines = re.findall(r"^(\d+) +(\w+)\(.* = (-?\d+)", log.read_text(), re.MULTILINE)
-    (main, _), *_ = Counter(process for process, *_ in lines).most_common(1) or [("", 0)]
-    for process, call, result in lines:
-        if process == main:  # strace counts the calls of each thread and helper by itself
-            seen[call] += 1
-            if not result.startswith("-"):
-                made[call].append(seen[call])
-    return made
+    lines = re.findall(r"^(\d+) +(\w+)\((.*) = (-?\d+)", log.read_text(), re.MULTILINE)
+    ((main, _),) = Counter(process for process, *_ in lines).most_common(1) or [("", 0)]
+    for process, call, words, result in lines:
+        seen[process, call] += 1  # strace counts the calls of each thread and helper by itself
+        if re.match(r"\d+<(pipe|socket)", words):
+            spoken = max(spoken, seen[process, call])
+        elif process == main and not result.startswith("-"):
+            made[call].append(seen[process, call])
+    return {
+        call: [f"{number}{'' if call == 'write' and number <= spoken else '+'}" for number in of] for call, of in made.items()
+    }
 
 
 def left_behind(root: Path) -> list[str]:

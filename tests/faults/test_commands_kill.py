@@ -5,9 +5,8 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -38,21 +37,6 @@ READ = {
     "refit": lambda small: small.at("predict", small.new, "--refit"),
     "export": lambda small: small.at("predict", small.new, "--model", small.model),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_report() -> Iterator[None]:
-    """Pictures take seconds."""
-    with (
-        mock.patch("pipeline.report.writing.page", lambda *_: "whole"),
-        mock.patch("pipeline.report.writing.cards", lambda _: None),
-    ):
-        yield
-
-
-@pytest.fixture(scope="module")
-def place(study: Small, tmp_path_factory: pytest.TempPathFactory) -> Small:
-    return study.copy(tmp_path_factory.mktemp("kill"))
 
 
 def fresh(study: Small, place: Small) -> None:

@@ -3,11 +3,10 @@
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -35,21 +34,6 @@ COMMANDS: dict[str, Command] = {
 REMEMBERED = {"extract", "import", "fuse", "tune"}
 """Commands that study.json keeps."""
 QUICK = [("predict", "predict"), ("predict", "export"), ("fuse", "import")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_report() -> Iterator[None]:
-    """Pictures take seconds."""
-    with (
-        mock.patch("pipeline.report.writing.page", lambda *_: "whole"),
-        mock.patch("pipeline.report.writing.cards", lambda _: None),
-    ):
-        yield
-
-
-@pytest.fixture(scope="module")
-def place(study: Small, tmp_path_factory: pytest.TempPathFactory) -> Small:
-    return study.copy(tmp_path_factory.mktemp("together"))
 
 
 @pytest.fixture(scope="module")

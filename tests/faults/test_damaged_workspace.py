@@ -1,6 +1,5 @@
 """One damaged file of a workspace or model: the same answers, or one line that names the file and a way out that works."""
 
-import gc
 import random
 import re
 import shutil
@@ -8,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -61,19 +59,6 @@ READERS = {
 """Where a file lies -> the commands that may read it, those that change something last."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_report() -> Iterator[None]:
-    """Pictures and cards take seconds and read nothing that is not read before."""
-    with mock.patch("pipeline.report.writing.page", lambda *_: ""), mock.patch("pipeline.report.writing.cards", lambda _: None):
-        yield
-
-
-@pytest.fixture(scope="module")
-def place(study: Small, tmp_path_factory: pytest.TempPathFactory) -> Small:
-    """Where copies of the study are damaged, always under the same path."""
-    return study.copy(tmp_path_factory.mktemp("damaged"))
-
-
 @pytest.fixture(scope="module")
 def sound(study: Small, place: Small) -> dict[str, Any]:
     """What each command says of the undamaged study."""
@@ -83,8 +68,6 @@ def sound(study: Small, place: Small) -> dict[str, Any]:
         ended = fusecat(*COMMANDS[name](place))
         assert ended.code == 0, ended.err
         found[name] = answer(name, ended)
-    gc.collect()
-    gc.freeze()  # statsmodels collects garbage in every call: seconds, with all of torch in memory
     return found
 
 

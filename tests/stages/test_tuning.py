@@ -1,6 +1,7 @@
 """Tuning: on validation only, resumable, never worse than where it began."""
 
 import dataclasses
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from cache.errors import DamagedFile
 from stages.fusion import fuse
 from stages.heads.settings import THESIS, FitSettings
 from stages.runs import Runs
@@ -170,3 +172,36 @@ def test_a_merge_of_ones_own_that_was_edited_is_tuned_anew(tmp_path, monkeypatch
         own = [Strategy.parse("baseline/edited_for_tuning:Halves", None)]
         tune(table(products=160), own, tmp_path / "tuning", trials=1, base=BASE, progress=lambda *call: calls.append(call[1]))
     assert calls == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "sealed"),
+    [
+        (lambda data: b"", True),
+        (lambda data: b"not SQLite", True),
+        (lambda data: data[:5000], True),
+        (lambda data: data.replace(b"dropout", b"dropouT"), True),
+        (lambda data: b"not SQLite", False),  # as a search that was killed leaves it, without a digest
+        (lambda data: data[:5000], False),
+    ],
+)
+def test_damaged_trials_are_set_aside_and_searched_anew(tmp_path, monkeypatch, change, sealed):
+    monkeypatch.setattr("stages.tuning._value", lambda *words: words[-1].learning_rate)
+    made, told = table(products=60), []
+    first = tune(made, STRATEGIES[:1], tmp_path, trials=3, base=BASE)
+    path = tmp_path / "trials.sqlite"
+    path.write_bytes(change(path.read_bytes()))
+    if not sealed:
+        path.with_name("trials.sqlite.sha256").unlink()
+    assert tune(made, STRATEGIES[:1], tmp_path, trials=3, base=BASE, damaged=told.append) == first
+    assert len(told) == 1
+    assert str(path) in told[0]
+    assert path.with_name("trials.sqlite.damaged").exists()
+
+
+def test_settings_of_another_type_are_named(tmp_path):
+    record = {"strategy": "baseline/average", "settings": {"learning_rate": "quick"}}
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "baseline" / "average.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(DamagedFile, match=r"average.json.*fusecat tune"):
+        read_tuned(tmp_path)

@@ -3,8 +3,10 @@
 import io
 import os
 import random
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -162,6 +164,21 @@ def test_a_second_scan_looks_at_nothing_but_what_changed(catalogue: Catalogue, t
     memory.write_bytes(b"no database")
     assert scan(Catalogue.read(moved)).causes == {"cut off": 1}
     assert calls == [27]
+
+
+def test_a_row_that_is_not_what_was_remembered_is_looked_at_again(
+    catalogue: Catalogue, tmp_path: Path, lookers: Lookers
+) -> None:
+    memory, calls = tmp_path / "memory.sqlite", list[int]()
+    first = ImageIndex.scan(catalogue, memory, lookers=lookers)
+    with closing(sqlite3.connect(memory)) as database, database:
+        database.execute("UPDATE images SET sha256 = 'another' WHERE rowid = 3")
+        database.execute("UPDATE images SET cause = 'cut off' WHERE rowid = 4")
+        database.execute("UPDATE images SET phash = x'00', width = 'wide' WHERE rowid = 5")
+        database.execute("UPDATE images SET stamp = substr(stamp, 1, instr(stamp, ' sealed ') - 1) WHERE rowid = 6")  # earlier
+    again = ImageIndex.scan(catalogue, memory, lookers=lookers, progress=lambda done, _: calls.append(done))
+    assert again.facts == first.facts
+    assert calls == [3]
 
 
 def test_what_is_known_of_a_picture_is_true(catalogue: Catalogue, lookers: Lookers) -> None:
