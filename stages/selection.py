@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -62,12 +63,20 @@ def rank(runs: Sequence[Run], metric: Metric) -> tuple[float, str]:
     return -metric.sign * float(score), runs[0].strategy
 
 
+def refuse_nowhere(root: Path) -> None:
+    """Raise UsageError where there is no workspace of that name."""
+    if not root.is_dir():
+        message = f"--workspace {root}: there is no such folder (run 'fusecat extract' and 'fusecat fuse' first)"
+        raise UsageError(message)
+
+
 def select(runs: Runs, metric: Metric, strategy: str | None = None) -> Repetitions:
     """The strategy that validation chooses, or the one that is named.
 
-    Raises: ModelError where no run is finished, UsageError where there is no run of `strategy`, DataError where there is no
-    validation part, DamagedFile.
+    Raises: ModelError where no run is finished, UsageError where there is no run of `strategy`, or no workspace, DataError where
+    there is no validation part, DamagedFile.
     """
+    refuse_nowhere(runs.folder.parent)
     found = [each for each in repetitions(runs) if each.runs]
     if not found:
         message = f"{runs.folder}: no run is finished (run 'fusecat fuse --workspace {runs.folder.parent}' first)"

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.console import quoted
-from stages.errors import ModelError, UsageError
+from stages.errors import ModelError
 from stages.runs import Products, Run, Runs
-from stages.selection import named, repetitions
+from stages.selection import named, refuse_nowhere, repetitions
 from stages.study_record import StudyRecord, read_study
 from stages.vocabulary import Architecture, Metric, Part
 from stages.workspace import Workspace
@@ -117,9 +117,7 @@ class Study:
         not as it was written: a comparison without one of its runs may choose another strategy.
         """
         workspace = Workspace(root)
-        if not root.is_dir():
-            message = f"--workspace {root}: there is no such folder (run 'fusecat extract' and 'fusecat fuse' first)"
-            raise UsageError(message)
+        refuse_nowhere(root)
         runs = Runs(workspace.runs)
         try:
             products = runs.products()
