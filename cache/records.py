@@ -58,6 +58,8 @@ def check_digests(folder: Path, known: Mapping[str, str], way_out: str) -> None:
     """Raise DamagedFile for the first file that is missing, or not as it was when `digests` was called."""
     for name, value in known.items():
         path = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise damaged(path, "not a file of this folder", way_out)
         if not path.is_file():
             raise damaged(path, "missing", way_out)
         if digest(path) != value:

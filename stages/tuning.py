@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.databases import journal_of, names_another_file
 from cache.disk import locked
 from cache.fingerprint import digest as digest_of
 from cache.publish import publish, set_aside
@@ -168,6 +169,9 @@ def _trials(path: Path, told: Callable[[str], None]) -> "Iterator[RDBStorage]":
     from sqlalchemy.exc import DatabaseError
 
     seal = path.with_name(f"{path.name}.sha256")
+    if names_another_file(path):
+        journal_of(path).unlink()
+        _set_aside(path, "its journal names another file", told)
     if path.exists() and seal.exists() and seal.read_bytes() != digest_of(path).encode():
         _set_aside(path, "not what was written", told)
     seal.unlink(missing_ok=True)

@@ -4,20 +4,18 @@ A scan decodes every picture once. What it learns is remembered in SQLite by pat
 ctime, so that a second scan only asks the file system.
 """
 
-import errno
 import hashlib
 import os
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.trouble import disk_errno
 from stages.catalogue.decoding import DECODING_VERSION, MAX_PIXELS, UnreadableImage, decode, decode_bytes, read_bytes
 from stages.catalogue.looking import ImageFacts, Lookers
+from stages.catalogue.memory import recall, remember
 from stages.catalogue.product import Finding, Product
 from stages.catalogue.reading import Catalogue, ImageUse
 from stages.catalogue.refusal import printable
@@ -33,13 +31,6 @@ ENOUGH = 200
 """Pictures that are worth a further process: starting one takes as long as looking at these."""
 BATCH = 512
 """Pictures between two commits of the memory and two calls of `progress`."""
-
-_SEALED = " sealed "
-"""Stands in the memory between the stamp of a file and the digest of all that the row says."""
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS images (path TEXT PRIMARY KEY, stamp TEXT, "
-    "sha256 TEXT, phash TEXT, width INTEGER, height INTEGER, flat INTEGER, cause TEXT)"
-)
 
 
 class ImageIndex:
@@ -70,15 +61,14 @@ class ImageIndex:
         paths = list(dict.fromkeys(path for product in catalogue.products for path in product.images))
         names = {path: os.path.relpath(path, root) for path in paths}
         stamps = {path: _stamp(path, max_pixels) for path in paths}
-        known = _recall(memory)
-        facts = {path: known[names[path]][1] for path in paths if known.get(names[path], ("",))[0] == stamps[path]}
+        facts = recall(memory, stamps, names)
         todo = [path for path in paths if path not in facts]
         many = min(workers or _processors(), MOST, 1 + len(todo) // ENOUGH)
         with nullcontext(lookers) if lookers else Lookers(many) as team:
             for start in range(0, len(todo), BATCH):
                 batch = todo[start : start + BATCH]
                 fresh = dict(zip(batch, team.look_at(batch, max_pixels), strict=True))
-                _remember(memory, ((names[path], stamps[path], fact) for path, fact in fresh.items()))
+                remember(memory, ((names[path], stamps[path], fact) for path, fact in fresh.items()))
                 facts |= fresh
                 if progress is not None:
                     progress(start + len(batch), len(todo))
@@ -169,48 +159,3 @@ def _stamp(path: Path, max_pixels: int) -> str:
         return f"errno {error.errno}"
     parts = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, max_pixels, DECODING_VERSION)
     return " ".join(map(str, parts))
-
-
-def _recall(memory: Path | None) -> dict[str, tuple[str, ImageFacts]]:
-    """Name -> (stamp, facts) of everything remembered; nothing where the file is new or no database."""
-    if memory is None or not memory.exists():
-        return {}
-    try:
-        with closing(sqlite3.connect(memory.absolute(), timeout=30)) as database:
-            rows = database.execute("SELECT path, stamp, sha256, phash, width, height, flat, cause FROM images").fetchall()
-    except sqlite3.OperationalError:
-        return {}  # nothing written yet, or locked for longer than the patience above
-    except sqlite3.DatabaseError:
-        memory.unlink()  # not a database: an aid only, so what it forgot is looked at again
-        return {}
-    known = {}
-    for path, stored, sha256, phash, width, height, flat, cause in rows:
-        stamp, sealed, seal = str(stored).rpartition(_SEALED)
-        if not sealed:  # an earlier version's row
-            stamp = stored
-        elif seal != _seal(path, stamp, sha256, phash, width, height, flat, cause):
-            continue  # not what was remembered: the picture is looked at again
-        known[path] = stamp, ImageFacts(sha256, None if phash is None else int(phash, 16), width, height, bool(flat), cause)
-    return known
-
-
-def _remember(memory: Path | None, rows: Iterable[tuple[str, str, ImageFacts]]) -> None:
-    """Add or replace rows, all or none. Raises OSError where the file cannot be written."""
-    if memory is None:
-        return
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    values = []
-    for name, stamp, facts in rows:
-        phash = None if facts.phash is None else f"{facts.phash:016x}"
-        found = facts.sha256, phash, facts.width, facts.height, int(facts.flat), facts.cause
-        values.append((name, f"{stamp}{_SEALED}{_seal(name, stamp, *found)}", *found))
-    try:
-        with closing(sqlite3.connect(memory.absolute(), timeout=30)) as database, database:
-            database.execute(_SCHEMA)
-            database.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-    except sqlite3.OperationalError as error:
-        raise OSError(disk_errno(error) or errno.EIO, str(error), str(memory)) from error
-
-
-def _seal(*values: object) -> str:
-    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).hexdigest()[:32]

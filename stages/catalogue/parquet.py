@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from cache.parquet import Unreadable, batches, open_file, reading
+from cache.parquet import ParquetFile, Unreadable, converting
 from stages.catalogue.columns import Cell
 from stages.catalogue.refusal import refuse
 from stages.errors import UsageError
@@ -22,14 +22,15 @@ class ParquetTable:
 
     path: Path
     columns: tuple[str, ...]
+    file: ParquetFile = field(repr=False, compare=False)
     unit: str = field(default="row", init=False)
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:
         """(number of the row from 1, cells). Raises DataError where the file is damaged or a cell is binary."""
         number = 0
         try:
-            for batch in batches(open_file(self.path), BATCH):
-                with reading():  # a few bytes can stand for a list of a billion items
+            for batch in self.file.batches(BATCH):
+                with converting():
                     columns = [column.to_pylist() for column in batch.columns]
                     rows = [
                         [self._cell(value, name, row) for name, value in zip(self.columns, values, strict=True)]
@@ -56,18 +57,17 @@ class ParquetTable:
 def open_parquet(path: Path) -> ParquetTable:
     """Read the schema. Raises UsageError where pyarrow is not installed, DataError where the file is no Parquet file."""
     try:
-        file = open_file(path)
-        with reading():  # a name that is not UTF-8 shows here
-            names = tuple(file.schema_arrow.names)
+        file = ParquetFile(path)
     except ImportError as error:
         message = f"{path}: reading Parquet needs pyarrow: pip install 'fusecat[parquet]'"
         raise UsageError(message) from error
     except Unreadable as error:
         refuse(f"{path} is not a whole Parquet file ({error}): write it again")
+    names = file.names
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         refuse(f"{path}: the column name {twice!r} stands twice: rename or remove one")
-    return ParquetTable(path, names)
+    return ParquetTable(path, names, file)
 
 
 def _text(value: Any) -> str:
