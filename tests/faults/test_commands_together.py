@@ -16,6 +16,12 @@ from tests.faults.study import FUSE, STRATEGY, TUNE, Ended, Small, answer, fusec
 pytestmark = [needs_fork, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 Command = Callable[[Small], tuple[object, ...]]
+
+
+def predict(small: Small, output: str, *words: object) -> tuple[object, ...]:
+    return small.at("predict", small.new, *words, "--output", small.root / output, "--json")
+
+
 COMMANDS: dict[str, Command] = {
     "check": lambda small: ("check", small.catalogue, "--json"),
     "extract": lambda small: small.extract("--fields", "image", "--json"),
@@ -23,11 +29,9 @@ COMMANDS: dict[str, Command] = {
     "fuse": lambda small: small.at(*FUSE, "--fusion", "addition", "--json"),
     "tune": lambda small: small.at(*TUNE, "--json"),
     "report": lambda small: small.at("report", "--json"),
-    "predict": lambda small: small.at(
-        "predict", small.new, "--strategy", STRATEGY, "--output", small.root / "out.csv", "--json"
-    ),
-    "predict refit": lambda small: small.at("predict", small.new, "--refit", "--json"),
-    "predict model": lambda small: small.at("predict", small.new, "--model", small.model, "--json"),
+    "predict": lambda small: predict(small, "out.csv", "--strategy", STRATEGY),
+    "predict refit": lambda small: predict(small, "refitted.csv", "--refit"),
+    "predict model": lambda small: predict(small, "model.csv", "--model", small.model),
     "refit": lambda small: small.at("refit", "--strategy", STRATEGY, "--json"),
     "export": lambda small: small.at("export", small.model, "--strategy", STRATEGY, "--json"),
 }
