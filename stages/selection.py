@@ -73,8 +73,8 @@ def refuse_nowhere(root: Path) -> None:
 def select(runs: Runs, metric: Metric, strategy: str | None = None) -> Repetitions:
     """The strategy that validation chooses, or the one that is named.
 
-    Raises: ModelError where no run is finished, UsageError where there is no run of `strategy`, or no workspace, DataError where
-    there is no validation part, DamagedFile.
+    Raises: ModelError where no run is finished, UsageError where there is no run of `strategy` or no workspace, DataError
+    where there is no validation part, DamagedFile.
     """
     refuse_nowhere(runs.folder.parent)
     found = [each for each in repetitions(runs) if each.runs]
