@@ -25,7 +25,7 @@ NARROW = $(if $(FIRST),--first-merge $(FIRST)) $(if $(ARCHITECTURE),--architectu
 
 .venv/installed: pyproject.toml | .venv/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
-	@$(BIN)/python -m pipeline.installed
+	@$(BIN)/python -m fusecat.pipeline.installed
 	@touch $@
 
 .venv/installed-for-tests: pyproject.toml .venv/installed

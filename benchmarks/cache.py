@@ -28,13 +28,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cache.blocks import Block
-from cache.layout import PIECE, Header
-from cache.reading import SealedFile
-from cache.sealing import Content, seal
-from cache.store import FeatureCache
-from cache.stream import WINDOW, FeatureStream
-from cache.writing import Rows
+from fusecat.cache.blocks import Block
+from fusecat.cache.layout import PIECE, Header
+from fusecat.cache.reading import SealedFile
+from fusecat.cache.sealing import Content, seal
+from fusecat.cache.store import FeatureCache
+from fusecat.cache.stream import WINDOW, FeatureStream
+from fusecat.cache.writing import Rows
 
 CLASSES = tuple(str(number) for number in range(27))
 PARTS = ("train", "head", "validation", "test")
@@ -152,14 +152,14 @@ def train(mode: str, folder: Path, window: int, epochs: int, batch: int, merge: 
     import torch
     from sklearn.metrics import f1_score
 
-    from stages.heads.data import Vectors, identity
-    from stages.heads.fit import fit, predict
-    from stages.heads.head import Head
-    from stages.heads.merges import merge_class
-    from stages.heads.settings import DEFAULT
-    from stages.heads.streaming import StreamedVectors
-    from stages.strategy import Wiring
-    from stages.vocabulary import Merge
+    from fusecat.stages.fusion.fit import fit, predict
+    from fusecat.stages.fusion.fit_settings import DEFAULT
+    from fusecat.stages.fusion.head import Head
+    from fusecat.stages.fusion.in_memory import Vectors, identity
+    from fusecat.stages.fusion.merges import merge_class
+    from fusecat.stages.fusion.strategy import Wiring
+    from fusecat.stages.fusion.streamed import StreamedVectors
+    from fusecat.stages.vocabulary import Merge
 
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cache, begin = FeatureCache(folder), time.perf_counter()

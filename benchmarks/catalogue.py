@@ -40,7 +40,7 @@ def main() -> None:
     count = parser.parse_args().products
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), count)
-        command = [sys.executable, "-m", "pipeline", "check", name, "--images", "none", "--workspace", f"{name}/workspace"]
+        command = [sys.executable, "-m", "fusecat", "check", name, "--images", "none", "--workspace", f"{name}/workspace"]
         start = time.perf_counter()
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - start

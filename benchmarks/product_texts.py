@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.console import default_catalogue
-from pipeline.settings import load_preset
-from stages.encoders.build import build_text_network, build_tokenizer
-from stages.encoders.inputs import Texts
-from stages.encoders.networks import TextNetwork
-from stages.encoders.settings import Network
-from stages.encoders.tokenising import tokenise
+from fusecat.pipeline.console import default_catalogue
+from fusecat.pipeline.presets.preset import load_preset
+from fusecat.stages.extraction.build_network import build_text_network, build_tokenizer
+from fusecat.stages.extraction.inputs import Texts
+from fusecat.stages.extraction.networks import TextNetwork
+from fusecat.stages.extraction.settings import Network
+from fusecat.stages.extraction.tokenising import tokenise
 
 LENGTH = 256
 PRODUCTS = 84_916

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.comparison import compare, compare_study
-from pipeline.report.statistics import Estimates, Models, bootstrap, score
-from pipeline.report.study import Candidate, Outcome, Study
-from pipeline.report.writing import write_report
-from stages.runs import Products, Run
-from stages.workspace import Workspace
+from fusecat.pipeline.report.comparison import compare, compare_study
+from fusecat.pipeline.report.output import write_report
+from fusecat.pipeline.report.results import Candidate, Outcome, Study
+from fusecat.pipeline.report.statistics import Estimates, Models, bootstrap, score
+from fusecat.stages.fusion.runs import Products, Run
+from fusecat.stages.workspace import Workspace
 
 CLASSES = 27
 SEEDS = 5

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def fusecat(*words: object) -> None:
-    subprocess.run([sys.executable, "-m", "pipeline", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "fusecat", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
 
 
 def study(folder: Path, seed: int) -> dict:

@@ -22,12 +22,12 @@ import torch
 
 from benchmarks.product_texts import LENGTH, PRODUCTS, network, padded, prepare, texts
 from benchmarks.stage_one_timing import in_turns, show
-from stages.encoders.embed import batches, embed
-from stages.encoders.inputs import Texts
-from stages.encoders.progress import silent
-from stages.encoders.quiet import quieten
-from stages.encoders.settings import Extraction
-from stages.encoders.tokenising import tokenise
+from fusecat.stages.extraction.embed import batches, embed
+from fusecat.stages.extraction.inputs import Texts
+from fusecat.stages.extraction.progress import silent
+from fusecat.stages.extraction.quiet import quieten
+from fusecat.stages.extraction.settings import Extraction
+from fusecat.stages.extraction.tokenising import tokenise
 
 quieten()
 USUAL, BLOCK, BUDGET = 32, Extraction().block, Extraction().tokens

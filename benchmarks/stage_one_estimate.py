@@ -15,8 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.product_texts import MISSING, lengths, network, prepare, texts
-from pipeline.settings import load_preset
-from stages.encoders.build import build_image_network
+from fusecat.pipeline.presets.preset import load_preset
+from fusecat.stages.extraction.build_network import build_image_network
 
 CARDS = {"H200": 989, "RTX 4090, 24 GB": 165, "RTX 4060, 8 GB": 30}
 TRAIN, VALIDATION = 0.8 * 0.85, 0.8 * 0.15

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.stage_one_timing import free_cores, in_turns, show, show_gain
-from stages.encoders.tokenising import tokenise
+from fusecat.stages.extraction.tokenising import tokenise
 
 
 def tokenising(options: argparse.Namespace) -> None:

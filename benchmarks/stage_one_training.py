@@ -10,10 +10,10 @@ import numpy as np
 
 from benchmarks.product_texts import network, padded, prepare, texts
 from benchmarks.stage_one_timing import medians, show
-from stages.encoders.build import build_text_network, load_tokenizer
-from stages.encoders.finetune import Lesson, finetune
-from stages.encoders.inputs import Texts
-from stages.vocabulary import Metric
+from fusecat.stages.extraction.build_network import build_text_network, load_tokenizer
+from fusecat.stages.extraction.inputs import Texts
+from fusecat.stages.extraction.train_network import TrainingData, train_network
+from fusecat.stages.vocabulary import Metric
 
 USUAL = 32
 
@@ -23,7 +23,7 @@ class Enough(Exception):
 
 
 def finetuning(options: argparse.Namespace) -> None:
-    """Real `finetune`, as many steps as one group of like lengths holds: a random sample of texts, from long to short."""
+    """Real `train_network`, as many steps as one group of like lengths holds: a random sample of texts, from long to short."""
     count = 32 * USUAL
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -35,7 +35,7 @@ def finetuning(options: argparse.Namespace) -> None:
             model = build(options.layers, tokenizer_folder)
             training = dataclasses.replace(network("camembert").training, epochs=1, batch=USUAL, group_by_length=grouped)
             rows = np.arange(count)
-            lesson = Lesson("camembert", how, (rows % 27).astype(np.int32), 27, rows, rows[:1])
+            training_data = TrainingData("camembert", how, (rows % 27).astype(np.int32), 27, rows, rows[:1])
             begin: list[tuple[float, float]] = []
 
             class Watched(type(how)):  # type: ignore[misc]
@@ -49,9 +49,11 @@ def finetuning(options: argparse.Namespace) -> None:
                 if done == number:
                     raise Enough
 
-            lesson = dataclasses.replace(lesson, inputs=watched)
+            training_data = dataclasses.replace(training_data, inputs=watched)
             try:
-                finetune(model, lesson, training, folder / "run", metric=Metric.MACRO_F1, precision="fp32", progress=stop)
+                train_network(
+                    model, training_data, training, folder / "run", metric=Metric.MACRO_F1, precision="fp32", progress=stop
+                )
             except Enough:
                 now = (time.perf_counter(), time.process_time())
                 return (now[0] - begin[0][0]) / (number * USUAL), (now[1] - begin[0][1]) / (number * USUAL)

@@ -26,16 +26,16 @@ import torch
 from torch import nn
 
 from benchmarks.generators import GENERATORS, additive
-from cache.table import Feature, FeatureTable
-from stages.fusion import feasible, fuse
-from stages.heads.build import build_head
-from stages.heads.fit import fit, predict
-from stages.heads.material import Material, gather
-from stages.heads.settings import DEFAULT, THESIS, FitSettings
-from stages.runs import Runs
-from stages.scores import scores
-from stages.strategy import THESIS_MERGES, Strategy, plan
-from stages.vocabulary import Architecture
+from fusecat.cache.table import Feature, FeatureTable
+from fusecat.stages.fusion.build_head import build_head
+from fusecat.stages.fusion.fit import fit, predict
+from fusecat.stages.fusion.fit_data import FitData, gather
+from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings
+from fusecat.stages.fusion.fuse import feasible, fuse
+from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy, plan
+from fusecat.stages.scores import scores
+from fusecat.stages.vocabulary import Architecture
 
 THREE = ("camembert.title_description", "flaubert.title_description", "se_resnext50.image")
 CONCATENATION = Strategy.parse("baseline/concatenation")
@@ -84,17 +84,17 @@ def plain_epoch(loader: torch.utils.data.DataLoader, model: nn.Module, most: int
     return (time.perf_counter() - start) / steps * len(loader)
 
 
-def our_epoch(material: Material, settings: FitSettings, *, collapsed: bool) -> float:
+def our_epoch(fit_data: FitData, settings: FitSettings, *, collapsed: bool) -> float:
     """Seconds for one epoch of ours, without evaluation."""
 
     def build() -> nn.Module:
-        head = build_head(CONCATENATION, widths(material), len(material.classes), settings)
+        head = build_head(CONCATENATION, widths(fit_data), len(fit_data.classes), settings)
         head.linear = collapsed
         return head
 
     nothing = np.zeros(0, np.intp)
     start = time.perf_counter()
-    fit(build, material.vectors, material.labels, material.rows["fit"], nothing, one_epoch(settings))  # type: ignore[arg-type]
+    fit(build, fit_data.vectors, fit_data.labels, fit_data.rows["fit"], nothing, one_epoch(settings))  # type: ignore[arg-type]
     return time.perf_counter() - start
 
 
@@ -102,8 +102,8 @@ def one_epoch(settings: FitSettings) -> FitSettings:
     return replace(settings, epochs=1, patience=0)
 
 
-def widths(material: Material) -> dict[str, int]:
-    return {name: len(mean) for name, (mean, _) in material.scaling.items()}
+def widths(fit_data: FitData) -> dict[str, int]:
+    return {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
 
 
 def in_turns(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
@@ -118,7 +118,7 @@ def in_turns(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, flo
 def speed(options: argparse.Namespace) -> None:
     table = additive(options.products).table
     rows, labels = table.rows("train"), table.labels
-    material = gather(table, THREE, ("train",), standardise=False)
+    fit_data = gather(table, THREE, ("train",), standardise=False)
     with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "features.h5", "w") as file:
         for name in THREE:
             vectors = table.features[name].embedding
@@ -141,8 +141,8 @@ def speed(options: argparse.Namespace) -> None:
                 "DataLoader, h5py per sample, Conv1d": lambda: plain_epoch(from_file("whole"), model(), 20),
                 "the same, chunks of 1,024 rows": lambda: plain_epoch(from_file("chunks"), model(), 20),
                 "RAM, DataLoader, Conv1d, AdamW": lambda: plain_epoch(loader(in_memory), model(), 60),
-                "ours, literal": lambda: our_epoch(material, THESIS, collapsed=False),
-                "ours, collapsed": lambda: our_epoch(material, THESIS, collapsed=True),
+                "ours, literal": lambda: our_epoch(fit_data, THESIS, collapsed=False),
+                "ours, collapsed": lambda: our_epoch(fit_data, THESIS, collapsed=True),
             },
             options.rounds,
         )
@@ -164,19 +164,19 @@ def peers(options: argparse.Namespace) -> None:
 
     def ours() -> tuple[float, float]:
         begin = time.perf_counter()
-        material = gather(table, THREE, ("train",), standardise=True)
+        fit_data = gather(table, THREE, ("train",), standardise=True)
         standardising.append(time.perf_counter() - begin)
         start = time.perf_counter()
         fitted = fit(
-            lambda: build_head(CONCATENATION, widths(material), len(material.classes), DEFAULT),
-            material.vectors,
+            lambda: build_head(CONCATENATION, widths(fit_data), len(fit_data.classes), DEFAULT),
+            fit_data.vectors,
             table.labels,
             train,
             table.rows("validation"),
             DEFAULT,
         )
         seconds = time.perf_counter() - start
-        return seconds, scores(table.labels[test], predict(fitted.head, material.vectors, test))["macro_f1"]
+        return seconds, scores(table.labels[test], predict(fitted.head, fit_data.vectors, test))["macro_f1"]
 
     def theirs(make: Callable[[], object]) -> Callable[[], tuple[float, float]]:
         def run() -> tuple[float, float]:

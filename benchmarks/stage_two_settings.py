@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.generators import GENERATORS, WIDTHS
-from cache.store import FeatureCache
-from cache.table import FeatureTable
-from stages.heads.material import gather
-from stages.heads.settings import DEFAULT, THESIS, FitSettings, Loss
-from stages.heads.work import run_strategy
-from stages.strategy import Strategy
-from stages.vocabulary import Metric
+from fusecat.cache.store import FeatureCache
+from fusecat.cache.table import FeatureTable
+from fusecat.stages.fusion.fit_data import gather
+from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Loss
+from fusecat.stages.fusion.run_strategy import run_strategy
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.vocabulary import Metric
 
 STRATEGIES = (
     "baseline/concatenation",
@@ -107,12 +107,12 @@ def main() -> None:
         for name, settings in variants().items():
             if options.only and name not in options.only:
                 continue
-            material = gather(table, sorted(table.features), ("train", "head"), standardise=settings.standardise)
+            fit_data = gather(table, sorted(table.features), ("train", "head"), standardise=settings.standardise)
             found = []
             start = time.process_time()
             for strategy in options.strategy or STRATEGIES:
                 for seed in range(1, options.seeds + 1):
-                    run, _ = run_strategy(Strategy.parse(strategy), seed, material, settings, Metric.MACRO_F1)
+                    run, _ = run_strategy(Strategy.parse(strategy), seed, fit_data, settings, Metric.MACRO_F1)
                     found.append([run.scores["validation"]["macro_f1"], run.scores["test"]["macro_f1"], len(run.curve)])
             seconds = (time.process_time() - start) / len(found)
             validation, test, epochs = np.mean(found, axis=0)

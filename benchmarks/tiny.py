@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.console import default_catalogue
-from pipeline.settings import load_preset
-from stages.encoders.quiet import quieten
+from fusecat.pipeline.console import default_catalogue
+from fusecat.pipeline.presets.preset import load_preset
+from fusecat.stages.extraction.quiet import quieten
 
 quieten()
 
@@ -40,18 +40,18 @@ def variant(network, changes: str):
             training[name] = value
         else:
             fields[name] = value
-    taught = dataclasses.replace(network.training, **training)
-    return dataclasses.replace(network, training=taught, shape=shape, **fields)
+    adjusted = dataclasses.replace(network.training, **training)
+    return dataclasses.replace(network, training=adjusted, shape=shape, **fields)
 
 
 def main() -> None:
-    from stages.catalogue.examination import examine
-    from stages.catalogue.reading import ReadingOptions
-    from stages.encoders.encoder import Encoder
-    from stages.encoders.learning import learn
-    from stages.encoders.progress import silent
-    from stages.encoders.study import Study
-    from stages.vocabulary import Field, Metric
+    from fusecat.stages.catalogue.data_model import ReadingOptions
+    from fusecat.stages.catalogue.validate import validate
+    from fusecat.stages.extraction.dataset import Study
+    from fusecat.stages.extraction.encoder import Encoder
+    from fusecat.stages.extraction.fine_tune import fine_tune
+    from fusecat.stages.extraction.progress import silent
+    from fusecat.stages.vocabulary import Field, Metric
 
     name, field, *variants = sys.argv[1:]
     preset = load_preset("tiny").select([name])
@@ -59,7 +59,7 @@ def main() -> None:
         memory = Path(scratch) / "images.sqlite"
         studies = []
         for seed in SPLITS:
-            found = examine(default_catalogue(), ReadingOptions(), memory, seed=seed)
+            found = validate(default_catalogue(), ReadingOptions(), memory, seed=seed)
             studies.append(Study(found.catalogue, found.images, found.split))
         for changes in variants:
             encoder = Encoder(variant(preset.networks[0], changes), Field(field), preset.extraction)
@@ -67,7 +67,7 @@ def main() -> None:
             for number, study in enumerate(studies):
                 recipe = encoder.recipe(study, Metric.MACRO_F1, "fp32")
                 folder = Path(scratch) / f"{hash(changes)}-{number}"
-                _, _, record = learn(encoder, study, recipe, folder, metric=Metric.MACRO_F1, progress=silent)
+                _, _, record = fine_tune(encoder, study, recipe, folder, metric=Metric.MACRO_F1, progress=silent)
                 scores.append(record["validation"]["macro_f1"])
                 epochs.append(record["best_epoch"])
             seconds = (time.process_time() - begin) / len(SPLITS)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.archive import read_arrays
-from cache.disk import replacing, sync_folder, write_all
-from cache.errors import DamagedFeature
+from fusecat.cache.archive import read_arrays
+from fusecat.cache.disk import replacing, sync_folder, write_all
+from fusecat.cache.errors import DamagedFeature
 
 NO_LOGITS = -1
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.disk import replacing
-from cache.errors import CacheError
-from cache.fingerprint import canonical
-from cache.layout import OPTIONAL, decode
-from cache.reading import SealedFile
+from fusecat.cache.disk import replacing
+from fusecat.cache.errors import CacheError
+from fusecat.cache.fingerprint import canonical
+from fusecat.cache.layout import OPTIONAL, decode
+from fusecat.cache.reading import SealedFile
 
 FORMATS = (".npz", ".parquet")
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5g, h5o, h5s, h5z
 
-from cache.errors import ForeignFile
+from fusecat.cache.errors import ForeignFile
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 KNOWN_FILTERS = {

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.errors import CacheError, UnusableVectors
-from cache.fingerprint import JSON, canonical, digest
-from cache.table import NO_PART
+from fusecat.cache.errors import CacheError, UnusableVectors
+from fusecat.cache.fingerprint import JSON, canonical, digest
+from fusecat.cache.table import NO_PART
 
 FORMAT = "fusecat feature"
 VERSION = 1

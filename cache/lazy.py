@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.reading import SealedFile
+from fusecat.cache.reading import SealedFile
 
 
 class StoredLogits:

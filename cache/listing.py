@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.errors import CacheError
-from cache.layout import SUFFIX
-from cache.reading import SealedFile
+from fusecat.cache.errors import CacheError
+from fusecat.cache.layout import SUFFIX
+from fusecat.cache.reading import SealedFile
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.errors import MismatchedFeatures
-from cache.fingerprint import JSON, digest
-from cache.layout import OPTIONAL, Header, decode
-from cache.reading import SealedFile
-from cache.table import Feature, FeatureTable, Logits
+from fusecat.cache.errors import MismatchedFeatures
+from fusecat.cache.fingerprint import JSON, digest
+from fusecat.cache.layout import OPTIONAL, Header, decode
+from fusecat.cache.reading import SealedFile
+from fusecat.cache.table import Feature, FeatureTable, Logits
 
 
 def load(paths: Mapping[str, Path]) -> FeatureTable:

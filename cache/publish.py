@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.disk import make_folder, name_file, sync_folder
+from fusecat.cache.disk import make_folder, name_file, sync_folder
 
 try:
     import fcntl

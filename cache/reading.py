@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.errors import CacheError, UnusableVectors
-from cache.fingerprint import digest
-from cache.foreign import MAGIC
-from cache.layout import OPTIONAL, PIECE, check_codes, check_values, digest_dataset
-from cache.structure import damaged, foreign, read_header, read_members
+from fusecat.cache.errors import CacheError, UnusableVectors
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.foreign import MAGIC
+from fusecat.cache.layout import OPTIONAL, PIECE, check_codes, check_values, digest_dataset
+from fusecat.cache.structure import damaged, foreign, read_header, read_members
 
 CHECKSUM = 4
 """Bytes of the fletcher32 that HDF5 writes after each piece."""

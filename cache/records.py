@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from cache.errors import DamagedFile
-from cache.fingerprint import digest
-from cache.publish import publish
+from fusecat.cache.errors import DamagedFile
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.publish import publish
 
 SEAL = "sha256"
 """The key of a record's own digest. A record without one was written by an earlier version, and is taken as it is."""

@@ -15,10 +15,10 @@ import numpy as np
 from h5py import h5f, h5fd, h5p
 from numpy.typing import NDArray
 
-from cache.blocks import Block
-from cache.disk import Target, replacing, reserve, write_all
-from cache.fingerprint import digest
-from cache.layout import PIECE, Header, chunk_rows, digest_dataset, digest_pieces
+from fusecat.cache.blocks import Block
+from fusecat.cache.disk import Target, replacing, reserve, write_all
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.layout import PIECE, Header, chunk_rows, digest_dataset, digest_pieces
 
 MARGIN = 2**16
 """Bytes reserved for HDF5's own structures beside data, indexes and attributes."""

@@ -10,8 +10,8 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.errors import ForeignFile
-from cache.layout import ID_BYTES
+from fusecat.cache.errors import ForeignFile
+from fusecat.cache.layout import ID_BYTES
 
 CHUNK = 2**23
 """Bytes read at a time."""
@@ -44,9 +44,9 @@ class Source(Protocol):
 def matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
     """Rows and width, if this is a matrix of numbers that can be believed."""
     if len(shape) != 2 or dtype.kind not in "fiu":
-        refuse(path, f"it holds {dtype} of shape {shape}, not a matrix of numbers (a row per product)")
+        fail(path, f"it holds {dtype} of shape {shape}, not a matrix of numbers (a row per product)")
     if not shape[0] or not 1 <= shape[1] <= WIDEST:
-        refuse(path, f"its shape is {shape}; at least one row, and between 1 and {WIDEST} columns are expected")
+        fail(path, f"its shape is {shape}; at least one row, and between 1 and {WIDEST} columns are expected")
     return shape[0], shape[1]
 
 
@@ -54,7 +54,7 @@ def choose(path: Path, key: str | None, called: str, names: Iterable[str], fits:
     """Choose the array: the one asked for, or the only one that fits, or the one that is called so."""
     if key is not None:
         if key not in names:
-            refuse(path, f"it has no '{key}'; it has {', '.join(names)}")
+            fail(path, f"it has no '{key}'; it has {', '.join(names)}")
         return key
     found = [name for name in names if fits(name)]
     if called in found:
@@ -63,11 +63,11 @@ def choose(path: Path, key: str | None, called: str, names: Iterable[str], fits:
         way = "which array holds the vectors? pass --key with one of"
         if called != EMBEDDING:
             way = f"which array holds the {called}? name it '{called}'; there are"
-        refuse(path, f"{way}: {', '.join(found) or 'none fits'}")
+        fail(path, f"{way}: {', '.join(found) or 'none fits'}")
     return found[0]
 
 
-def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
+def fail(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
     """Raise ForeignFile."""
     message = f"{path} cannot be imported: {reason}"
     raise ForeignFile(message) from cause
@@ -76,7 +76,7 @@ def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
 def refuse_column(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int) -> None:
     """Refuse what is not a number or a text of bearable length per row."""
     if shape != (rows,) or dtype.kind not in "biufUS" or not 1 <= dtype.itemsize <= LONGEST:
-        refuse(
+        fail(
             path, f"'{name}' has the shape {shape} and the type {dtype}, not a number or text of at most {ID_BYTES} bytes a row"
         )
 

@@ -10,8 +10,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.foreign import LARGEST_RATIO
-from cache.source import choose, matrix, refuse, refuse_column, rows_per_chunk
+from fusecat.cache.foreign import LARGEST_RATIO
+from fusecat.cache.source import choose, fail, matrix, refuse_column, rows_per_chunk
 
 HEADER = 2**16
 """Bytes: more than numpy's header of an array takes."""
@@ -27,7 +27,7 @@ class Npy:
             self._offset = file.tell()
         self.rows, self.width = matrix(path, shape, self._dtype)
         if path.stat().st_size - self._offset != self.rows * self.width * self._dtype.itemsize:
-            refuse(path, f"it is not as long as its header says ({self.rows} x {self.width} {self._dtype})")
+            fail(path, f"it is not as long as its header says ({self.rows} x {self.width} {self._dtype})")
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
@@ -49,9 +49,9 @@ class Npz:
         for item in members:
             # what bzip2 and LZMA make of a piece is not bounded, and numpy writes neither
             if item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                refuse(path, f"'{item.filename}' is packed in a way that numpy does not use")
+                fail(path, f"'{item.filename}' is packed in a way that numpy does not use")
             if item.file_size > LARGEST_RATIO * item.compress_size + HEADER:
-                refuse(path, f"'{item.filename}' claims {item.file_size} bytes, packed in {item.compress_size}")
+                fail(path, f"'{item.filename}' claims {item.file_size} bytes, packed in {item.compress_size}")
         self._key = choose(path, key, called, self._sizes, self._is_matrix)
         with self._open(self._key) as file:
             shape, self._dtype = _header(file, path)
@@ -83,7 +83,7 @@ class Npz:
 
     def _refuse_length(self, name: str, header: int, data: int) -> None:
         if self._sizes[name] != header + data:
-            refuse(self._path, f"'{name}' is not as long as its header says")
+            fail(self._path, f"'{name}' is not as long as its header says")
 
     def _members(self) -> list[zipfile.ZipInfo]:
         """The directory of the archive, which says how large each member will be."""
@@ -91,7 +91,7 @@ class Npz:
             with zipfile.ZipFile(self._path) as archive:
                 return archive.infolist()
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            refuse(self._path, f"it is not an .npz archive ({error})", error)
+            fail(self._path, f"it is not an .npz archive ({error})", error)
 
     @contextmanager
     def _open(self, name: str) -> Iterator[IO[bytes]]:
@@ -99,7 +99,7 @@ class Npz:
             try:
                 member = archive.open(f"{name}.npy")
             except (RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError) as error:  # encrypted, or nothing there
-                refuse(self._path, f"'{name}' cannot be unpacked ({error})", error)
+                fail(self._path, f"'{name}' cannot be unpacked ({error})", error)
             with member:
                 yield member
 
@@ -115,13 +115,13 @@ def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, by_column, dtype = read(file)
     except (ValueError, KeyError, EOFError, TypeError, SyntaxError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
-        refuse(path, f"it is not an array in numpy's format ({error})", error)
+        fail(path, f"it is not an array in numpy's format ({error})", error)
     if any(length < 0 for length in shape):
-        refuse(path, f"its shape is {shape}")
+        fail(path, f"its shape is {shape}")
     if dtype.hasobject:
-        refuse(path, "it holds Python objects, which could run anything when they are read; store plain numbers or texts")
+        fail(path, "it holds Python objects, which could run anything when they are read; store plain numbers or texts")
     if by_column and len(shape) > 1:
-        refuse(path, "it is stored by column; save numpy.ascontiguousarray(vectors)")
+        fail(path, "it is stored by column; save numpy.ascontiguousarray(vectors)")
     return shape, dtype
 
 
@@ -136,7 +136,7 @@ def _read(file: IO[bytes], path: Path, size: int) -> bytes:
     try:
         data = file.read(size)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        refuse(path, f"it is damaged ({error})", error)
+        fail(path, f"it is damaged ({error})", error)
     if len(data) != size:
-        refuse(path, "it ends too early")
+        fail(path, "it ends too early")
     return data

@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.bounds import at_most
-from cache.errors import CacheError, ForeignFile
-from cache.foreign import MAGIC, dataset_at
-from cache.layout import ID_BYTES
-from cache.parquet import ITEMS, ParquetFile, Unreadable, converting
-from cache.source import EMBEDDING, Source, choose, matrix, refuse, refuse_column, rows_per_chunk
-from cache.source_numpy import Npy, Npz
+from fusecat.cache.bounds import at_most
+from fusecat.cache.errors import CacheError, ForeignFile
+from fusecat.cache.foreign import MAGIC, dataset_at
+from fusecat.cache.layout import ID_BYTES
+from fusecat.cache.parquet_claims import ITEMS, ParquetFile, Unreadable, converting
+from fusecat.cache.source import EMBEDDING, Source, choose, fail, matrix, refuse_column, rows_per_chunk
+from fusecat.cache.source_numpy import Npy, Npz
 
 IDS = ("product_id", "ids", "id")
 """Where ids are looked for inside of a file of vectors."""
@@ -54,7 +54,7 @@ class Hdf5:
         self._path = path
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                refuse(path, "it does not begin as an HDF5 file does")
+                fail(path, "it does not begin as an HDF5 file does")
         with self._open() as file, self._reading("opened"):
             self._names = [name.decode("utf-8", "replace") for name in file.id]
             self._key = key or choose(path, None, called, self._names, lambda name: self._rank(file, name) == 2)
@@ -93,13 +93,13 @@ class Hdf5:
         except CacheError:
             raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-            refuse(self._path, f"it cannot be {what}: {error or 'it takes too much memory'}", error)
+            fail(self._path, f"it cannot be {what}: {error or 'it takes too much memory'}", error)
 
     def _open(self) -> h5py.File:
         try:
             return h5py.File(self._path, "r", locking=False)
         except (OSError, RuntimeError) as error:
-            refuse(self._path, f"HDF5 says: {error}", error)
+            fail(self._path, f"HDF5 says: {error}", error)
 
     def _rank(self, file: h5py.File, name: str) -> int:
         """Dimensions of a dataset; 0 for everything else, links included."""
@@ -121,12 +121,12 @@ class Parquet:
             message = f"{path}: Parquet needs pyarrow; run 'pip install pyarrow', or bring the vectors as .npy"
             raise CacheError(message) from error
         except Unreadable as error:
-            refuse(path, f"it is not a Parquet file ({error})", error)
+            fail(path, f"it is not a Parquet file ({error})", error)
         columns = self._file.columns
         self._key = choose(path, key, called, columns, lambda name: bool(columns[name].items))
         chosen = columns[self._key]
         if not chosen.items:
-            refuse(path, f"'{self._key}' holds {chosen.kind}, not a list of numbers per row")
+            fail(path, f"'{self._key}' holds {chosen.kind}, not a list of numbers per row")
         if self._file.rows and chosen.values % self._file.rows:
             self._refuse_lengths()
         shape = self._file.rows, chosen.values // max(1, self._file.rows)
@@ -156,10 +156,10 @@ class Parquet:
             with self._converting():
                 values = column.to_pylist()
             if None in values:
-                refuse(self._path, f"'{name}' is empty (null) in row {start + values.index(None)}; every row needs a value")
+                fail(self._path, f"'{name}' is empty (null) in row {start + values.index(None)}; every row needs a value")
             if not all(map(_plain, values)):
                 kind = self._file.columns[name].kind
-                refuse(self._path, f"'{name}' holds {kind}, not a number or a text of {ID_BYTES} bytes per row")
+                fail(self._path, f"'{name}' holds {kind}, not a number or a text of {ID_BYTES} bytes per row")
             start += len(values)
             yield np.array(values)
 
@@ -169,7 +169,7 @@ class Parquet:
             for batch in self._file.batches(size, [name], items=items):
                 yield batch.column(0)
         except Unreadable as error:
-            refuse(self._path, f"'{name}' cannot be read ({error})", error)
+            fail(self._path, f"'{name}' cannot be read ({error})", error)
 
     @contextmanager
     def _converting(self) -> Iterator[None]:
@@ -177,10 +177,10 @@ class Parquet:
             with converting():
                 yield
         except Unreadable as error:
-            refuse(self._path, f"it cannot be read ({error})", error)
+            fail(self._path, f"it cannot be read ({error})", error)
 
     def _refuse_lengths(self) -> NoReturn:
-        refuse(self._path, f"the lists in '{self._key}' have gaps or different lengths")
+        fail(self._path, f"the lists in '{self._key}' have gaps or different lengths")
 
 
 def _plain(value: Any) -> bool:

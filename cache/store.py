@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cache.blocks import Blocks, discard
-from cache.disk import locked
-from cache.errors import BusyFeature, CacheError, MissingFeature
-from cache.fingerprint import JSON, canonical, changes, digest
-from cache.layout import SUFFIX, Header, check_name
-from cache.loading import load
-from cache.reading import SealedFile
-from cache.sealing import sidecar, write_sidecar
-from cache.stream import FeatureStream
-from cache.table import FeatureTable
-from cache.writing import FeatureWriter, Rows
+from fusecat.cache.blocks import Blocks, discard
+from fusecat.cache.disk import locked
+from fusecat.cache.errors import BusyFeature, CacheError, MissingFeature
+from fusecat.cache.fingerprint import JSON, canonical, changes, digest
+from fusecat.cache.layout import SUFFIX, Header, check_name
+from fusecat.cache.loading import load
+from fusecat.cache.reading import SealedFile
+from fusecat.cache.sealing import sidecar, write_sidecar
+from fusecat.cache.stream import FeatureStream
+from fusecat.cache.table import FeatureTable
+from fusecat.cache.writing import FeatureWriter, Rows
 
 __all__ = ["FeatureCache", "FeatureWriter", "Rows", "Verdict"]
 

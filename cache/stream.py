@@ -16,11 +16,11 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.layout import OPTIONAL, PIECE, Header, decode
-from cache.lazy import StoredLogits
-from cache.loading import feature_of, refuse_mismatch
-from cache.reading import SealedFile
-from cache.table import FeatureTable
+from fusecat.cache.layout import OPTIONAL, PIECE, Header, decode
+from fusecat.cache.lazy import StoredLogits
+from fusecat.cache.loading import feature_of, refuse_mismatch
+from fusecat.cache.reading import SealedFile
+from fusecat.cache.table import FeatureTable
 
 WINDOW = 5 * 2**26
 """Bytes of vectors shuffled at a time by default: at seven features of thesis width (13 kB a product) 97 pieces of 256 rows.

@@ -10,10 +10,10 @@ from typing import NoReturn
 import h5py
 from h5py import h5a, h5d, h5s, h5t, h5z
 
-from cache.errors import DamagedFeature, ForeignFile
-from cache.fingerprint import digest
-from cache.foreign import check_storage, child, filters, plain
-from cache.layout import FORMAT, OPTIONAL, PIECE, TEXTS, TYPES, VERSION, Header, chunk_rows
+from fusecat.cache.errors import DamagedFeature, ForeignFile
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.foreign import check_storage, child, filters, plain
+from fusecat.cache.layout import FORMAT, OPTIONAL, PIECE, TEXTS, TYPES, VERSION, Header, chunk_rows
 
 LONGEST_ATTRIBUTE = 2**26
 """Bytes; a class list of 10,000 names takes a hundredth of it."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cache.disk import name_file
+from fusecat.cache.disk import name_file
 
 _RUST = re.compile(r"\bos error (\d+)\b")
 """How tokenizers and safetensors, which are written in Rust, end their messages."""

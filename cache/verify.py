@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.archive import read_arrays
-from cache.errors import CacheError
-from cache.fingerprint import digest
-from cache.layout import SUFFIX
-from cache.reading import SealedFile
-from cache.sealing import sidecar
+from fusecat.cache.archive import read_arrays
+from fusecat.cache.errors import CacheError
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.layout import SUFFIX
+from fusecat.cache.reading import SealedFile
+from fusecat.cache.sealing import sidecar
 
 SEAL = SUFFIX + ".sha256"
 _PAUSE = 0.5

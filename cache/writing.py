@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.blocks import Block, Blocks, discard
-from cache.errors import UnusableVectors
-from cache.layout import ID_BYTES, Header, check_codes, check_values
-from cache.sealing import Content, seal
+from fusecat.cache.blocks import Block, Blocks, discard
+from fusecat.cache.errors import UnusableVectors
+from fusecat.cache.layout import ID_BYTES, Header, check_codes, check_values
+from fusecat.cache.sealing import Content, seal
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
 

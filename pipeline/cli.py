@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from pipeline.console import open_streams, safe
+from fusecat import __version__
+from fusecat.pipeline.console import open_streams, safe
 
 COMMANDS = {
     "check": "Read and validate a catalogue; trains nothing.",
@@ -65,7 +66,7 @@ class LazyGroup(click.Group):
         """Import the module of a command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"pipeline.commands.{'import_' if cmd_name == 'import' else cmd_name}")
+        module = importlib.import_module(f"fusecat.pipeline.commands.{'import_' if cmd_name == 'import' else cmd_name}")
         command: click.Command = module.command
         return command
 
@@ -77,7 +78,7 @@ class LazyGroup(click.Group):
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="fusecat", prog_name="fusecat")
+@click.version_option(__version__, prog_name="fusecat")
 @click.pass_context
 def cli(ctx: click.Context, *, debug: bool) -> None:
     """Find which fusion of text and image classifies a catalogue best, by how much, and whether that is real."""
@@ -86,7 +87,7 @@ def cli(ctx: click.Context, *, debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line; every error ends here as one line and an exit code."""
-    from cache.errors import FusecatError
+    from fusecat.cache.errors import FusecatError
 
     debug = "--debug" in sys.argv
     open_streams()
@@ -111,7 +112,7 @@ def main() -> NoReturn:
             raise
         code = _fail(f"{ascii(error.object)[:200]}: a name that is not UTF-8, which a library cannot open; rename it", USAGE)
     except Exception as error:
-        from cache.trouble import disk_errno
+        from fusecat.cache.trouble import disk_errno
 
         if debug:
             raise

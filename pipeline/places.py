@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.console import warn
-from stages.workspace import Workspace
+from fusecat.pipeline.console import warn
+from fusecat.stages.workspace import Workspace
 
 
 def may_write(path: Path) -> bool:

@@ -5,21 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cache.errors import DamagedFile
-from cache.publish import set_aside
-from cache.store import FeatureCache
-from pipeline.console import warn
-from stages.errors import UsageError
-from stages.study_record import StudyRecord, change_study, read_study
-from stages.vocabulary import Metric
-from stages.workspace import Workspace
+from fusecat.cache.errors import DamagedFile
+from fusecat.cache.publish import set_aside
+from fusecat.cache.store import FeatureCache
+from fusecat.pipeline.console import warn
+from fusecat.stages.errors import UsageError
+from fusecat.stages.study_record import StudyRecord, change_study, read_study
+from fusecat.stages.vocabulary import Metric
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.settings import Preset
-    from stages.catalogue.examination import Examination
-    from stages.catalogue.reading import ReadingOptions
-    from stages.encoders.study import Study
-    from stages.extraction import Outcome
+    from fusecat.pipeline.presets.preset import Preset
+    from fusecat.stages.catalogue.data_model import ReadingOptions
+    from fusecat.stages.catalogue.validate import CatalogueReport
+    from fusecat.stages.extraction.dataset import Study
+    from fusecat.stages.extraction.extract import Outcome
 
 
 KEPT = (
@@ -40,11 +40,13 @@ READING = ("columns", "images", "max_images", "follow_symlinks", "encoding")
 """How the catalogue was read, so that a report can show its products again."""
 
 
-def examine_catalogue(path: Path, place: Workspace, reading: "ReadingOptions", options: Mapping[str, Any]) -> "Examination":
+def validate_catalogue(
+    path: Path, place: Workspace, reading: "ReadingOptions", options: Mapping[str, Any]
+) -> "CatalogueReport":
     """Read and check everything that does not need a network. Raises before anything is trained or written."""
-    from stages.catalogue.examination import examine
+    from fusecat.stages.catalogue.validate import validate
 
-    found = examine(
+    found = validate(
         path,
         reading,
         place.image_memory,
@@ -63,9 +65,9 @@ def examine_catalogue(path: Path, place: Workspace, reading: "ReadingOptions", o
     return found
 
 
-def open_study(found: "Examination", max_pixels: int) -> "Study":
+def open_study(found: "CatalogueReport", max_pixels: int) -> "Study":
     """The examined catalogue as stage one sees it."""
-    from stages.encoders.study import Study
+    from fusecat.stages.extraction.dataset import Study
 
     assert found.split is not None, "examine_catalogue refuses catalogues without labels"
     return Study(found.catalogue, found.images, found.split, max_pixels)
@@ -73,7 +75,7 @@ def open_study(found: "Examination", max_pixels: int) -> "Study":
 
 def write_study(
     place: Workspace,
-    found: "Examination",
+    found: "CatalogueReport",
     reading: "ReadingOptions",
     preset: "Preset",
     metric: Metric,
@@ -83,7 +85,7 @@ def write_study(
     max_pixels: int,
 ) -> None:
     """Keep, beside the features, what was read and how each network was taught: `study.json` for the report."""
-    from stages.encoders.versions import versions
+    from fusecat.stages.extraction.versions import versions
 
     def renew(known: StudyRecord | None) -> StudyRecord:
         known = known or StudyRecord(features=imported(place))

@@ -1,1 +1,5 @@
 """The two stages of the pipeline: catalogue and extraction (one), fusion (two)."""
+
+if __name__ != "fusecat.stages":  # under a second name every class would exist twice
+    message = "import it as fusecat.stages"
+    raise ImportError(message)

@@ -1,6 +1,6 @@
 """Errors of the two stages that a user can mend (those of the cache are in `cache.errors`)."""
 
-from cache.errors import FusecatError
+from fusecat.cache.errors import FusecatError
 
 
 class UsageError(FusecatError):

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from cache.disk import locked
-from cache.records import damaged, read_record, write_record
-from stages.vocabulary import Metric
-from stages.workspace import Workspace
+from fusecat.cache.disk import locked
+from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.stages.vocabulary import Metric
+from fusecat.stages.workspace import Workspace
 
 WAY_OUT = "run the 'fusecat extract' (or 'fusecat import --labels') that made this workspace again: it writes the file anew"
 

@@ -21,7 +21,7 @@ class Part(StrEnum):
     TEST = "test"
 
 
-class Protocol(StrEnum):
+class SplitProtocol(StrEnum):
     """How the labelled products are parted (see `stages.catalogue.split`)."""
 
     TEST_20 = "80-20"

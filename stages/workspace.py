@@ -32,7 +32,7 @@ class Workspace:
 
     @property
     def folds(self) -> Path:
-        """One folder per feature: the logits of each finished fold (see `stages.encoders.folds`)."""
+        """One folder per feature: the logits of each finished fold (see `stages.extraction.out_of_fold`)."""
         return self.root / "folds"
 
     @property
@@ -47,7 +47,7 @@ class Workspace:
 
     @property
     def runs(self) -> Path:
-        """One folder per strategy and seed (see `stages.runs`)."""
+        """One folder per strategy and seed (see `stages.fusion.runs`)."""
         return self.root / "runs"
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.console import default_catalogue
+from fusecat.pipeline.console import default_catalogue
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that; tests that interrupt need it heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

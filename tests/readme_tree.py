@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- tree: written by python -m tests.readme_tree -->\n```\n", "```\n<!-- end of tree -->"
-PACKAGES = ("pipeline", "stages", "cache")
+PACKAGES = ("fusecat", "pipeline", "stages", "cache")
 
 
 def promise(path: Path) -> str:

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from stages.comparison import compare
-from stages.estimator import FusionClassifier
-from stages.vocabulary import Architecture, Late, Merge, Variant
+from fusecat.stages.fusion.compare import compare
+from fusecat.stages.fusion.estimator import FusionClassifier
+from fusecat.stages.vocabulary import Architecture, Late, Merge, Variant
 from tests.readme_tree import ROOT
 from tests.test_readme import commands_in
 

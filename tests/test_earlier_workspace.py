@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli import cli
-from stages.heads.saved import load
-from stages.prediction.refitting import read_refit
-from stages.tuning import read_tuned
-from stages.workspace import Workspace
+from fusecat.pipeline.cli import cli
+from fusecat.stages.fusion.restore import load
+from fusecat.stages.fusion.tune import read_tuned
+from fusecat.stages.prediction.refit import read_refit
+from fusecat.stages.workspace import Workspace
 from tests.conftest import cut_sample
 
 ARCHIVE = Path(__file__).parent / "archive" / "workspace-0.1.0.tar.gz"

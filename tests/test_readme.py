@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.cli import COMMANDS, cli
+from fusecat.pipeline.cli import COMMANDS, cli
 from tests.readme_tree import ROOT, rewritten
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def test_every_command_and_flag_that_the_readme_names_exists() -> None:
 
 def commands_in(text: str) -> list[list[str]]:
     """The words of every `fusecat` command in a text; fails where a command or one of its flags does not exist."""
-    lines = re.findall(r"(?:^|`|\s|/)fusecat ((?:[a-z]+)[^`\n]*)", text)
+    lines = re.findall(r"(?:^|`|(?<!from)\s|/)fusecat ((?:[a-z]+)[^`\n]*)", text)
     named = [words for line in lines if (words := line.split()) and words[0] in COMMANDS]
     context = click.Context(cli)
     for words in named:
@@ -55,7 +55,7 @@ def make(sample_cut: Path, tmp_path_factory: pytest.TempPathFactory):
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
         words = command.replace("/data/rakuten", str(sample_cut)).replace("PRESET=modern", f"PRESET={PRESET}").split()[1:]
-        tools = [f"FUSECAT={sys.executable} -m pipeline", f"BIN={Path(sys.executable).parent}", f"WORKSPACE={workspace}"]
+        tools = [f"FUSECAT={sys.executable} -m fusecat", f"BIN={Path(sys.executable).parent}", f"WORKSPACE={workspace}"]
         environment = os.environ | {"COLUMNS": "100"}
         return subprocess.run(
             ["make", "-o", ".venv/installed", *words, *tools],

@@ -27,7 +27,7 @@ def python(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def fusecat(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """`python` for a command."""
-    return python("-m", "pipeline", *words, cwd=cwd)
+    return python("-m", "fusecat", *words, cwd=cwd)
 
 
 def close(folder: Path) -> Path:

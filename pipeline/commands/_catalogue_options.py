@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from stages.catalogue.reading import ReadingOptions
+    from fusecat.stages.catalogue.data_model import ReadingOptions
 
 IMAGES = ("first", "mean", "none")
-"""The values of `stages.catalogue.reading.ImageUse`; that module imports numpy, and help must be instant."""
+"""The values of `stages.catalogue.data_model.ImageUse`; that module imports numpy, and help must be instant."""
 
 _OPTIONS = (
     click.option(
@@ -52,7 +52,7 @@ _OPTIONS = (
 
 
 def catalogue_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; `reading_options` turns their values into what `Catalogue.read` takes."""
+    """Add the options; `reading_options` turns their values into what `read_catalogue` takes."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -63,8 +63,8 @@ def reading_options(values: Mapping[str, Any], *, labels: bool = True) -> "Readi
 
     `max_image_pixels` is not among them: it belongs to `ImageIndex.scan` and to `decode`.
     """
-    from stages.catalogue.columns import parse_columns
-    from stages.catalogue.reading import ImageUse, ReadingOptions
+    from fusecat.stages.catalogue.columns import parse_columns
+    from fusecat.stages.catalogue.data_model import ImageUse, ReadingOptions
 
     return ReadingOptions(
         columns=parse_columns(values["columns"]) if values["columns"] else None,

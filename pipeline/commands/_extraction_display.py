@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pipeline.console import quoted, safe
+from fusecat.pipeline.console import quoted, safe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from stages.catalogue.examination import Examination
-    from stages.extraction import Outcome
-    from stages.planning import Estimate, Plan
+    from fusecat.stages.catalogue.validate import CatalogueReport
+    from fusecat.stages.extraction.extract import Outcome
+    from fusecat.stages.extraction.plan import Estimate, ExtractionPlan
 
 EVERY = 10.0
 """Seconds between two plain progress lines where the output is no terminal."""
 
 
-def show_examination(screen: "Console", found: "Examination") -> None:
+def show_catalogue_report(screen: "Console", found: "CatalogueReport") -> None:
     """Counts, split and every counted warning."""
     record, split = found.record, found.split
     assert split is not None
@@ -44,7 +44,7 @@ def show_examination(screen: "Console", found: "Examination") -> None:
         )
 
 
-def show_plans(screen: "Console", plans: Sequence["Plan"], *, work: bool) -> None:
+def show_plans(screen: "Console", plans: Sequence["ExtractionPlan"], *, work: bool) -> None:
     """One line per feature: hit, or why not; with `work` also what there is to do."""
     for plan in plans:
         verdict = plan.verdict
@@ -82,12 +82,12 @@ def show_estimates(screen: "Console", estimates: Sequence["Estimate"]) -> None:
 
 def show_summary(screen: "Console", outcomes: Sequence["Outcome"]) -> None:
     """One row per network: how it was taught, what validation says of it, what it took."""
-    taught = [outcome for outcome in outcomes if outcome.learning]
-    if not taught:
+    trained = [outcome for outcome in outcomes if outcome.learning]
+    if not trained:
         return
-    graphics = any(outcome.device_memory for outcome in taught)
+    graphics = any(outcome.device_memory for outcome in trained)
     table = _table(screen, "feature", "epochs", "best", "macro-F1", "accuracy", "s", "GB", *(["GPU GB"] if graphics else []))
-    for outcome in taught:
+    for outcome in trained:
         learning = outcome.learning
         scores = [f"{learning['validation'][name]:.3f}" for name in ("macro_f1", "accuracy")]
         sizes = [_gigabytes(outcome.memory), *([_gigabytes(outcome.device_memory)] if graphics else [])]
@@ -155,7 +155,7 @@ class Ticker:
         self.live.stop()
 
     def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:
-        """Show where a network stands (see `stages.encoders.progress`)."""
+        """Show where a network stands (see `stages.extraction.progress`)."""
         if not total:
             self.screen.print(f"{feature}: {phase}", markup=False)
             return

@@ -4,15 +4,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.console import safe
-from stages.workspace import Workspace
+from fusecat.pipeline.console import safe
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stages.brought import Brought
-    from stages.catalogue.reading import Catalogue
-    from stages.prediction import Answers, Model
+    from fusecat.stages.catalogue.data_model import Catalogue
+    from fusecat.stages.external.vectors import ExternalVectors
+    from fusecat.stages.prediction import Answers, Model
 
 
 class Tally:
@@ -58,7 +58,7 @@ class Tally:
         """Everything counted, as JSON values."""
         import numpy as np
 
-        from stages.scores import scores_of
+        from fusecat.stages.scores import scores_of
 
         labels, predicted, truth = np.concatenate([np.empty((3, 0)), *self.judged], axis=1)
         judged = scores_of(labels.astype(np.int32), predicted.astype(np.int32), truth) if len(labels) else None
@@ -78,15 +78,15 @@ def judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> dict[
     """Id -> code of the products that networks and heads were fitted on, or that chose among them."""
     if folder is not None:
         return {}
-    from stages.runs import Runs
-    from stages.vocabulary import Part
+    from fusecat.stages.fusion.runs import Runs
+    from fusecat.stages.vocabulary import Part
 
     products = Runs(Workspace(workspace).runs).products()
     parts = [part for part in Part if part in products.parts and (refit or part is not Part.TEST)]
     return {str(products.ids[row]): products.classes[products.labels[row]] for part in parts for row in products.rows(part)}
 
 
-def joined(found: "Brought", catalogue: "Catalogue") -> dict[str, Any]:
+def joined(found: "ExternalVectors", catalogue: "Catalogue") -> dict[str, Any]:
     """What was found in brought files, as JSON values."""
     lacking = (~found.present).nonzero()[0]
     first = catalogue.products[lacking[0]].id if len(lacking) else ""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stages.errors import UsageError
+from fusecat.stages.errors import UsageError
 
 if TYPE_CHECKING:
-    from stages.brought import Files
+    from fusecat.stages.external.vectors import Files
 
 _OPTIONS = (
     click.option(
@@ -30,15 +30,15 @@ _OPTIONS = (
 
 
 def vectors_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; `brought_files` takes their values."""
+    """Add the options; `external_files` takes their values."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def brought_files(values: Mapping[str, Any]) -> "dict[str, Files]":
+def external_files(values: Mapping[str, Any]) -> "dict[str, Files]":
     """Feature -> where its vectors lie. Raises UsageError naming the flag."""
-    from stages.brought import Files
+    from fusecat.stages.external.vectors import Files
 
     vectors = {name: _existing("--vectors", file) for name, file in _pairs("--vectors", values["vectors"]).items()}
     own = [value for value in values["ids"] if value.partition("=")[0] in vectors]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipeline.console import console, json_option, print_json, safe, workspace_option
+from fusecat.pipeline.console import console, json_option, print_json, safe, workspace_option
 
 if TYPE_CHECKING:
-    from cache.listing import Entry
+    from fusecat.cache.listing import Entry
 
 
 @click.group()
@@ -23,7 +23,7 @@ def command() -> None:
 @json_option
 def ls(workspace: Path, *, as_json: bool) -> None:
     """Show each feature's network, field, rows, width, size, fit parts and state."""
-    from cache.listing import entries
+    from fusecat.cache.listing import entries
 
     folder = _features(workspace)
     found = entries(folder)
@@ -38,8 +38,8 @@ def ls(workspace: Path, *, as_json: bool) -> None:
 @json_option
 def verify(workspace: Path, *, as_json: bool) -> None:
     """Check every byte of every feature; exit code 4 where something is not as it was written."""
-    from cache.errors import DamagedFeature
-    from cache.verify import verify
+    from fusecat.cache.errors import DamagedFeature
+    from fusecat.cache.verify import verify
 
     folder = _features(workspace)
     damages = list(verify(folder, _expected(workspace)))
@@ -65,8 +65,8 @@ def verify(workspace: Path, *, as_json: bool) -> None:
 @workspace_option
 def export(feature: str, target: Path, workspace: Path) -> None:
     """Write FEATURE for other tools."""
-    from cache.exporting import export
-    from cache.store import FeatureCache
+    from fusecat.cache.exporting import export
+    from fusecat.cache.store import FeatureCache
 
     with FeatureCache(_features(workspace)).open(feature) as file:
         export(file, target)
@@ -75,8 +75,8 @@ def export(feature: str, target: Path, workspace: Path) -> None:
 
 def _features(workspace: Path) -> Path:
     """The folder of the features, which must exist."""
-    from stages.errors import UsageError
-    from stages.workspace import Workspace
+    from fusecat.stages.errors import UsageError
+    from fusecat.stages.workspace import Workspace
 
     folder = Workspace(workspace).features
     if not folder.is_dir():
@@ -87,8 +87,8 @@ def _features(workspace: Path) -> Path:
 
 def _expected(workspace: Path) -> list[str]:
     """The features that the study says it has, so that one that vanished without a trace is missed."""
-    from stages.study_record import read_study
-    from stages.workspace import Workspace
+    from fusecat.stages.study_record import read_study
+    from fusecat.stages.workspace import Workspace
 
     study = read_study(Workspace(workspace))
     return sorted(study.features) if study else []

@@ -1,4 +1,4 @@
-"""`fusecat check`: the doctor. Reads all that `extract` reads before it trains, and says what will be done with it."""
+"""`fusecat check`: validation. Reads all that `extract` reads before it trains, and says what will be done with it."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.console import catalogue_argument, choice, console, json_option, print_json, safe, warn, workspace_option
-from pipeline.places import may_write, remembering
-from stages.vocabulary import Protocol
+from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
+from fusecat.pipeline.console import catalogue_argument, choice, console, json_option, print_json, safe, warn, workspace_option
+from fusecat.pipeline.places import may_write, remembering
+from fusecat.stages.vocabulary import SplitProtocol
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from stages.catalogue.examination import Examination
+    from fusecat.stages.catalogue.validate import CatalogueReport
 
 MOST_CLASSES = 12
 """Lines of the class table; of more classes the largest and the smallest are shown."""
@@ -26,23 +26,27 @@ BAR = 24
 @click.command()
 @catalogue_argument
 @catalogue_options
-@click.option("--protocol", type=choice(Protocol), default=Protocol.TEST_20.value, show_default=True, help="The split to try.")
+@click.option(
+    "--protocol", type=choice(SplitProtocol), default=SplitProtocol.TEST_20.value, show_default=True, help="The split to try."
+)
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @workspace_option
 @json_option
-def command(catalogue: Path, workspace: Path, protocol: Protocol, split_seed: int, *, as_json: bool, **options: Any) -> None:
+def command(
+    catalogue: Path, workspace: Path, protocol: SplitProtocol, split_seed: int, *, as_json: bool, **options: Any
+) -> None:
     """Read and validate a catalogue: counts, classes, duplicates, unreadable pictures; trains nothing.
 
     What is learnt of the pictures is remembered in the workspace, if that may be written, so that 'extract' need not decode
     them again.
     """
-    from stages.catalogue.examination import examine
-    from stages.workspace import Workspace
+    from fusecat.stages.catalogue.validate import validate
+    from fusecat.stages.workspace import Workspace
 
     place, screen = Workspace(workspace), console(quiet=as_json)
     unkept = not may_write(place.image_memory)
     with remembering(place, scratch=unkept) as memory, _Progress(screen) as progress:
-        found = examine(
+        found = validate(
             catalogue,
             reading_options(options),
             memory.image_memory,
@@ -86,7 +90,7 @@ class _Progress:
             self.screen.print(f"looked at {done:,} of {total:,} pictures")
 
 
-def _show(screen: "Console", found: "Examination") -> None:
+def _show(screen: "Console", found: "CatalogueReport") -> None:
     """Print what was found for a person."""
     from rich.table import Table
 
@@ -119,7 +123,7 @@ def _show(screen: "Console", found: "Examination") -> None:
     )
 
 
-def _holdings(found: "Examination") -> Iterator[tuple[str, ...]]:
+def _holdings(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
     """What there is, how often, how much of all, and what becomes of it; lines of nothing are left out."""
     record, causes = found.record, found.images.causes
     products = record["products"]
@@ -151,7 +155,7 @@ def _holdings(found: "Examination") -> Iterator[tuple[str, ...]]:
             )
 
 
-def _classes(found: "Examination") -> Iterator[tuple[str, ...]]:
+def _classes(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
     """Type code, name, products and a bar, the largest first; the middle of a long list is left out."""
     names = found.catalogue.class_names
     ranked = sorted(found.balance.items(), key=lambda item: -item[1])

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.predict import open_model
-from pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
-from stages.encoders.settings import NEW
-from stages.workspace import Workspace
+from fusecat.pipeline.commands.predict import open_model
+from fusecat.pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
+from fusecat.stages.extraction.settings import NEW
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from stages.prediction import Model
+    from fusecat.stages.prediction import Model
 
 SHOWN = ("macro_f1", "accuracy", "weighted_f1", "log_loss")
 
@@ -40,8 +40,8 @@ def command(
     """
     from dataclasses import replace
 
-    from stages.encoders.quiet import quieten
-    from stages.prediction import save_model
+    from fusecat.stages.extraction.quiet import quieten
+    from fusecat.stages.prediction import save_model
 
     quieten()
     model = open_model(workspace, strategy, seed, refit=refit, merges=merges)
@@ -61,9 +61,9 @@ def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
     """What the card tells: scores of what is exported on validation and test, and the catalogue in numbers."""
     import numpy as np
 
-    from stages.runs import Runs
-    from stages.scores import scores
-    from stages.study_record import StudyRecord, read_study
+    from fusecat.stages.fusion.runs import Runs
+    from fusecat.stages.scores import scores
+    from fusecat.stages.study_record import StudyRecord, read_study
 
     runs, study = Runs(place.runs), read_study(place) or StudyRecord()
     products = runs.products()
@@ -86,7 +86,7 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
     """The model card, in Markdown."""
     study, split = facts["study"], facts["split"]
     seeds = ", ".join(map(str, model.predictors))
-    described = {name: taught.description["settings"] for name, taught in sorted(model.taught.items())}
+    described = {name: fine_tuned.description["settings"] for name, fine_tuned in sorted(model.fine_tuned.items())}
     networks = [
         f"* `{name}`: {each['model']}, "
         + ("new, trained on this data alone" if each["weights"] == NEW else f"started from `{Path(each['weights']).name}`")
@@ -96,7 +96,7 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
         f"* `{name}`: vectors of another encoder, {shape.width} numbers each; it is not in this folder: pass those of new "
         f"products (`fusecat predict --model FOLDER --vectors {name}=FILE`)"
         for name, shape in sorted(model.shapes.items())
-        if name not in model.taught
+        if name not in model.fine_tuned
     ]
     scored = [
         f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in SHOWN) + " |" for part, values in facts["scores"].items()
@@ -125,7 +125,7 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
         "",
         "```python",
         "from pathlib import Path",
-        "from stages.prediction import classify",
+        "from fusecat import classify",
         'print(classify(Path("this folder"), Path("a catalogue")))',
         "```",
         "or `fusecat predict CATALOG --model FOLDER`.",

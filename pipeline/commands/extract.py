@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.commands._extraction_display import Ticker, show_estimates, show_examination, show_next, show_plans, show_summary
-from pipeline.console import (
+from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
+from fusecat.pipeline.commands._extraction_display import (
+    Ticker,
+    show_catalogue_report,
+    show_estimates,
+    show_next,
+    show_plans,
+    show_summary,
+)
+from fusecat.pipeline.console import (
     catalogue_argument,
     choice,
     command_line,
@@ -23,15 +30,15 @@ from pipeline.console import (
     warn,
     workspace_option,
 )
-from pipeline.places import may_write, remembering
-from pipeline.study import examine_catalogue, open_study, write_study
-from stages.encoders.settings import Pooling, Precision
-from stages.vocabulary import Field, Metric, Protocol
-from stages.workspace import Workspace
+from fusecat.pipeline.places import may_write, remembering
+from fusecat.pipeline.study import open_study, validate_catalogue, write_study
+from fusecat.stages.extraction.settings import Pooling, Precision
+from fusecat.stages.vocabulary import Field, Metric, SplitProtocol
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.settings import Preset
-    from stages.extraction import Outcome
+    from fusecat.pipeline.presets.preset import Preset
+    from fusecat.stages.extraction.extract import Outcome
 
 
 @click.command()
@@ -40,7 +47,11 @@ if TYPE_CHECKING:
 @click.option("--networks", multiple=True, help="Only these networks of the preset (repeat, or separate by commas).")
 @click.option("--fields", multiple=True, type=choice(Field), help="Only these fields.")
 @click.option(
-    "--protocol", type=choice(Protocol), default=Protocol.TEST_20.value, show_default=True, help="How the products are parted."
+    "--protocol",
+    type=choice(SplitProtocol),
+    default=SplitProtocol.TEST_20.value,
+    show_default=True,
+    help="How the products are parted.",
 )
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @click.option(
@@ -100,7 +111,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
 
     Resumes by itself: what is there and still fits is kept.
     """
-    from stages.encoders.quiet import quieten
+    from fusecat.stages.extraction.quiet import quieten
 
     _check(options)
     quieten()
@@ -110,17 +121,17 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     reading = reading_options(options)
     looking = options["dry_run"] or options["explain"]  # a plan needs no workspace that may be written
     with remembering(place, scratch=options["probe"] or (looking and not may_write(place.image_memory))) as memory:
-        found = examine_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
+        found = validate_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
     study = open_study(found, options["max_image_pixels"])
     preset = _staffed(preset, options["workers"], len(study.rows.ids))
 
-    from stages.encoders.devices import leave, processes
-    from stages.extraction import encoders, extract
-    from stages.planning import estimate, plan
+    from fusecat.stages.extraction.devices import leave, processes
+    from fusecat.stages.extraction.extract import encoders, extract
+    from fusecat.stages.extraction.plan import estimate, plan
 
     leading, metric = processes().is_main_process, options["metric"]  # of several processes, one speaks and writes
     screen = console(quiet=as_json or not leading)
-    show_examination(screen, found)
+    show_catalogue_report(screen, found)
     repeats = _repeats(preset, place, options["network_seeds"])
     told: dict[str, Any] = {}
     for preset, place in repeats:
@@ -187,7 +198,7 @@ def _told(outcome: "Outcome") -> dict[str, Any]:
 
 def _check(options: dict[str, Any]) -> None:
     """Refuse what can be refused before anything is loaded."""
-    from stages.errors import UsageError
+    from fusecat.stages.errors import UsageError
 
     if options["probe"] and not options["dry_run"]:
         message = "--probe: goes with --dry-run only; add --dry-run"
@@ -198,14 +209,14 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:
-    """What `examine` is to part: the flag's products, else the preset's; None are all."""
+    """What `validate` is to part: the flag's products, else the preset's; None are all."""
     chosen = options["subset"] or preset.subset.value
     return None if chosen == "all" else chosen
 
 
 def _staffed(preset: "Preset", workers: int | None, products: int) -> "Preset":
     """The preset with the worker processes of the flag, else its own, else as many as suit the catalogue."""
-    from stages.encoders.settings import fitting_workers
+    from fusecat.stages.extraction.settings import fitting_workers
 
     if workers is None:
         workers = preset.extraction.workers or fitting_workers(products)
@@ -214,8 +225,8 @@ def _staffed(preset: "Preset", workers: int | None, products: int) -> "Preset":
 
 def _preset(options: dict[str, Any]) -> "Preset":
     """The preset with what the command line changes."""
-    from pipeline.settings import load_preset
-    from stages.errors import UsageError
+    from fusecat.pipeline.presets.preset import load_preset
+    from fusecat.stages.errors import UsageError
 
     weights = {}
     for pair in options["weights"]:

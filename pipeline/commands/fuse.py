@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.console import command_line, console, json_option, print_json, warn, workspace_option
-from stages.strategy import ALL, FUSED, THESIS
-from stages.study_record import StudyRecord, read_study
-from stages.vocabulary import Architecture, Merge, Metric, Variant
-from stages.workspace import Workspace
+from fusecat.pipeline.console import command_line, console, json_option, print_json, warn, workspace_option
+from fusecat.stages.fusion.strategy import ALL, FUSED, THESIS
+from fusecat.stages.study_record import StudyRecord, read_study
+from fusecat.stages.vocabulary import Architecture, Merge, Metric, Variant
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from cache.store import FeatureCache
-    from cache.table import FeatureTable
-    from stages.heads.settings import FitSettings
-    from stages.runs import Run
-    from stages.strategy import Plan
+    from fusecat.cache.store import FeatureCache
+    from fusecat.cache.table import FeatureTable
+    from fusecat.stages.fusion.fit_settings import FitSettings
+    from fusecat.stages.fusion.runs import Run
+    from fusecat.stages.fusion.strategy import StrategyPlan
 
 FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
 MERGES = [merge.value for merge in Merge]
@@ -79,10 +79,10 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
     One merge M runs baseline/M, flat/M and hierarchical/F/M for each first merge F of concatenation, addition and average;
     uni-modal rows, probes and late fusion stand beside them. Runs that are there already are not repeated.
     """
-    from pipeline.study import remember_command
-    from stages.fusion import fuse
-    from stages.runs import Runs
-    from stages.tuning import read_tuned
+    from fusecat.pipeline.study import remember_command
+    from fusecat.stages.fusion.fuse import fuse
+    from fusecat.stages.fusion.runs import Runs
+    from fusecat.stages.fusion.tune import read_tuned
 
     place = Workspace(workspace)
     table, chosen, settings, rows = prepare(place, **choice)
@@ -116,7 +116,7 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
     if as_json:
         print_json({"runs": [summary(run) for run in found], "left_out": dict(chosen.left_out)})
         return
-    from pipeline.report.terminal import print_report
+    from fusecat.pipeline.report.terminal import print_report
 
     print_report(workspace)
 
@@ -132,14 +132,14 @@ def prepare(
     fit_on: str,
     streamed: bool | None,
     named: str | None,
-) -> tuple["FeatureTable", "Plan", "FitSettings", tuple[str, ...]]:
+) -> tuple["FeatureTable", "StrategyPlan", "FitSettings", tuple[str, ...]]:
     """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
-    from cache.store import FeatureCache
-    from stages.errors import UsageError
-    from stages.fusion import feasible
-    from stages.heads.build import find_merge
-    from stages.heads.settings import DEFAULT, NAMED
-    from stages.strategy import plan
+    from fusecat.cache.store import FeatureCache
+    from fusecat.stages.errors import UsageError
+    from fusecat.stages.fusion.build_head import find_merge
+    from fusecat.stages.fusion.fit_settings import DEFAULT, NAMED
+    from fusecat.stages.fusion.fuse import feasible
+    from fusecat.stages.fusion.strategy import plan
 
     for name in (own, first):
         if name:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
-from stages.errors import UsageError
-from stages.study_record import StudyRecord, change_study, read_study
-from stages.vocabulary import Field, Protocol
-from stages.workspace import Workspace
+from fusecat.pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
+from fusecat.stages.errors import UsageError
+from fusecat.stages.study_record import StudyRecord, change_study, read_study
+from fusecat.stages.vocabulary import Field, SplitProtocol
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from cache.store import Rows
-    from stages.catalogue.reading import Catalogue
-    from stages.catalogue.split import Split
-    from stages.importing import Imported
+    from fusecat.cache.store import Rows
+    from fusecat.stages.catalogue.data_model import Catalogue
+    from fusecat.stages.catalogue.split import Split
+    from fusecat.stages.external.import_vectors import Imported
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -39,8 +39,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--protocol",
-    type=click.Choice([protocol.value for protocol in Protocol]),
-    default=Protocol.TEST_20.value,
+    type=click.Choice([protocol.value for protocol in SplitProtocol]),
+    default=SplitProtocol.TEST_20.value,
     show_default=True,
     help="Of a new split.",
 )
@@ -54,8 +54,8 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
 
     They need no texts or images. Products without a vector count as lacking the field.
     """
-    from cache.store import FeatureCache
-    from stages.importing import Request, import_vectors
+    from fusecat.cache.store import FeatureCache
+    from fusecat.stages.external.import_vectors import Request, import_vectors
 
     place = Workspace(workspace)
     feature = _feature(name, field)
@@ -88,8 +88,8 @@ def _feature(name: str, field: str | None) -> str:
 
 def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tuple[Rows, tuple[Catalogue, Split] | None]":
     """The products of the workspace; or those of --labels, with them and their new split, which `_begin` keeps."""
-    from pipeline.study import put_damaged_aside
-    from stages.joining import catalogue_rows, existing_rows, known_split, new_split, refuse_other_labels
+    from fusecat.pipeline.study import put_damaged_aside
+    from fusecat.stages.external.align import catalogue_rows, existing_rows, known_split, new_split, refuse_other_labels
 
     if labels is not None:
         put_damaged_aside(place)
@@ -104,7 +104,7 @@ def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tu
     if labels is None:
         message = f"--labels: {place.root} knows no products yet; pass a CSV with id and label, or run 'fusecat extract' first"
         raise UsageError(message)
-    protocol = Protocol(options["protocol"])
+    protocol = SplitProtocol(options["protocol"])
     catalogue, split = new_split(labels, protocol=protocol, head_share=options["head_share"], seed=options["split_seed"])
     return catalogue_rows(catalogue, split), (catalogue, split)
 
@@ -124,7 +124,7 @@ def _refuse_another_split(place: Workspace) -> None:
 
 def _begin(place: Workspace, catalogue: "Catalogue", split: "Split") -> None:
     """Keep the products and the split of a new study, once its first feature is there: a failed import leaves none behind."""
-    from pipeline.study import imported
+    from fusecat.pipeline.study import imported
 
     split.write(place.split)
     record = StudyRecord(
@@ -140,7 +140,7 @@ def _begin(place: Workspace, catalogue: "Catalogue", split: "Split") -> None:
 
 def _remember(place: Workspace, rows: "Rows", done: "Imported", vectors: Path) -> None:
     """Add the feature and the command to study.json, so that the report and `cache verify` know of them."""
-    from pipeline.study import with_command
+    from fusecat.pipeline.study import with_command
 
     network, _, field = done.feature.rpartition(".")
     feature = {"network": network, "field": field, "imported": vectors.name, "fitted_on": done.fitted_on}

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands._catalogue_options import catalogue_options, reading_options
-from pipeline.commands._prediction_display import Tally, judged_before, show
-from pipeline.commands._prediction_display import joined as what_joined
-from pipeline.commands._vectors_options import brought_files, vectors_options
-from pipeline.console import catalogue_argument, console, json_option, merges_option, print_json, safe, workspace_option
-from pipeline.places import keeping, may_write
-from stages.errors import UsageError
-from stages.workspace import Workspace
+from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
+from fusecat.pipeline.commands._prediction_display import Tally, judged_before, show
+from fusecat.pipeline.commands._prediction_display import joined as what_joined
+from fusecat.pipeline.commands._vectors_options import external_files, vectors_options
+from fusecat.pipeline.console import catalogue_argument, console, json_option, merges_option, print_json, safe, workspace_option
+from fusecat.pipeline.places import keeping, may_write
+from fusecat.stages.errors import UsageError
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from stages.prediction import Model
+    from fusecat.stages.prediction import Model
 
 DEFAULT = click.core.ParameterSource.DEFAULT
 FORMATS = ("csv", "parquet", "sigir", "ens")
@@ -73,32 +73,33 @@ def command(
     --images, --max-images, --max-image-pixels, --columns and --encoding are those of the study's catalogue where they are not
     given here.
     """
-    from stages.encoders.quiet import quieten
+    from fusecat.stages.extraction.quiet import quieten
 
     quieten()
-    from pipeline.commands._extraction_display import Ticker
-    from stages.catalogue.reading import Catalogue, ReadingOptions
-    from stages.prediction import load_model, predict
-    from stages.prediction.answering import as_in_study
-    from stages.prediction.formats import Format, Layout, check, write
-    from stages.prediction.given import products_of
+    from fusecat.pipeline.commands._extraction_display import Ticker
+    from fusecat.stages.catalogue.data_model import ReadingOptions
+    from fusecat.stages.catalogue.read import read_catalogue
+    from fusecat.stages.prediction import load_model, predict
+    from fusecat.stages.prediction.answer import as_in_study
+    from fusecat.stages.prediction.external_chunks import products_of
+    from fusecat.stages.prediction.formats import Format, Layout, check, write
 
     if folder and (strategy or refit or seed is not None):
         message = "--model: an exported model is one strategy; leave out --strategy, --run and --refit"
         raise UsageError(message)
-    brought = brought_files(options)
+    external = external_files(options)
     if folder:
         model = load_model(folder, merges=merges)
     else:
-        model = open_model(workspace, strategy, seed, refit=refit, brought=brought, merges=merges)
+        model = open_model(workspace, strategy, seed, refit=refit, external=external, merges=merges)
     reading = ReadingOptions()
     given = click.get_current_context().get_parameter_source
-    if brought and given("catalogue") is DEFAULT:
-        read = products_of(brought)
+    if external and given("catalogue") is DEFAULT:
+        read = products_of(external)
     else:
         told = [name for name in ("images", "max_images", "columns", "encoding") if given(name) is not DEFAULT]
         reading = as_in_study(catalogue, model.reading, reading_options(options, labels=False), told)
-        read = Catalogue.read(catalogue, reading)
+        read = read_catalogue(catalogue, reading)
     layout = Layout(Format(kind), options["top"], options["threshold"], reading.encoding)
     check(read, layout)
     path = output or workspace / "predictions" / f"{read.source.resolve().stem}{layout.format.suffix}"
@@ -114,7 +115,7 @@ def command(
             model,
             read,
             store,
-            brought=brought,
+            external=external,
             max_pixels=None if given("max_image_pixels") is DEFAULT else options["max_image_pixels"],
             workers=options["workers"],
             progress=ticker,
@@ -145,19 +146,19 @@ def open_model(
     seed: int | None,
     *,
     refit: bool,
-    brought: Collection[str] = (),
+    external: Collection[str] = (),
     merges: Collection[str] = (),
 ) -> "Model":
     """The chosen (or named) strategy of a workspace with the seeds that the report averages, or what was refitted.
 
-    `brought`: features whose vectors are brought, so that no network is needed. `merges`: those of one's own that are named.
+    `external`: features whose vectors are brought, so that no network is needed. `merges`: those of one's own that are named.
     """
-    from cache.records import damaged
-    from stages.prediction import Model
-    from stages.prediction.model import odd_reading
-    from stages.runs import Runs
-    from stages.selection import select
-    from stages.study_record import WAY_OUT, StudyRecord, read_study
+    from fusecat.cache.records import damaged
+    from fusecat.stages.fusion.runs import Runs
+    from fusecat.stages.fusion.select import select
+    from fusecat.stages.prediction import Model
+    from fusecat.stages.prediction.model import odd_reading
+    from fusecat.stages.study_record import WAY_OUT, StudyRecord, read_study
 
     place = Workspace(workspace)
     study = read_study(place) or StudyRecord()
@@ -165,13 +166,13 @@ def open_model(
     if odd := odd_reading(reading):
         raise damaged(place.study, odd, WAY_OUT)
     if refit:
-        from stages.prediction.refitting import refitted
+        from fusecat.stages.prediction.refit import refitted
 
         if strategy or seed is not None:
             message = "--refit: one strategy was refitted; leave out --strategy and --run, or run 'fusecat refit --strategy'"
             raise UsageError(message)
-        return replace(refitted(place, names, brought, merges), reading=reading)
+        return replace(refitted(place, names, external, merges), reading=reading)
     chosen = select(Runs(place.runs), study.metric, strategy)
     seeds = chosen.seeds if seed is None else (seed,)
-    model = Model.of_runs(place, chosen.strategy, seeds, class_names=names, brought=brought, merges=merges)
+    model = Model.of_runs(place, chosen.strategy, seeds, class_names=names, external=external, merges=merges)
     return replace(model, reading=reading)

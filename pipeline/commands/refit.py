@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
-from stages.workspace import Workspace
+from fusecat.pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
+from fusecat.stages.workspace import Workspace
 
 
 @click.command()
@@ -23,10 +23,10 @@ def command(workspace: Path, *, strategy: str | None, merges: tuple[str, ...], a
     ('extract --folds'); of vote and selection the members are fitted again, the weights stay. Where nothing but the shares of
     the classes is learnt (uni-modal rows, mean, product, maximum), only products without the fields are answered differently.
     """
-    from stages.prediction.refitting import read_refit, refit
-    from stages.runs import Runs
-    from stages.selection import select
-    from stages.study_record import StudyRecord, read_study
+    from fusecat.stages.fusion.runs import Runs
+    from fusecat.stages.fusion.select import select
+    from fusecat.stages.prediction.refit import read_refit, refit
+    from fusecat.stages.study_record import StudyRecord, read_study
 
     place = Workspace(workspace)
     chosen = select(Runs(place.runs), (read_study(place) or StudyRecord()).metric, strategy)

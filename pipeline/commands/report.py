@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.console import json_option, print_json, workspace_option
-from stages.errors import UsageError
+from fusecat.pipeline.console import json_option, print_json, workspace_option
+from fusecat.stages.errors import UsageError
 
 
 @click.command(name="report")
@@ -48,18 +48,18 @@ def command(
         raise click.UsageError(message)
     workspace = workspaces[0] if workspaces else workspace
     if not as_json:
-        from pipeline.report.terminal import print_report
+        from fusecat.pipeline.report.terminal import print_report
 
         print_report(workspace, against=against, shareable=shareable, output=output)
         return
-    from pipeline.report.comparison import compare
-    from pipeline.report.writing import write_if_allowed
+    from fusecat.pipeline.report.comparison import compare
+    from fusecat.pipeline.report.output import write_if_allowed
 
     print_json(write_if_allowed(compare(workspace, against=against), output, shareable=shareable)[1])
 
 
 def _pool(workspaces: tuple[Path, ...], output: Path | None, *, as_json: bool) -> None:
-    from pipeline.report.pooled import print_pool, write_pool
+    from fusecat.pipeline.report.pooled import print_pool, write_pool
 
     if as_json:
         from dataclasses import asdict

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.fuse import metric_of, prepare, strategy_options
-from pipeline.console import command_line, console, json_option, print_json, quoted, safe, warn, workspace_option
-from stages.workspace import Workspace
+from fusecat.pipeline.commands.fuse import metric_of, prepare, strategy_options
+from fusecat.pipeline.console import command_line, console, json_option, print_json, quoted, safe, warn, workspace_option
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from stages.strategy import Strategy
+    from fusecat.stages.fusion.strategy import Strategy
 
 
 @click.command()
@@ -25,8 +25,8 @@ def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> No
     """
     from dataclasses import asdict
 
-    from pipeline.study import remember_command
-    from stages.tuning import TUNED, tune
+    from fusecat.pipeline.study import remember_command
+    from fusecat.stages.fusion.tune import TUNED, tune
 
     place = Workspace(workspace)
     table, chosen, base, rows = prepare(place, **choice)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.study import Candidate, Outcome
+from fusecat.pipeline.report.results import Candidate, Outcome
 
 BINS = 15
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.comparison import Comparison
-from pipeline.report.slices import sides
-from stages.study_record import StudyRecord
+from fusecat.pipeline.report.comparison import Comparison
+from fusecat.pipeline.report.slices import compared_rows
+from fusecat.stages.study_record import StudyRecord
 
 SHOWN = 6
 """Cards of each kind."""
@@ -66,7 +66,7 @@ class Cards:
 def cards(comparison: Comparison, shown: int = SHOWN) -> Cards:
     """Choose the products that tell most, by probabilities averaged over seeds, and fetch what the catalogue says of them."""
     study, part = comparison.study, comparison.judged
-    compared = sides(comparison)
+    compared = compared_rows(comparison)
     rows, labels, codes = study.products.rows(part), study.labels(part), study.products.classes
     averages = {side: study.probabilities(row.candidate, part) for side, row in compared.items()}
     picked = choose(averages, labels, shown)
@@ -127,12 +127,13 @@ def _catalogue(info: StudyRecord, ids: Sequence[str]) -> tuple[dict[str, Any], s
     source = info.catalogue
     if not source:
         return {}, "The study names no catalogue, so cards show ids only."
-    from cache.errors import FusecatError
-    from stages.catalogue.reading import Catalogue, ReadingOptions
+    from fusecat.cache.errors import FusecatError
+    from fusecat.stages.catalogue.data_model import ReadingOptions
+    from fusecat.stages.catalogue.read import read_catalogue
 
     try:
         options = replace(ReadingOptions.of(info.reading), labels=False)
-        products = Catalogue.read(Path(source), options).products
+        products = read_catalogue(Path(source), options).products
     except (FusecatError, OSError) as error:
         return {}, f"The catalogue cannot be read any more, so cards show ids only ({error})."
     wanted = set(ids)
@@ -145,7 +146,7 @@ def thumbnail(path: Path) -> str | None:
     """A data: URL of a small JPEG, or None where the picture cannot be read."""
     from PIL import Image
 
-    from stages.catalogue.decoding import UnreadableImage, decode
+    from fusecat.stages.catalogue.decoding import UnreadableImage, decode
 
     try:
         picture = Image.fromarray(decode(path))

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares, tested, voted_right
-from pipeline.report.statistics import METRICS, RESAMPLES, Estimates, Models, bootstrap, score
-from pipeline.report.study import Candidate, Outcome, Study
-from stages.errors import DataError
-from stages.selection import rank
-from stages.vocabulary import Metric, Part
+from fusecat.pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares, tested, voted_right
+from fusecat.pipeline.report.results import Candidate, Outcome, Study
+from fusecat.pipeline.report.statistics import METRICS, RESAMPLES, Estimates, Models, bootstrap, score
+from fusecat.stages.errors import DataError
+from fusecat.stages.fusion.select import rank
+from fusecat.stages.vocabulary import Metric, Part
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.statistics import vote
-from pipeline.report.study import Candidate
+from fusecat.pipeline.report.results import Candidate
+from fusecat.pipeline.report.statistics import vote
 
 SHOWN = 8
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.statistics import Difference, Estimates, holm, letters, mcnemar, vote
-from pipeline.report.study import FUSED, Candidate
-from stages.vocabulary import Architecture
+from fusecat.pipeline.report.results import FUSED, Candidate
+from fusecat.pipeline.report.statistics import Difference, Estimates, holm, letters, mcnemar, vote
+from fusecat.stages.vocabulary import Architecture
 
 ALPHA = 0.05
 

@@ -3,27 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.report.calibration import Reliability, calibration_errors, reliability
-from pipeline.report.comparison import Comparison, Row
-from pipeline.report.confusions import Confusions, confusions
-from pipeline.report.kinship import Kin, kin
-from pipeline.report.memory import FIT, Memory, mean, mean_scores, memories
-from pipeline.report.published import Figure, published
-from pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, product_slices, sides
-from pipeline.report.study import Candidate
+from fusecat.pipeline.report.calibration import Reliability, calibration_errors, reliability
+from fusecat.pipeline.report.comparison import Comparison, Row
+from fusecat.pipeline.report.confusions import Confusions, confusions
+from fusecat.pipeline.report.equivalence import Equivalent, equivalent
+from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores, memories
+from fusecat.pipeline.report.published import Figure, published
+from fusecat.pipeline.report.results import Candidate
+from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, product_slices
 
 
 @dataclass(frozen=True)
 class Insights:
-    """`sides`: what is compared in detail (`chosen`, `text alone`, `image alone`); other fields as their modules say.
+    """`compared`: what is compared in detail (`chosen`, `text alone`, `image alone`); other fields as their modules say.
 
     `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
     seeds on the rows that the head was fitted on; `present`: the same on the judged products that have the one field that the
-    strategy looks at. `errors`: strategy -> expected calibration error. `dissected`: the best fusion with a head on validation,
+    strategy looks at. `errors`: strategy -> expected calibration error. `ablated`: the best fusion with a head on validation,
     whose controls and `memory` are shown; None where there is none.
     """
 
-    sides: Mapping[str, Row]
+    compared: Mapping[str, Row]
     classes: tuple[ClassLine, ...]
     categories: tuple[ClassLine, ...]
     slices: tuple[Slice, ...]
@@ -33,28 +33,28 @@ class Insights:
     controls: Mapping[str, Mapping[str, Mapping[str, float]]]
     fit: Mapping[str, Mapping[str, float]]
     present: Mapping[str, Mapping[str, float]]
-    dissected: Row | None
+    ablated: Row | None
     memory: tuple[Memory, ...]
-    kin: tuple[Kin, ...]
+    equivalent: tuple[Equivalent, ...]
     published: Mapping[str, Figure]
 
 
 def insights(comparison: Comparison) -> Insights:
     """Look at a comparison from every side that the report shows."""
     study, part = comparison.study, comparison.judged
-    labels, compared = study.labels(part), sides(comparison)
+    labels, compared = study.labels(part), compared_rows(comparison)
     candidates = [row.candidate for row in comparison.rows]
     classes = class_lines(comparison, list(compared.values()))
     curves = {side: reliability(row.candidate.outcomes[part], labels) for side, row in compared.items()}
     if comparison.chosen.candidate.ensemble:
         curves["ensemble of seeds"] = reliability([comparison.chosen.candidate.ensemble[part]], labels)
-    dissected = next((row for row in comparison.rows if row.candidate.fused), None)
+    ablated = next((row for row in comparison.rows if row.candidate.fused), None)
     text = compared.get("text alone")
     mistakes = None
     if text is not None and text is not comparison.chosen:
         mistakes = confusions(comparison.chosen.candidate, text.candidate, part, labels, study.products.classes)
     return Insights(
-        sides=compared,
+        compared=compared,
         classes=tuple(classes),
         categories=tuple(category_lines(classes)),
         slices=tuple(product_slices(comparison, list(compared.values()))),
@@ -64,9 +64,9 @@ def insights(comparison: Comparison) -> Insights:
         controls={candidate.strategy: _controls(candidate, part) for candidate in candidates},
         fit={candidate.strategy: mean_scores(candidate, FIT) for candidate in candidates},
         present={candidate.strategy: mean_scores(candidate, f"{part}_present") for candidate in candidates},
-        dissected=dissected,
-        memory=memories(study, dissected.candidate) if dissected else (),
-        kin=tuple(kin(candidates)),
+        ablated=ablated,
+        memory=memories(study, ablated.candidate) if ablated else (),
+        equivalent=tuple(equivalent(candidates)),
         published=published(study),
     )
 

@@ -6,7 +6,7 @@ import re
 
 from markupsafe import Markup
 
-from pipeline.console import safe
+from fusecat.pipeline.console import safe
 
 
 def content_policy(style: str, script: str | None = None) -> str:

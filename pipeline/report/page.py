@@ -7,19 +7,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.console import safe
-from pipeline.report import making, tables
-from pipeline.report.cards import KINDS, Cards
-from pipeline.report.comparison import Comparison, Row
-from pipeline.report.contrasts import FAMILIES
-from pipeline.report.insights import Insights
-from pipeline.report.markup import breakable, content_policy
-from pipeline.report.pictures import Pictures, front
-from pipeline.report.plots import Sheet
-from pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
-from pipeline.report.slices import MANY_CLASSES, ClassLine
-from pipeline.report.verdict import figure, gain, metric_name, sentences
-from stages.vocabulary import Architecture, Metric
+from fusecat.pipeline.console import safe
+from fusecat.pipeline.report import provenance, tables
+from fusecat.pipeline.report.cards import KINDS, Cards
+from fusecat.pipeline.report.comparison import Comparison, Row
+from fusecat.pipeline.report.contrasts import FAMILIES
+from fusecat.pipeline.report.insights import Insights
+from fusecat.pipeline.report.markup import breakable, content_policy
+from fusecat.pipeline.report.page_figures import Pictures, front
+from fusecat.pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
+from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
+from fusecat.pipeline.report.svg import Sheet
+from fusecat.pipeline.report.verdict import figure, gain, metric_name, sentences
+from fusecat.stages.vocabulary import Architecture, Metric
 
 EXTREMES = 20
 """Classes shown at each end where there are too many for a table."""
@@ -29,7 +29,7 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
     """The whole page as text; the same comparison gives the same bytes. `cards` None leaves products out."""
     from jinja2 import DictLoader, Environment, StrictUndefined
 
-    folder = files("pipeline.report") / "templates"
+    folder = files("fusecat.pipeline.report") / "templates"
     sources = {name: (folder / name).read_text(encoding="utf-8") for name in TEMPLATES}
     environment = Environment(
         loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -69,9 +69,9 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
         grid=_grid(comparison),
         cards=cards,
         kinds=KINDS,
-        facts=making.facts(comparison),
-        settings=making.head_settings(comparison),
-        networks=making.network_lines(comparison),
+        facts=provenance.facts(comparison),
+        settings=provenance.head_settings(comparison),
+        networks=provenance.network_lines(comparison),
         info=comparison.study.info,
         versions=comparison.study.info.versions,
         names=comparison.study.info.class_names,
@@ -84,7 +84,7 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
     )
 
 
-TEMPLATES = ("index.html", "strategies.html", "products.html", "making.html", "macros.html", "style.css", "script.js")
+TEMPLATES = ("index.html", "strategies.html", "products.html", "provenance.html", "macros.html", "style.css", "script.js")
 
 
 def _families(report: Mapping[str, Any]) -> list[tuple[str, str, list[Any]]]:

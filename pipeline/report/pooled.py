@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from cache.publish import publish
-from pipeline.console import console, safe, to_json, warn
-from pipeline.places import may_write
-from pipeline.report import drawings
-from pipeline.report.comparison import compare
-from pipeline.report.drawings import Dot
-from pipeline.report.markup import breakable, content_policy
-from pipeline.report.plots import MARKERS, Sheet, picture, tone_of
-from pipeline.report.pooling import Pool, pool
-from pipeline.report.tables import cell
-from pipeline.report.verdict import figure, gain, metric_name
-from stages.vocabulary import Metric
-from stages.workspace import Workspace
+from fusecat.cache.publish import publish
+from fusecat.pipeline.console import console, safe, to_json, warn
+from fusecat.pipeline.places import may_write
+from fusecat.pipeline.report import figures
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.figures import Dot
+from fusecat.pipeline.report.markup import breakable, content_policy
+from fusecat.pipeline.report.pooling import Pool, pool
+from fusecat.pipeline.report.svg import MARKERS, Sheet, picture, tone_of
+from fusecat.pipeline.report.tables import cell
+from fusecat.pipeline.report.verdict import figure, gain, metric_name
+from fusecat.stages.vocabulary import Metric
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,7 +103,7 @@ def _markdown(pooled: Pool) -> str:
 def _page(pooled: Pool) -> str:
     from jinja2 import DictLoader, Environment, StrictUndefined
 
-    folder = files("pipeline.report") / "templates"
+    folder = files("fusecat.pipeline.report") / "templates"
     sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("pool.html", "style.css")}
     environment = Environment(loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"plain": safe, "breakable": breakable}
@@ -138,6 +138,6 @@ def _picture(pooled: Pool, sheet: Sheet) -> Markup:
     axis = f"{pooled.judged} {metric_name(metric)}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
 
     def draw(narrow: bool) -> "Figure":  # noqa: FBT001
-        return drawings.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)
+        return figures.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)
 
     return picture(draw, sheet, name="pool", label=axis)

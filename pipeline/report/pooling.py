@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.comparison import Comparison, bounded
-from pipeline.report.contrasts import ALPHA
-from pipeline.report.statistics import holm
-from pipeline.report.verdict import gain
-from stages.errors import UsageError
-from stages.vocabulary import Metric
+from fusecat.pipeline.report.comparison import Comparison, bounded
+from fusecat.pipeline.report.contrasts import ALPHA
+from fusecat.pipeline.report.statistics import holm
+from fusecat.pipeline.report.verdict import gain
+from fusecat.stages.errors import UsageError
+from fusecat.stages.vocabulary import Metric
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ arXiv:2207.03305); the SIGIR eCom 2020 data challenge and its papers (Verma et a
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.report.study import Study
-from stages.vocabulary import Part, Protocol
+from fusecat.pipeline.report.results import Study
+from fusecat.stages.vocabulary import Part, SplitProtocol
 
 CODES = frozenset(
     str(code)
@@ -100,5 +100,5 @@ def published(study: Study) -> Mapping[str, Figure]:
     if not is_rakuten(study):
         return {}
     protocol = study.info.split.get("protocol")
-    without_test = protocol == Protocol.NO_TEST if protocol else Part.TEST not in study.parts
+    without_test = protocol == SplitProtocol.NO_TEST if protocol else Part.TEST not in study.parts
     return THESIS_90_10 if without_test else THESIS_80_20

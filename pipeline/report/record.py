@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.report.comparison import Comparison, Row, Score, Scores
-from pipeline.report.contrasts import Contrast
-from pipeline.report.insights import Insights, insights
-from pipeline.report.slices import ClassLine, Slice
-from pipeline.report.verdict import verdict
-from stages.runs import Run
-from stages.vocabulary import Part
+from fusecat.pipeline.report.comparison import Comparison, Row, Score, Scores
+from fusecat.pipeline.report.contrasts import Contrast
+from fusecat.pipeline.report.insights import Insights, insights
+from fusecat.pipeline.report.slices import ClassLine, Slice
+from fusecat.pipeline.report.verdict import verdict
+from fusecat.stages.fusion.runs import Run
+from fusecat.stages.vocabulary import Part
 
 
 def record(comparison: Comparison, seen: Insights | None = None) -> dict[str, Any]:
@@ -32,9 +32,9 @@ def record(comparison: Comparison, seen: Insights | None = None) -> dict[str, An
         "rows": [_row(row, row.parts, group=row.group) | _seen(row.strategy, seen) for row in comparison.rows],
         "ensembles": [_row(row, row.ensemble, ensemble=True) for row in comparison.rows if row.ensemble],
         "contrasts": [_contrast(contrast) for contrast in comparison.contrasts],
-        "same_function": [asdict(kin) for kin in seen.kin],
-        "sides": {side: row.strategy for side, row in seen.sides.items()},
-        "dissected": seen.dissected.strategy if seen.dissected else None,
+        "same_function": [asdict(equivalent) for equivalent in seen.equivalent],
+        "sides": {side: row.strategy for side, row in seen.compared.items()},
+        "dissected": seen.ablated.strategy if seen.ablated else None,
         "memory": [asdict(memory) for memory in seen.memory],
         "slices": [_lines(line, seen) for line in seen.slices],
         "by_class": [_lines(line, seen) for line in seen.classes],
@@ -60,7 +60,7 @@ def _lines(line: ClassLine | Slice, seen: Insights) -> dict[str, Any]:
     """A line of a table with its values by side instead of by position."""
     values = line.f1 if isinstance(line, ClassLine) else line.scores
     kept = {name: value for name, value in asdict(line).items() if name not in ("f1", "scores")}
-    return kept | dict(zip(seen.sides, values, strict=True))
+    return kept | dict(zip(seen.compared, values, strict=True))
 
 
 def _headline(comparison: Comparison) -> dict[str, Any] | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.publish import publishing
-from pipeline.report.comparison import Comparison
-from pipeline.report.tables import spreadsheet
+from fusecat.cache.publish import publishing
+from fusecat.pipeline.report.comparison import Comparison
+from fusecat.pipeline.report.tables import spreadsheet
 
 NAME = "report-bundle.zip"
 

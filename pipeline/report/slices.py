@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.comparison import Comparison, Row
-from pipeline.report.statistics import METRICS, Models, score
-from pipeline.report.study import Candidate, Study
-from stages.vocabulary import Field
+from fusecat.pipeline.report.comparison import Comparison, Row
+from fusecat.pipeline.report.results import Candidate, Study
+from fusecat.pipeline.report.statistics import METRICS, Models, score
+from fusecat.stages.vocabulary import Field
 
 MANY_CLASSES = 120
 """Above this number the page shows categories and the extremes instead of every class."""
@@ -38,7 +38,7 @@ class Slice:
     scores: tuple[float, ...]
 
 
-def sides(comparison: Comparison) -> dict[str, Row]:
+def compared_rows(comparison: Comparison) -> dict[str, Row]:
     """The chosen strategy, and the single features on text and on image that validation prefers (where there are any)."""
     found = {"chosen": comparison.chosen}
     for row in comparison.rows:
@@ -114,8 +114,8 @@ def product_slices(comparison: Comparison, rows: Sequence[Row]) -> list[Slice]:
 
 def _present(study: Study, field: Field) -> NDArray[np.bool_] | None:
     """(N,) whether each product has the field; None where no feature of these very products tells."""
-    from cache.errors import CacheError
-    from cache.store import FeatureCache
+    from fusecat.cache.errors import CacheError
+    from fusecat.cache.store import FeatureCache
 
     cache = FeatureCache(study.workspace.features)
     for name in cache.names() if study.workspace.features.is_dir() else ():

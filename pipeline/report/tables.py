@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.console import safe
-from pipeline.report.verdict import figure, gain, metric_name
-from stages.vocabulary import Metric
+from fusecat.pipeline.console import safe
+from fusecat.pipeline.report.verdict import figure, gain, metric_name
+from fusecat.stages.vocabulary import Metric
 
 METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

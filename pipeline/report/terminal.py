@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.console import console, safe
-from pipeline.report.comparison import Comparison, compare
-from pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
-from pipeline.report.verdict import metric_name
-from pipeline.report.writing import write_if_allowed
-from stages.vocabulary import Metric
+from fusecat.pipeline.console import console, safe
+from fusecat.pipeline.report.comparison import Comparison, compare
+from fusecat.pipeline.report.output import write_if_allowed
+from fusecat.pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
+from fusecat.pipeline.report.verdict import metric_name
+from fusecat.stages.vocabulary import Metric
 
 if TYPE_CHECKING:
     from rich.table import Table

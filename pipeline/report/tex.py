@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.tables import label, of, shown_rows, tex_text
-from stages.vocabulary import Architecture, Metric
+from fusecat.pipeline.report.tables import label, of, shown_rows, tex_text
+from fusecat.stages.vocabulary import Architecture, Metric
 
 TITLES = {
     Architecture.UNIMODAL: "Uni-modal networks",

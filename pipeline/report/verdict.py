@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.report.comparison import Comparison, Score
-from pipeline.report.contrasts import Contrast
-from pipeline.report.memory import doubts
-from stages.vocabulary import Metric, Part
+from fusecat.pipeline.report.comparison import Comparison, Score
+from fusecat.pipeline.report.contrasts import Contrast
+from fusecat.pipeline.report.memorisation import caveats
+from fusecat.stages.vocabulary import Metric, Part
 
 
 def verdict(comparison: Comparison) -> str:
@@ -29,7 +29,7 @@ def sentences(comparison: Comparison) -> list[str]:
     said += _untold(comparison)
     if any(len(row.candidate.seeds) == 1 and row.candidate.runs[0].seed for row in comparison.rows):
         said.append("Heads with one seed only: their spread over seeds is not known and not counted.")
-    said += doubts(comparison.study, comparison.judged)
+    said += caveats(comparison.study, comparison.judged)
     said.append("This holds for these networks and this split.")
     return said
 

@@ -5,13 +5,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.catalogue.columns import REQUIRED, shown
-from stages.catalogue.guess import guess
-from stages.catalogue.layouts import LAYOUTS, Layout
-from stages.catalogue.parquet import ParquetTable, open_parquet
-from stages.catalogue.reading import ReadingOptions
-from stages.catalogue.refusal import pasted, refuse
-from stages.catalogue.tables import Table, check_file, open_table
+from fusecat.stages.catalogue.columns import REQUIRED, shown
+from fusecat.stages.catalogue.data_model import ReadingOptions
+from fusecat.stages.catalogue.delimited import Table, check_file, open_table
+from fusecat.stages.catalogue.guess import guess
+from fusecat.stages.catalogue.layouts import LAYOUTS, Layout
+from fusecat.stages.catalogue.messages import fail, pasted
+from fusecat.stages.catalogue.parquet import ParquetTable, open_parquet
 
 TABLES = (".csv", ".tsv", ".parquet")
 NO_LAYOUT = "no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no catalogue.toml"
@@ -84,7 +84,7 @@ def guessed(root: Path, tables: Sequence[Path], options: ReadingOptions) -> str:
         ((table, found) for table in opened if set(REQUIRED) <= (found := guess(table)).keys()), (opened[0], guess(opened[0]))
     )
     if next(table.rows(), None) is None:
-        refuse(f"{table.path}: a header and no rows")
+        fail(f"{table.path}: a header and no rows")
     columns = f"{table.path.name} has the columns {', '.join(name or '(unnamed)' for name in table.columns[:12])}"
     other = next((other for other in opened if other.columns != table.columns), None)
     alone = f"{other.path.name} has others, so name {pasted(table.path)} alone and " if other else ""

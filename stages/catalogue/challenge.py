@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from stages.catalogue.advice import packed
-from stages.catalogue.building import Builder
-from stages.catalogue.cleaning import clean
-from stages.catalogue.layouts import LAYOUTS, SIGIR, TAXONOMY, Layout, integer, missing_columns
-from stages.catalogue.pictures import PictureFolder
-from stages.catalogue.reading import Catalogue, ImageUse, ReadingOptions
-from stages.catalogue.refusal import refuse
-from stages.catalogue.tables import Table, check_file, open_table
-from stages.errors import DataError
+from fusecat.stages.catalogue.advice import packed
+from fusecat.stages.catalogue.builder import Builder
+from fusecat.stages.catalogue.cleaning import clean
+from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
+from fusecat.stages.catalogue.delimited import Table, check_file, open_table
+from fusecat.stages.catalogue.image_files import PictureFolder
+from fusecat.stages.catalogue.layouts import LAYOUTS, SIGIR, TAXONOMY, Layout, integer, missing_columns
+from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.errors import DataError
 
 
 def choose(path: Path) -> Path | None:
@@ -24,7 +24,7 @@ def choose(path: Path) -> Path | None:
     found = [name for name in names if any(layout.texts.fullmatch(name.lower()) for layout in LAYOUTS)]
     training = [name for name in found if name.lower().startswith("x_train")] or found
     if len(training) > 1:
-        refuse(f"{path} holds several catalogues ({', '.join(training)}): name the file instead of the folder")
+        fail(f"{path} holds several catalogues ({', '.join(training)}): name the file instead of the folder")
     if not training:
         return None
     return path / training[0] if path.is_dir() else path
@@ -81,7 +81,7 @@ class _Reader:
         wanted = {"part": ("--split-column", self.options.split_column), "group": ("--group-by", self.options.group_by)}
         for flag, name in wanted.values():
             if name is not None and name not in table.columns:
-                refuse(f"{table.path}: {flag}: column {name!r} missing; columns found: {', '.join(table.columns)}")
+                fail(f"{table.path}: {flag}: column {name!r} missing; columns found: {', '.join(table.columns)}")
         return {key: table.columns.index(name) for key, (_, name) in wanted.items() if name is not None}
 
     def _required(self) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ class _Reader:
         columns = {name: folded[name.casefold()] for name in (*required, *optional) if name.casefold() in folded}
         missing = [name for name in required if name not in columns]
         if missing:
-            refuse(missing_columns(table, self.layout, missing))
+            fail(missing_columns(table, self.layout, missing))
         return table, columns
 
     def _ids(self, table: Table, columns: Mapping[str, int], line: int, cells: Sequence[str]) -> tuple[str, tuple[str, str]]:
@@ -120,11 +120,11 @@ class _Reader:
             expected = "y_train*.csv" if texts.startswith("x_train") else "y_test*.csv"
             found = [path for name, path in self.beside.items() if fnmatch(name, expected)]
         if len(found) > 1:
-            refuse(f"{self.root}: several label files ({', '.join(path.name for path in found)}): keep one")
+            fail(f"{self.root}: several label files ({', '.join(path.name for path in found)}): keep one")
         if not found and texts.startswith("x_train") and self.options.labels:
             others = [name for name in self.beside if name.startswith("y_") and not layout.labels.fullmatch(name)]
             hint = packed(self.root, layout.labels) or (f"; {others[0]} has the name of another layout" if others else "")
-            refuse(f"{self.root / ('Y' + expected[1:])} does not exist: the labels of {self.texts.name} are read from it{hint}")
+            fail(f"{self.root / ('Y' + expected[1:])} does not exist: the labels of {self.texts.name} are read from it{hint}")
         return found[0] if found else None
 
     def _labels(self) -> "_Labels | None":
@@ -144,7 +144,7 @@ class _Reader:
             if identity in labels:
                 known, earlier, _ = labels[identity]
                 if known != code:
-                    refuse(
+                    fail(
                         f"{file}: line {earlier} and line {line} give id {identity} two labels, {known} and {code}: remove one"
                     )
                 self.findings.add(
@@ -163,7 +163,7 @@ class _Reader:
         code, label_line, numbers = labels[identity]
         labels.used.add(identity)
         if len(numbers) == len(pair) and numbers != pair:
-            refuse(
+            fail(
                 f"{labels.file}: line {label_line}: id {identity} has {self.layout.image} and {self.layout.product} {numbers}, "
                 f"{self.texts.name} line {line} has {pair}: the two files do not belong together"
             )
@@ -198,16 +198,16 @@ class _Reader:
         """What can only be said once all rows are read."""
         products = self.builder.products
         if not products:
-            refuse(f"{self.texts}: a header and no rows")
+            fail(f"{self.texts}: a header and no rows")
         if not described:
             treatment = "no Description column: every description is absent, the other fields are used"
             self.findings.add("no_description_column", self.texts.name, treatment, len(products))
         if pictures is not None and not any(product.images for product in products):
-            refuse(f"{pictures.folder}: 0 of {len(products)} images found; put them there, or pass --images none to go without")
+            fail(f"{pictures.folder}: 0 of {len(products)} images found; put them there, or pass --images none to go without")
         if labels is None:
             return
         if not labels.used:
-            refuse(f"{labels.file}: no label belongs to any product of {self.texts.name}: the two files do not belong together")
+            fail(f"{labels.file}: no label belongs to any product of {self.texts.name}: the two files do not belong together")
         idle = [identity for identity in labels if identity not in labels.used]
         if idle:
             self.findings.add("labels_without_product", f"id {idle[0]}", f"not in {self.texts.name}: ignored", len(idle))

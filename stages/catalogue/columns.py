@@ -4,8 +4,8 @@ import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from stages.catalogue.refusal import refuse
-from stages.errors import UsageError
+from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.errors import UsageError
 
 FIELDS = ("id", "title", "description", "label", "image")
 REQUIRED = ("id", "title")
@@ -68,7 +68,7 @@ def filler(
         found = ", ".join(name or "(unnamed)" for name in columns[:12])
         nearest = difflib.get_close_matches(missing[0], columns, 1)
         hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        refuse(f"{where}: column {missing[0]!r} missing{hint}; columns found: {found}")
+        fail(f"{where}: column {missing[0]!r} missing{hint}; columns found: {found}")
     if not named:
         place = number[template]
         return lambda cells: cells[place]

@@ -11,9 +11,8 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.catalogue.images import ImageIndex
-from stages.catalogue.product import Product
-from stages.catalogue.reading import Catalogue
+from fusecat.stages.catalogue.data_model import Catalogue, Product
+from fusecat.stages.catalogue.image_index import ImageIndex
 
 NEAR = 4
 """Bits of 64 that the hashes of one picture in two sizes or qualities may differ in."""

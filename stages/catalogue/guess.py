@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
-from stages.catalogue.columns import Cell, text
+from fusecat.stages.catalogue.columns import Cell, text
 
 ROWS = 200
 """Rows that are looked at."""

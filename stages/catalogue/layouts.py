@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.catalogue.refusal import refuse, shorten
-from stages.catalogue.tables import Table
+from fusecat.stages.catalogue.delimited import Table
+from fusecat.stages.catalogue.messages import fail, shorten
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def integer(cell: str, where: str) -> str:
     """The cell as the text of an integer. Raises DataError for anything else: these numbers build the paths of pictures."""
     match = _INTEGER.fullmatch(cell.strip())
     if match is None:
-        refuse(f"{where}: {_what_is_wrong(cell.strip())}")
+        fail(f"{where}: {_what_is_wrong(cell.strip())}")
     return match[1]
 
 

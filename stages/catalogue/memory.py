@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cache.databases import forget, opened
-from cache.trouble import disk_errno
-from stages.catalogue.decoding import UnreadableImage, read_bytes
-from stages.catalogue.looking import ImageFacts
+from fusecat.cache.databases import forget, opened
+from fusecat.cache.trouble import disk_errno
+from fusecat.stages.catalogue.decoding import UnreadableImage, read_bytes
+from fusecat.stages.catalogue.image_facts import ImageFacts
 
 TABLE = (
     "images (path TEXT PRIMARY KEY, stamp TEXT, "

@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from cache.parquet import ParquetFile, Unreadable, converting
-from stages.catalogue.columns import Cell
-from stages.catalogue.refusal import refuse
-from stages.errors import UsageError
+from fusecat.cache.parquet_claims import ParquetFile, Unreadable, converting
+from fusecat.stages.catalogue.columns import Cell
+from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.errors import UsageError
 
 BATCH = 4096
 """Rows in memory at a time."""
@@ -18,7 +18,7 @@ BATCH = 4096
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """The columns of one file; `rows` reads it. The same face as `stages.catalogue.tables.Table`."""
+    """The columns of one file; `rows` reads it. The same face as `stages.catalogue.delimited.Table`."""
 
     path: Path
     columns: tuple[str, ...]
@@ -41,14 +41,12 @@ class ParquetTable:
                     number += 1
                     yield number, cells
         except Unreadable as error:
-            refuse(f"{self.path}: row {number + 1}: cannot be read ({error}): write it again")
+            fail(f"{self.path}: row {number + 1}: cannot be read ({error}): write it again")
 
     def _cell(self, value: Any, name: str, number: int) -> Cell:
         if isinstance(value, bytes | dict):
             what = "binary" if isinstance(value, bytes) else "a struct"
-            refuse(
-                f"{self.path}: row {number}, column {name}: {what}, not text; pictures are read from files: store their names"
-            )
+            fail(f"{self.path}: row {number}, column {name}: {what}, not text; pictures are read from files: store their names")
         if isinstance(value, list):
             return tuple(_text(item) for item in value if item is not None)
         return _text(value)
@@ -62,11 +60,11 @@ def open_parquet(path: Path) -> ParquetTable:
         message = f"{path}: reading Parquet needs pyarrow: pip install 'fusecat[parquet]'"
         raise UsageError(message) from error
     except Unreadable as error:
-        refuse(f"{path} is not a whole Parquet file ({error}): write it again")
+        fail(f"{path} is not a whole Parquet file ({error}): write it again")
     names = file.names
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        refuse(f"{path}: the column name {twice!r} stands twice: rename or remove one")
+        fail(f"{path}: the column name {twice!r} stands twice: rename or remove one")
     return ParquetTable(path, names, file)
 
 

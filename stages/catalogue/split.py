@@ -14,13 +14,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.records import damaged, read_record, write_record
-from stages.catalogue.allotment import allot
-from stages.catalogue.product import Finding
-from stages.catalogue.reading import Catalogue
-from stages.catalogue.refusal import refuse
-from stages.errors import UsageError
-from stages.vocabulary import Part, Protocol
+from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.stages.catalogue.assign_parts import assign_parts
+from fusecat.stages.catalogue.data_model import Catalogue, Finding
+from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.errors import UsageError
+from fusecat.stages.vocabulary import Part, SplitProtocol
 
 SEED = 2020
 FEWEST_PRODUCTS = 3
@@ -47,7 +46,7 @@ class Split:
     catalogue (then protocol says only whether there is a test part, and seed and head_share mean nothing).
     """
 
-    protocol: Protocol
+    protocol: SplitProtocol
     head_share: float
     seed: int
     parts: tuple[Part | None, ...]
@@ -92,13 +91,13 @@ class Split:
         record = read_record(path, WAY_OUT)
         try:
             if record["format"] != _FORMAT:
-                refuse(f"{path}: format {record['format']}, this version reads {_FORMAT}: remove it and extract again")
+                fail(f"{path}: format {record['format']}, this version reads {_FORMAT}: remove it and extract again")
             if record["catalogue"] != fingerprint(catalogue):
-                refuse(f"{path} parts another catalogue than {catalogue.source} (other ids or labels): use another --workspace")
+                fail(f"{path} parts another catalogue than {catalogue.source} (other ids or labels): use another --workspace")
             ids = tuple(product.id for product in catalogue.products)
             parts = tuple(None if record["parts"][identity] is None else Part(record["parts"][identity]) for identity in ids)
             return cls(
-                protocol=Protocol(record["protocol"]),
+                protocol=SplitProtocol(record["protocol"]),
                 head_share=float(record["head_share"]),
                 seed=int(record["seed"]),
                 parts=parts,
@@ -125,7 +124,7 @@ def split(
     catalogue: Catalogue,
     groups: NDArray[np.intp],
     *,
-    protocol: Protocol,
+    protocol: SplitProtocol,
     head_share: float = 0.0,
     seed: int = SEED,
     subset: Literal["described"] | None = None,
@@ -147,17 +146,17 @@ def split(
     rows = np.flatnonzero(labels >= 0)
     if len(np.unique(labels[rows])) < FEWEST_CLASSES:
         found = ", ".join(sorted({catalogue.classes[label] for label in labels[rows]})) or "none"
-        refuse(f"{catalogue.source}: at least two classes with labelled products are needed, found: {found}")
+        fail(f"{catalogue.source}: at least two classes with labelled products are needed, found: {found}")
     ids = tuple(product.id for product in catalogue.products)
     own = catalogue.given_parts is not None
     if catalogue.given_parts is not None:
         parts = [
             None if part is None or label < 0 else Part(part) for part, label in zip(catalogue.given_parts, labels, strict=True)
         ]
-        protocol = Protocol.TEST_20 if Part.TEST in parts else Protocol.NO_TEST
+        protocol = SplitProtocol.TEST_20 if Part.TEST in parts else SplitProtocol.NO_TEST
     else:
         parts = [None] * len(labels)
-        for row, part in allot(ids, labels, groups, protocol=protocol, head_share=head_share, seed=seed):
+        for row, part in assign_parts(ids, labels, groups, protocol=protocol, head_share=head_share, seed=seed):
             parts[row] = part
     findings = (*_small_classes(catalogue, labels, parts), *(_straddling(catalogue, groups, parts) if own else ()))
     summary, mark = summarise(catalogue, groups), fingerprint(catalogue)
@@ -206,12 +205,14 @@ def _straddling(catalogue: Catalogue, groups: NDArray[np.intp], parts: Sequence[
 
 def _check(result: Split, catalogue: Catalogue, labels: NDArray[np.int32]) -> None:
     """Raise DataError where a part is too small to choose by or to report on."""
-    needed = (Part.TRAIN, Part.VALIDATION, Part.TEST) if result.protocol is Protocol.TEST_20 else (Part.TRAIN, Part.VALIDATION)
+    needed = (
+        (Part.TRAIN, Part.VALIDATION, Part.TEST) if result.protocol is SplitProtocol.TEST_20 else (Part.TRAIN, Part.VALIDATION)
+    )
     for part in needed:
         rows = [row for row, own in enumerate(result.parts) if own is part]
         if len(rows) < FEWEST_PRODUCTS or len(set(labels[rows].tolist())) < FEWEST_CLASSES:
             tied = f", {result.groups.products} of them tied in {result.groups.count} groups" if result.groups.count else ""
-            refuse(
+            fail(
                 f"{catalogue.source}: too little data for the {result.protocol} split: {sum(labels >= 0)} labelled products"
                 f"{tied} leave {len(rows)} for {part} (at least {FEWEST_PRODUCTS} of {FEWEST_CLASSES} classes needed): add some"
             )

@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cache.publish import publishing, publishing_text
-from stages.catalogue import challenge
-from stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
-from stages.catalogue.reading import Catalogue
-from stages.catalogue.tables import open_table
-from stages.errors import DataError, UsageError
-from stages.prediction.answering import Answers
-from stages.prediction.model import Model
+from fusecat.cache.publish import publishing, publishing_text
+from fusecat.stages.catalogue import challenge
+from fusecat.stages.catalogue.data_model import Catalogue
+from fusecat.stages.catalogue.delimited import open_table
+from fusecat.stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
+from fusecat.stages.errors import DataError, UsageError
+from fusecat.stages.prediction.answer import Answers
+from fusecat.stages.prediction.model import Model
 
 
 class Format(StrEnum):

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.store import FeatureCache
-from cache.table import Feature
-from stages.catalogue.reading import ImageUse
-from stages.errors import ModelError
-from stages.heads.late.saved import TrainedEnsemble
-from stages.heads.saved import Predictor, Shared, TrainedHead, load
-from stages.heads.unimodal import prior
-from stages.prediction.taught import Taught
-from stages.runs import Products, Runs
-from stages.workspace import Workspace
+from fusecat.cache.store import FeatureCache
+from fusecat.cache.table import Feature
+from fusecat.stages.catalogue.data_model import ImageUse
+from fusecat.stages.errors import ModelError
+from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble
+from fusecat.stages.fusion.predictor import Predictor, Shared, TrainedHead
+from fusecat.stages.fusion.restore import load
+from fusecat.stages.fusion.runs import Products, Runs
+from fusecat.stages.fusion.unimodal import prior
+from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
+from fusecat.stages.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Shape:
 class Model:
     """One strategy, ready to use.
 
-    `predictors`: seed -> head; their probabilities are averaged. `shapes`: every feature that they need; `taught`: those of
+    `predictors`: seed -> head; their probabilities are averaged. `shapes`: every feature that they need; `fine_tuned`: those of
     them that a network here computes, the vectors of the others have to be brought. `prior` (C,): share of each class among the
     products that the heads were fitted on, which is all that can be said of a product with nothing in it. `fitted_on`: parts of
     the study. `card`: what is worth telling of it (scores, data), as JSON. `reading`: how the study's catalogue was read.
@@ -47,7 +48,7 @@ class Model:
     classes: tuple[str, ...]
     predictors: Mapping[int, Predictor]
     shapes: Mapping[str, Shape]
-    taught: Mapping[str, Taught]
+    fine_tuned: Mapping[str, FineTunedEncoder]
     prior: NDArray[np.float32]
     fitted_on: tuple[str, ...]
     class_names: Mapping[str, str] = field(default_factory=dict)
@@ -74,8 +75,8 @@ class Model:
                 width = predictor.scaling[name][0].size if isinstance(predictor, TrainedHead) else self.shapes[name].width
                 if width != self.shapes[name].width:
                     return f"{name} has {self.shapes[name].width} columns, its heads look at {width}"
-        for name, taught in self.taught.items():
-            if name not in self.shapes or taught.width != self.shapes[name].width:
+        for name, fine_tuned in self.fine_tuned.items():
+            if name not in self.shapes or fine_tuned.width != self.shapes[name].width:
                 return f"the network of {name} does not give what its heads look at"
         return odd_reading(self.reading)
 
@@ -89,13 +90,13 @@ class Model:
         class_names: Mapping[str, str],
         heads: Path | None = None,
         fitted_on: Sequence[str] = (),
-        brought: Collection[str] = (),
+        external: Collection[str] = (),
         merges: Collection[str] = (),
     ) -> "Model":
         """The heads of these runs of a workspace, and its networks.
 
         `heads`: the folder of the seeds' heads where it is not that of the runs (`refit`), then `fitted_on` says on what.
-        `brought`: features whose vectors will be brought, so that no network is looked for. `merges`: the merges of one's own
+        `external`: features whose vectors will be brought, so that no network is looked for. `merges`: the merges of one's own
         that the caller names.
         Raises: ModelError where a head or a run is missing, or a network was taught again since; UsageError for a merge that
         the caller has not named.
@@ -112,16 +113,16 @@ class Model:
             predictors[seed] = checked(load(place_of, merges=merges, within=within), place_of, strategy, products.classes)
             fitted_on = fitted_on or run.fitted_on
         needed = sorted({name for predictor in predictors.values() for name in predictor.features})
-        opinions = {name for predictor in predictors.values() for name in _opinions(predictor)}
+        with_logits = {name for predictor in predictors.values() for name in _wants_logits(predictor)}
         classes = products.classes
-        found = {name: Taught.in_workspace(place, name, classes) for name in needed if name not in brought}
+        found = {name: FineTunedEncoder.in_workspace(place, name, classes) for name in needed if name not in external}
         try:
             return cls(
                 strategy=strategy,
                 classes=classes,
                 predictors=predictors,
-                shapes={name: _shape(place, name, logits=name in opinions) for name in needed},
-                taught={name: taught for name, taught in found.items() if taught is not None},
+                shapes={name: _shape(place, name, logits=name in with_logits) for name in needed},
+                fine_tuned={name: fine_tuned for name, fine_tuned in found.items() if fine_tuned is not None},
                 prior=class_shares(products, fitted_on),
                 fitted_on=tuple(fitted_on),
                 class_names=dict(class_names),
@@ -181,10 +182,10 @@ def _shape(place: Workspace, feature: str, *, logits: bool) -> Shape:
     return Shape(int(embedding["shape"][1]), "float16" if embedding["dtype"] == "<f2" else "float32", logits)
 
 
-def _opinions(predictor: Predictor) -> set[str]:
+def _wants_logits(predictor: Predictor) -> set[str]:
     """The features whose logits a predictor looks at."""
     if isinstance(predictor, TrainedEnsemble):
-        return {name for member in predictor.members.values() for name in _opinions(member)}
+        return {name for member in predictor.members.values() for name in _wants_logits(member)}
     return set() if isinstance(predictor, TrainedHead) else set(predictor.features)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.store import FeatureCache, Rows
+from fusecat.cache.store import FeatureCache, Rows
 from tests.cache.study import study_rows
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.store import FeatureCache, Rows
+from fusecat.cache.store import FeatureCache, Rows
 
 PARTS = ("train", "head", "validation", "test")
 CLASSES = ("10", "1140", "jeux vidéo")

@@ -5,8 +5,8 @@ import builtins
 import numpy as np
 import pytest
 
-from cache.errors import CacheError, DamagedFeature
-from cache.exporting import export
+from fusecat.cache.errors import CacheError, DamagedFeature
+from fusecat.cache.exporting import export
 from tests.cache.study import write_feature
 
 

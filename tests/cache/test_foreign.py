@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from h5py import h5d, h5p, h5s, h5t
 
-from cache.errors import CacheError, DamagedFeature, ForeignFile
-from cache.fingerprint import digest
-from cache.foreign import dataset_at
-from cache.layout import digest_dataset
-from cache.reading import SealedFile
+from fusecat.cache.errors import CacheError, DamagedFeature, ForeignFile
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.foreign import dataset_at
+from fusecat.cache.layout import digest_dataset
+from fusecat.cache.reading import SealedFile
 from tests.cache.study import write_feature
 
 pytestmark = pytest.mark.timeout(30)

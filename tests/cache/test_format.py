@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cache.layout import ID_BYTES, OPTIONAL, PIECE, TEXTS, TYPES, VERSION, finite
-from cache.reading import SealedFile
-from cache.store import FeatureCache
+from fusecat.cache.layout import ID_BYTES, OPTIONAL, PIECE, TEXTS, TYPES, VERSION, finite
+from fusecat.cache.reading import SealedFile
+from fusecat.cache.store import FeatureCache
 from tests.cache.study import CLASSES, PARTS, study_rows, study_vectors, write_feature
 
 ARCHIVE = Path(__file__).parent / "archive"
@@ -120,7 +120,7 @@ def test_any_number_of_classes_fits(cache, classes):
 def test_a_file_holds_no_time(cache, rows, tmp_path, monkeypatch):
     one = write_feature(cache, "a.title", rows).read_bytes()
     script = (
-        "from pathlib import Path; from cache.store import FeatureCache;"
+        "from pathlib import Path; from fusecat.cache.store import FeatureCache;"
         "from tests.cache.study import study_rows, write_feature;"
         f"write_feature(FeatureCache(Path({str(tmp_path / 'later')!r})), 'a.title', study_rows(700))"
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache import publish as published
-from cache.publish import copy_tree, publish, publish_arrays, publishing, publishing_folder, publishing_text, set_aside
+from fusecat.cache import publish as published
+from fusecat.cache.publish import copy_tree, publish, publish_arrays, publishing, publishing_folder, publishing_text, set_aside
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ def test_writers_at_the_same_time_do_not_mix_and_the_last_stands(tmp_path):
 
 def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from cache.publish import publishing, publishing_folder\n"
+        "import sys, time; from pathlib import Path; from fusecat.cache.publish import publishing, publishing_folder\n"
         "here = Path(sys.argv[1])\n"
         "with publishing(here / 'a'), publishing_folder(here / 'b'): print('ready', flush=True); time.sleep(60)"
     )
@@ -107,7 +107,7 @@ def test_folders_written_at_the_same_time_do_not_mix(tmp_path):
 
 def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path):
     code = (
-        "import resource, signal, sys; from pathlib import Path; from cache.publish import publish\n"
+        "import resource, signal, sys; from pathlib import Path; from fusecat.cache.publish import publish\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "try: publish(Path(sys.argv[1]) / 'a', bytes(100_000))\n"
         "except OSError as error: print(error.errno, error.filename)"

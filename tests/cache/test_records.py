@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.errors import DamagedFile
-from cache.records import SEAL, check_digests, digests, read_record, write_record
+from fusecat.cache.errors import DamagedFile
+from fusecat.cache.records import SEAL, check_digests, digests, read_record, write_record
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import source as module
-from cache.errors import ForeignFile
-from cache.sources import open_source
+from fusecat.cache import source as module
+from fusecat.cache.errors import ForeignFile
+from fusecat.cache.sources import open_source
 
 VECTORS = np.random.default_rng(0).normal(size=(1000, 7)).astype(np.float32)
 NAMES = np.array([f"é{number}" for number in range(1000)])

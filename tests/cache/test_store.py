@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cache.errors import BusyFeature, CacheError, MismatchedFeatures, MissingFeature, UnusableVectors
-from cache.store import FeatureCache
+from fusecat.cache.errors import BusyFeature, CacheError, MismatchedFeatures, MissingFeature, UnusableVectors
+from fusecat.cache.store import FeatureCache
 from tests.cache.study import study_rows, study_vectors, write_feature
 
 

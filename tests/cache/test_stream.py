@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from cache.errors import DamagedFeature, MismatchedFeatures
-from cache.stream import FeatureStream, _windows
+from fusecat.cache.errors import DamagedFeature, MismatchedFeatures
+from fusecat.cache.stream import FeatureStream, _windows
 from tests.cache.study import study_rows, study_vectors, write_feature
 
 COUNT = 3000

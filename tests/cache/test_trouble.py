@@ -7,7 +7,7 @@ import pytest
 from safetensors import SafetensorError
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from cache.trouble import disk_errno, disk_trouble
+from fusecat.cache.trouble import disk_errno, disk_trouble
 
 
 def sqlite(name: str) -> sqlite3.OperationalError:

@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from cache import verify as module
-from cache.errors import CacheError
-from cache.fingerprint import digest
-from cache.listing import entries
-from cache.verify import verify
+from fusecat.cache import verify as module
+from fusecat.cache.errors import CacheError
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.listing import entries
+from fusecat.cache.verify import verify
 from tests.cache.study import study_rows, study_vectors, write_feature
 
 

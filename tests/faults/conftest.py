@@ -28,7 +28,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Small:
 @pytest.fixture(scope="module")
 def quick_report() -> Iterator[None]:
     """Pictures and cards take seconds, and read nothing that is not read before."""
-    writing = "pipeline.report.writing"
+    writing = "fusecat.pipeline.report.output"
     with mock.patch(f"{writing}.page", lambda *_: "whole"), mock.patch(f"{writing}.cards", lambda _: None):
         yield
 

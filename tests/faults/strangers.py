@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
-from cache.store import FeatureCache, Rows
-from cache.table import FeatureTable
-from stages.encoders.build import build_image_network, build_text_network, build_tokenizer
-from stages.encoders.settings import Network
-from stages.encoders.weights import tensors_digest
-from stages.heads.build import build_head
-from stages.heads.saved import TrainedHead
-from stages.heads.settings import FitSettings
-from stages.prediction import Model, save_model
-from stages.prediction.model import Shape
-from stages.prediction.taught import Taught
-from stages.strategy import Strategy
-from tests.stages.encoders.small import CAMEMBERT, SE_RESNEXT50
-from tests.stages.heads.synthetic import table
+from fusecat.cache.store import FeatureCache, Rows
+from fusecat.cache.table import FeatureTable
+from fusecat.stages.extraction.build_network import build_image_network, build_text_network, build_tokenizer
+from fusecat.stages.extraction.settings import Network
+from fusecat.stages.extraction.weights import tensors_digest
+from fusecat.stages.fusion.build_head import build_head
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.predictor import TrainedHead
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.prediction import Model, save_model
+from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
+from fusecat.stages.prediction.model import Shape
+from tests.stages.extraction.small import CAMEMBERT, SE_RESNEXT50
+from tests.stages.fusion.synthetic import table
 
 WIDTHS = {"mine.title_description": 6, "mine.image": 8}
 CLASSES = ("a", "b", "c")
 TEXTS = ("un chat noir", "un chien blanc", "la lune et le soleil", "une pomme rouge", "le train de nuit")
 HONEST = """
 import torch
-from stages.heads.merges import MergeModule
+from fusecat.stages.fusion.merges import MergeModule
 
 class Halves(MergeModule):
     def forward(self, vectors, present):
@@ -92,7 +92,7 @@ def model_folder(folder: Path, network: Network = CAMEMBERT) -> Path:
         classes=CLASSES,
         predictors={1: head},
         shapes={feature: Shape(taught.width, "float16", logits=False)},
-        taught={feature: Taught.of(feature, place, description, CLASSES)},
+        taught={feature: FineTunedEncoder.of(feature, place, description, CLASSES)},
         prior=np.full(len(CLASSES), 1 / len(CLASSES), np.float32),
         fitted_on=("train",),
         reading={"columns": {"id": "id", "title": "title"}, "images": "none"},

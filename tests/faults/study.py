@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from pipeline.cli import main
+from fusecat.pipeline.cli import main
 from tests.conftest import cut_sample, read_table, write_table
 
 PRESET = """

@@ -5,10 +5,10 @@ import random
 import numpy as np
 import pytest
 
-from cache import verify as module
-from cache.errors import CacheError
-from cache.store import FeatureCache
-from cache.verify import verify
+from fusecat.cache import verify as module
+from fusecat.cache.errors import CacheError
+from fusecat.cache.store import FeatureCache
+from fusecat.cache.verify import verify
 from tests.faults.writer import FEATURE, write
 
 ROWS = 300

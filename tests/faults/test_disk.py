@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from cache.store import FeatureCache
+from fusecat.cache.store import FeatureCache
 from tests.faults.harness import command, count_points, needs_strace, picture, run, strace
 from tests.faults.writer import FEATURE, made_up
 

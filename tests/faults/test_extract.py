@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.verify import verify
+from fusecat.cache.verify import verify
 from tests.faults.harness import ENVIRONMENT, ROOT, needs_strace, picture, run, strace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 def extract(workspace: Path) -> list[str]:
     options = ["--networks", "camembert", "--limit", "150", "--epochs", "2", "--device", "cpu", "--workspace", str(workspace)]
-    return [sys.executable, "-m", "pipeline", "extract", *options]
+    return [sys.executable, "-m", "fusecat", "extract", *options]
 
 
 @pytest.fixture(scope="module")

@@ -15,30 +15,30 @@ import h5py
 import numpy as np
 import pytest
 
-from cache.archive import read_arrays
-from cache.errors import CacheError, ForeignFile
-from cache.sources import open_source
-from stages.brought import Brought, Files
-from stages.catalogue.images import ImageIndex
-from stages.catalogue.product import Product
-from stages.catalogue.reading import Catalogue
-from stages.errors import DataError, ModelError
-from stages.fusion import fuse
-from stages.heads import load_head, storage
-from stages.heads.late.stacking import LightGBM
-from stages.heads.late.trees import canonical
-from stages.heads.settings import FitSettings
-from stages.runs import Runs
-from stages.strategy import Strategy
-from stages.tuning import read_tuned, tune
+from fusecat.cache.archive import read_arrays
+from fusecat.cache.errors import CacheError, ForeignFile
+from fusecat.cache.sources import open_source
+from fusecat.stages.catalogue.data_model import Catalogue, Product
+from fusecat.stages.catalogue.image_index import ImageIndex
+from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.errors import DataError, ModelError
+from fusecat.stages.external.vectors import ExternalVectors, Files
+from fusecat.stages.fusion import head_files, load_head
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fuse import fuse
+from fusecat.stages.fusion.late.stacking import LightGBM
+from fusecat.stages.fusion.late.trees import canonical
+from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.fusion.tune import read_tuned, tune
 from tests.faults.harness import ENVIRONMENT, ROOT
 from tests.faults.strangers import imported
-from tests.stages.heads.synthetic import table
+from tests.stages.fusion.synthetic import table
 
 MEASURED = """
 import resource, sys
 from pathlib import Path
-from cache.errors import FusecatError
+from fusecat.cache.errors import FusecatError
 path = Path(sys.argv[1])
 try:
     {body}
@@ -52,13 +52,13 @@ print(max(own, helpers) // 1024)
 """
 IMPORT = """
     import numpy as np
-    from stages.brought import Brought, Files
+    from fusecat.stages.external.vectors import Brought, Files
     found = Brought.join(Files("mine.title", path), [str(number) for number in range(1000)], ("a", "b"))
     for chunk in found.vectors.chunks(): pass
 """
 CATALOGUE = """
-    from stages.catalogue.reading import Catalogue, ReadingOptions
-    Catalogue.read(path, ReadingOptions(columns=dict(id="id", title="title", label="label"), labels=False))
+    from fusecat.stages.catalogue.read import read_catalogue, Catalogue, ReadingOptions
+    read_catalogue(path, ReadingOptions(columns=dict(id="id", title="title", label="label"), labels=False))
 """
 
 
@@ -187,8 +187,8 @@ def test_an_archive_of_a_run_that_is_none_of_ours_is_refused_unread(tmp_path, fa
 def test_a_packed_archive_in_place_of_a_run_takes_no_memory(tmp_path) -> None:
     path = packed(tmp_path / "predictions.npz", validation=((2**24, 16), "<f4"))
     body = """
-    from cache.archive import read_arrays
-    from cache.errors import CacheError
+    from fusecat.cache.archive import read_arrays
+    from fusecat.cache.errors import CacheError
     try: read_arrays(path)
     except ValueError as error: raise CacheError(f"{path}: {error}") from error
     """
@@ -224,7 +224,7 @@ def test_a_chunk_of_hdf5_that_unpacks_beyond_its_size_is_refused(tmp_path) -> No
         made = file.create_dataset("embedding", (1000, 8), "<f4", chunks=(1000, 8), compression="gzip")
         made.id.write_direct_chunk((0, 0), bomb)
         file["ids"] = np.array([str(number).encode() for number in range(1000)])
-    code, told, peak = measured(path, "import cache.sources; cache.sources.GROWTH = 2**28" + IMPORT)
+    code, told, peak = measured(path, "import fusecat.cache.sources; fusecat.cache.sources.GROWTH = 2**28" + IMPORT)
     assert code == 4 and f"{path} cannot be imported: it cannot be 'embedding' read from row 0" in told
     assert peak < 900
 
@@ -264,7 +264,7 @@ def test_a_hostile_hdf5_file_is_refused_in_one_line(tmp_path, fault: str) -> Non
     with h5py.File(path, "w") as file:
         HDF5[fault](file)
     with pytest.raises((ForeignFile, DataError), match=str(path)) as refused:
-        Brought.join(Files("mine.title", path), ["0", "1"], ("a",))
+        ExternalVectors.join(Files("mine.title", path), ["0", "1"], ("a",))
     assert "\n" not in str(refused.value)
 
 
@@ -314,7 +314,10 @@ def test_a_damaged_parquet_file_is_refused_whatever_byte_is_damaged(tmp_path, ar
         changed = bytearray(whole)
         changed[dice.randrange(len(whole))] = dice.choice([0, 127, 128, 255, dice.randrange(256)])
         path.write_bytes(changed)
-        for read in (lambda: list(Brought.join(Files("a.title", path), ids, ("a",)).vectors.chunks()), lambda: catalogue(path)):
+        for read in (
+            lambda: list(ExternalVectors.join(Files("a.title", path), ids, ("a",)).vectors.chunks()),
+            lambda: catalogue(path),
+        ):
             try:
                 read()
             except (CacheError, DataError) as error:
@@ -322,9 +325,9 @@ def test_a_damaged_parquet_file_is_refused_whatever_byte_is_damaged(tmp_path, ar
 
 
 def catalogue(path: Path) -> Catalogue:
-    from stages.catalogue.reading import ReadingOptions
+    from fusecat.stages.catalogue.data_model import ReadingOptions
 
-    return Catalogue.read(path, ReadingOptions(columns={"id": "id", "title": "title"}, labels=False))
+    return read_catalogue(path, ReadingOptions(columns={"id": "id", "title": "title"}, labels=False))
 
 
 def honest(tmp_path: Path, count: int = 12) -> tuple[Catalogue, dict[Path, object]]:
@@ -481,8 +484,8 @@ def late(tmp_path_factory) -> Path:
 def spoilt(late: Path, strategy: str, folder: Path, **arrays) -> Path:
     """A copy of what a run has learnt, with other arrays."""
     seed = "1" if strategy.startswith("baseline") else "0"
-    description, known = storage.read(late / strategy / f"seed-{seed}")
-    return storage.write(folder / strategy / "seed-0", description, known | arrays)
+    description, known = head_files.read(late / strategy / f"seed-{seed}")
+    return head_files.write(folder / strategy / "seed-0", description, known | arrays)
 
 
 def changed(found: str, by: str):
@@ -533,7 +536,7 @@ TREES = {
 
 @pytest.mark.parametrize("fault", TREES)
 def test_trees_that_would_hang_or_crash_lightgbm_never_reach_it(late, tmp_path, fault: str) -> None:
-    _, arrays = storage.read(late / "late" / "lightgbm" / "seed-0")
+    _, arrays = head_files.read(late / "late" / "lightgbm" / "seed-0")
     text = TREES[fault](arrays["trees"].tobytes().decode())
     folder = spoilt(late, "late/lightgbm", tmp_path, trees=np.frombuffer(text.encode(), np.uint8))
     with pytest.raises(ModelError, match="the trained head cannot be read") as refused:
@@ -552,7 +555,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_only_the_trees_of_a_text_reach_lightgbm(late, name: str) -> None:
-    _, arrays = storage.read(late / "late" / "lightgbm" / "seed-0")
+    _, arrays = head_files.read(late / "late" / "lightgbm" / "seed-0")
     whole = load_head(late / "late" / "lightgbm" / "seed-0").method
     assert isinstance(whole, LightGBM)
     assert canonical(HARMLESS[name](arrays["trees"].tobytes().decode()), 4, whole.width) == whole.text
@@ -562,7 +565,7 @@ FUZZ = """
 import random, sys
 import numpy as np
 from lightgbm import Booster
-from stages.heads.late.trees import canonical
+from fusecat.stages.fusion.late.trees import canonical
 text, columns = open(sys.argv[1], encoding="utf-8").read(), int(sys.argv[2])
 dice, rows, read = random.Random(2020), np.random.default_rng(0).normal(size=(20, columns)) - 2, 0
 text = text[: text.index("\\nTree=12\\n")] + "\\nend of trees\\n"
@@ -593,7 +596,7 @@ print(read)
 @pytest.mark.timeout(240)
 def test_whatever_becomes_of_a_text_lightgbm_survives_it(late, tmp_path) -> None:
     head = load_head(late / "late" / "lightgbm" / "seed-0")
-    _, arrays = storage.read(late / "late" / "lightgbm" / "seed-0")
+    _, arrays = head_files.read(late / "late" / "lightgbm" / "seed-0")
     (tmp_path / "trees.txt").write_bytes(arrays["trees"].tobytes())
     words = [sys.executable, "-c", FUZZ, str(tmp_path / "trees.txt"), str(head.method.width)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT)

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cli import main
-from stages.errors import ModelError, UsageError
-from stages.estimator import FusionClassifier
-from stages.fusion import fuse
-from stages.heads import load_head
-from stages.heads.settings import FitSettings
-from stages.prediction import classify, load_model
-from stages.prediction.refitting import refit
-from stages.runs import Runs
-from stages.strategy import Strategy
-from stages.workspace import Workspace
+from fusecat.pipeline.cli import main
+from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.fusion import load_head
+from fusecat.stages.fusion.estimator import FusionClassifier
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fuse import fuse
+from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.prediction import classify, load_model
+from fusecat.stages.prediction.refit import refit
+from fusecat.stages.workspace import Workspace
 from tests.faults.strangers import EVIL, HONEST, bring, edit, image_model, imported, model_folder
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ def test_a_merge_of_ones_own_that_is_named_serves_everywhere_and_only_then(works
 
 
 def test_workers_get_the_merge_that_the_call_names(here, monkeypatch) -> None:
-    monkeypatch.setattr("stages.heads.spread.WORTH_SPREADING", 0.0)
+    monkeypatch.setattr("fusecat.stages.fusion.parallel.WORTH_SPREADING", 0.0)
     made, runs = imported(here / "workspace"), Runs(here / "workspace" / "runs")
     found = fuse(made, [Strategy.parse(f"baseline/{OWN}", None)], runs, QUICK, seeds=3, processes=2)
     assert len(found) == 3
@@ -239,7 +239,7 @@ def test_export_copies_nothing_that_a_link_of_a_stranger_leads_to(workspace, her
     model = load_model(model_folder(here / "model"))
     (here / "secret").write_text("mine", encoding="utf-8")
     (model.taught["camembert.title"].folder / "vocabulary.txt").symlink_to(here / "secret")
-    from stages.prediction import save_model
+    from fusecat.stages.prediction import save_model
 
     with pytest.raises(ModelError, match="is a link out of"):
         save_model(model, here / "copy", "a card")
@@ -326,7 +326,7 @@ sys.addaudithook(_watch)
 
 @pytest.mark.parametrize("case", SETTINGS)
 def test_the_settings_of_a_network_lead_to_no_file_and_no_hub(here, case, monkeypatch) -> None:
-    monkeypatch.setattr("stages.encoders.weights.GROWTH", 2**30)
+    monkeypatch.setattr("fusecat.stages.extraction.weights.GROWTH", 2**30)
     kind, changed, told = SETTINGS[case]
     folder = image_model(here / "model") if kind == "image" else model_folder(here / "model")
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -457,8 +457,10 @@ def test_transformers_is_asked_through_one_door_that_forbids_code() -> None:
 def test_code_is_imported_by_name_in_one_place_and_nothing_is_unpickled() -> None:
     by_name = {"import_module", "__import__", "exec", "run_path", "spec_from_file_location"}
     places = {path.relative_to(ROOT).as_posix() for path in sources() for name, _ in calls(path) if name in by_name}
-    assert places == {"stages/heads/merges/own.py", "pipeline/cli.py", "pipeline/installed.py"}
-    assert [path for path in sources() for name, _ in calls(path) if name == "load_merge"] == [ROOT / "stages/heads/build.py"]
+    assert places == {"stages/fusion/merges/plugin.py", "pipeline/cli.py", "pipeline/installed.py"}
+    assert [path for path in sources() for name, _ in calls(path) if name == "load_merge"] == [
+        ROOT / "stages/fusion/build_head.py"
+    ]
     for path in sources():
         text = path.read_text(encoding="utf-8")
         assert "import pickle" not in text and "allow_pickle=True" not in text and "weights_only=False" not in text, path

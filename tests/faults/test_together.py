@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import BusyFeature
-from cache.store import FeatureCache
-from cache.verify import verify
+from fusecat.cache.errors import BusyFeature
+from fusecat.cache.store import FeatureCache
+from fusecat.cache.verify import verify
 from tests.faults.writer import FEATURE, made_up, study, write
 
 FORK = multiprocessing.get_context("spawn")

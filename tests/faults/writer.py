@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from cache.store import FeatureCache, Rows
-from pipeline import cli
+from fusecat.cache.store import FeatureCache, Rows
+from fusecat.pipeline import cli
 
 FEATURE = "camembert.title"
 BLOCK = 16
@@ -58,7 +58,7 @@ def command(folder: Path, rows: int, block: int, pause: float, recipe: int) -> N
 
 
 if __name__ == "__main__":
-    sys.modules["pipeline.commands.write"] = sys.modules["__main__"]
+    sys.modules["fusecat.pipeline.commands.write"] = sys.modules["__main__"]
     cli.COMMANDS["write"] = "Extract made-up vectors."
     sys.argv.insert(1, "write")
     cli.main()

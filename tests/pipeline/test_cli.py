@@ -9,29 +9,29 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli import COMMANDS, cli
-from pipeline.console import choice, safe
-from stages.vocabulary import Protocol
+from fusecat.pipeline.cli import COMMANDS, cli
+from fusecat.pipeline.console import choice, safe
+from fusecat.stages.vocabulary import SplitProtocol
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("help.txt")
 
 
 def fusecat(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", *map(str, words)]
+    command = [sys.executable, "-m", "fusecat", *map(str, words)]
     environment = os.environ | {"COLUMNS": "80"}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd, env=environment)
 
 
 def loaded(statement: str) -> set[str]:
-    """The top-level modules that a fresh interpreter holds after a statement."""
-    code = f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    """All modules that a fresh interpreter holds after a statement."""
+    code = f"{statement}\nimport sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, cwd=ROOT)
     return set(done.stdout.split())
 
 
 def test_the_help_is_the_golden_one() -> None:
-    """`python -m pipeline --help > tests/pipeline/help.txt` after a wanted change."""
+    """`python -m fusecat --help > tests/pipeline/help.txt` after a wanted change."""
     assert fusecat("--help").stdout == GOLDEN.read_text(encoding="utf-8")
 
 
@@ -45,13 +45,13 @@ def test_every_listed_command_has_a_help() -> None:
 @pytest.mark.parametrize(
     ("statement", "forbidden"),
     [
-        ("from pipeline.cli import cli", {"torch", "numpy", "rich", "transformers", "h5py"}),
-        ("import stages.fusion", {"transformers", "torchvision", "cv2", "pipeline"}),
-        ("import cache.store", {"torch", "stages", "pipeline", "filelock"}),
-        ("import stages.catalogue.examination", {"torch", "transformers", "pipeline"}),
-        ("import stages.encoders.settings", {"torch", "numpy", "pipeline"}),
-        ("import stages.extraction", {"stages.heads", "pipeline"}),
-        ("import pipeline.report.comparison", {"torch"}),
+        ("from fusecat.pipeline.cli import cli", {"torch", "numpy", "rich", "transformers", "h5py"}),
+        ("import fusecat.stages.fusion.fuse", {"transformers", "torchvision", "cv2", "fusecat.pipeline"}),
+        ("import fusecat.cache.store", {"torch", "fusecat.stages", "fusecat.pipeline", "filelock"}),
+        ("import fusecat.stages.catalogue.validate", {"torch", "transformers", "fusecat.pipeline"}),
+        ("import fusecat.stages.extraction.settings", {"torch", "numpy", "fusecat.pipeline"}),
+        ("import fusecat.stages.extraction.extract", {"fusecat.stages.fusion", "fusecat.pipeline"}),
+        ("import fusecat.pipeline.report.comparison", {"torch"}),
     ],
 )
 def test_imports_stay_light_and_run_one_way(statement: str, forbidden: set[str]) -> None:
@@ -61,7 +61,8 @@ def test_imports_stay_light_and_run_one_way(statement: str, forbidden: set[str])
 @pytest.mark.parametrize("command", ["--help", "extract --help", "fuse --help"])
 def test_help_needs_no_heavy_library(command: str) -> None:
     code = (
-        "import sys; sys.argv = ['fusecat', *%r.split()]\nfrom pipeline.cli import main\ntry: main()\nexcept SystemExit: pass"
+        "import sys; sys.argv = ['fusecat', *%r.split()]\n"
+        "from fusecat.pipeline.cli import main\ntry: main()\nexcept SystemExit: pass"
     )
     assert not loaded(code % command) & {"torch", "numpy", "transformers"}
 
@@ -130,7 +131,7 @@ def test_choices_are_the_words_of_the_vocabulary_and_arrive_as_members() -> None
         told = CliRunner().invoke(cli, [name, "--help"]).output
         assert "80-20" in told, name
         assert "TEST_20" not in told, name
-    values = choice(Protocol)
-    assert values.convert("90-10", None, None) is Protocol.NO_TEST
+    values = choice(SplitProtocol)
+    assert values.convert("90-10", None, None) is SplitProtocol.NO_TEST
     with pytest.raises(click.BadParameter):
         values.convert("NO_TEST", None, None)

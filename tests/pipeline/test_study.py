@@ -1,9 +1,9 @@
 import json
 
-from pipeline.study import remember_command
-from stages.study_record import StudyRecord, read_study
-from stages.vocabulary import Metric
-from stages.workspace import Workspace
+from fusecat.pipeline.study import remember_command
+from fusecat.stages.study_record import StudyRecord, read_study
+from fusecat.stages.vocabulary import Metric
+from fusecat.stages.workspace import Workspace
 
 
 def test_commands_are_remembered_in_order_and_once(tmp_path):

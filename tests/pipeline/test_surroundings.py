@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.console import quoted
+from fusecat.pipeline.console import quoted
 from tests.names import HOSTILE
 from tests.pipeline.report.studies import make_study
 
@@ -77,7 +77,7 @@ def test_closed_streams_are_no_error(catalogue: Path, shell: str) -> None:
 def test_the_number_of_a_closed_stream_is_given_to_no_file(tmp_path: Path) -> None:
     code = f"""
 import os, sys
-from pipeline.console import open_streams
+from fusecat.pipeline.console import open_streams
 for number in (0, 1, 2): os.close(number)
 sys.stdin = sys.stdout = sys.stderr = None
 open_streams()
@@ -105,7 +105,7 @@ def test_a_full_stdout_is_an_error_in_one_line(catalogue: Path) -> None:
 
 def test_a_folder_that_is_gone_can_be_worked_in(catalogue: Path, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    words = [sys.executable, "-c", "import os; os.rmdir(os.getcwd()); from pipeline.cli import main; main()"]
+    words = [sys.executable, "-c", "import os; os.rmdir(os.getcwd()); from fusecat.pipeline.cli import main; main()"]
     words += ["check", str(catalogue), "--columns", "id=id,title=title,label=label"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=tmp_path / "gone", capture_output=True, check=False, env=environment)

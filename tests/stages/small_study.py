@@ -5,14 +5,14 @@ import json
 from functools import cache
 from pathlib import Path
 
-from cache.store import FeatureCache
-from stages.extraction import encoders, extract
-from stages.fusion import fuse
-from stages.heads.settings import FitSettings
-from stages.runs import Runs
-from stages.strategy import Strategy
-from stages.workspace import Workspace
-from tests.stages.encoders.small import CAMEMBERT, EXTRACTION, SE_RESNEXT50, open_study
+from fusecat.cache.store import FeatureCache
+from fusecat.stages.extraction.extract import encoders, extract
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fuse import fuse
+from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.workspace import Workspace
+from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, SE_RESNEXT50, open_study
 
 STRATEGIES = ("hierarchical/concatenation/average", "baseline/average", "late/mean", "probe/camembert.title")
 NETWORKS = tuple(

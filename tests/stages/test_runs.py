@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from cache.errors import DamagedFile
-from stages.runs import FILES, RECORD, Run, Runs
+from fusecat.cache.errors import DamagedFile
+from fusecat.stages.fusion.runs import FILES, RECORD, Run, Runs
 
 RUN = Run(
     *("baseline/average", "baseline", None, "average", ("camembert.title",), 1, ("train",), 12, 0.5, 0.1),

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cache import verify as module
-from cache.errors import DamagedFeature, MissingFeature
-from cache.store import FeatureCache
-from pipeline.cli import cli
-from stages.errors import UsageError
+from fusecat.cache import verify as module
+from fusecat.cache.errors import DamagedFeature, MissingFeature
+from fusecat.cache.store import FeatureCache
+from fusecat.pipeline.cli import cli
+from fusecat.stages.errors import UsageError
 from tests.cache.study import study_rows, write_feature
 
 

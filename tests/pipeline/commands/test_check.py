@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from fusecat.pipeline.cli import main
 
 ROOT = Path(__file__).parents[3]
 
@@ -92,7 +92,7 @@ def test_a_catalogue_of_ones_own_by_flags(monkeypatch, capsys, tmp_path: Path) -
 
 
 def test_help_needs_no_library(tmp_path: Path) -> None:
-    code = "import sys, pipeline.commands.check; print(sorted({'numpy', 'PIL', 'cv2', 'rich'} & set(sys.modules)))"
+    code = "import sys, fusecat.pipeline.commands.check; print(sorted({'numpy', 'PIL', 'cv2', 'rich'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.extract import command
-from stages.errors import UsageError
+from fusecat.pipeline.commands.extract import command
+from fusecat.stages.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 PRESET = ROOT / "tests" / "small.toml"
@@ -21,7 +21,7 @@ FEATURE = "flaubert.title"
 
 def words(catalogue: Path, workspace: Path, *more: object) -> list[str]:
     options = ["--preset", PRESET, "--networks", "flaubert", "--fields", "title", "--device", "cpu", "--workspace", workspace]
-    return [str(word) for word in (sys.executable, "-m", "pipeline", "extract", catalogue, *options, *more)]
+    return [str(word) for word in (sys.executable, "-m", "fusecat", "extract", catalogue, *options, *more)]
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:

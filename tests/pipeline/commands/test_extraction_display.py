@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.commands._extraction_display import show_estimates, show_summary
-from stages.encoders.probe import Timing
-from stages.extraction import Outcome
-from stages.planning import Estimate
+from fusecat.pipeline.commands._extraction_display import show_estimates, show_summary
+from fusecat.stages.extraction.extract import Outcome
+from fusecat.stages.extraction.plan import Estimate
+from fusecat.stages.extraction.probe import Timing
 
 LEARNING = {"epochs": 10, "best_epoch": 8, "validation": {"macro_f1": 0.8125, "accuracy": 0.75}}
 NAMES = ("camembert.title_description", "se_resnext50.image")

@@ -5,13 +5,13 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from pipeline.commands.fuse import Ticker, command
-from pipeline.commands.tune import command as tune
-from pipeline.console import console
-from stages.errors import UsageError
-from stages.vocabulary import Merge, Metric
-from tests.stages.heads.synthetic import table
-from tests.stages.heads.workspace import seal
+from fusecat.pipeline.commands.fuse import Ticker, command
+from fusecat.pipeline.commands.tune import command as tune
+from fusecat.pipeline.console import console
+from fusecat.stages.errors import UsageError
+from fusecat.stages.vocabulary import Merge, Metric
+from tests.stages.fusion.synthetic import table
+from tests.stages.fusion.workspace import seal
 
 ONE = ("--architecture", "baseline", "--seeds", "1", "--settings", "thesis")
 

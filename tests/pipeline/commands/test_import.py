@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cache.store import FeatureCache
-from pipeline.cli import cli
-from stages.catalogue.split import Split
-from stages.errors import UsageError
-from stages.joining import new_split
-from stages.vocabulary import Protocol
+from fusecat.cache.store import FeatureCache
+from fusecat.pipeline.cli import cli
+from fusecat.stages.catalogue.split import Split
+from fusecat.stages.errors import UsageError
+from fusecat.stages.external.align import new_split
+from fusecat.stages.vocabulary import SplitProtocol
 
 SMALL = Path(__file__).parents[2] / "small.toml"
 
@@ -43,7 +43,7 @@ def test_labels_and_vectors_make_a_study(files):
     study = json.loads((files / "w" / "study.json").read_text())
     assert (study["products"], study["labelled"], study["split"]["counts"]) == (120, 120, {"train": 108, "validation": 12})
     assert study["features"]["mine.title"]["field"] == "title"
-    catalogue, parting = new_split(files / "labels.csv", protocol=Protocol.NO_TEST, head_share=0, seed=2020)
+    catalogue, parting = new_split(files / "labels.csv", protocol=SplitProtocol.NO_TEST, head_share=0, seed=2020)
     assert Split.read(files / "w" / "split.json", catalogue).parts == parting.parts
 
 

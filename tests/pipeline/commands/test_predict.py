@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cli import main
-from pipeline.report.comparison import compare
-from stages.scores import scores
-from stages.study_record import change_study
-from stages.workspace import Workspace
+from fusecat.pipeline.cli import main
+from fusecat.pipeline.report.comparison import compare
+from fusecat.stages.scores import scores
+from fusecat.stages.study_record import change_study
+from fusecat.stages.workspace import Workspace
 from tests.conftest import read_table
 from tests.stages.small_study import STRATEGIES, small_study
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cache.table import FeatureTable
-from stages.runs import Run, Runs
-from stages.scores import scores
+from fusecat.cache.table import FeatureTable
+from fusecat.stages.fusion.runs import Run, Runs
+from fusecat.stages.scores import scores
 
 THESIS = (
     *(f"baseline/{merge}" for merge in ("concatenation", "addition", "average")),
@@ -81,9 +81,9 @@ def make_study(
 
 def make_sample_study(root: Path, catalogue: Path, **options: Any) -> Path:
     """A workspace whose products are those of a catalogue on disk, so that cards have texts and pictures."""
-    from stages.catalogue.reading import Catalogue
+    from fusecat.stages.catalogue.read import read_catalogue
 
-    read = Catalogue.read(catalogue)
+    read = read_catalogue(catalogue)
     order = np.random.default_rng(0).permutation(len(read.products))
     held = len(order) // 5
     curve = [{"epoch": at, "macro_f1": 0.6 - 0.5 / at, "loss": 2 / at} for at in range(1, 9)]

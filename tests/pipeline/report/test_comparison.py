@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import f1_score
 
-import pipeline.report
-from cache.errors import DamagedFile
-from pipeline.report.comparison import compare
-from pipeline.report.record import record
-from stages.errors import ModelError, UsageError
-from stages.runs import Runs
+import fusecat.pipeline.report
+from fusecat.cache.errors import DamagedFile
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.record import record
+from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.fusion.runs import Runs
 from tests.pipeline.report.studies import make_study
 
 FEW = ("baseline/average", "flat/average", "hierarchical/average/average", "late/mean",
@@ -152,7 +152,7 @@ def test_an_identical_twin_is_no_real_difference_and_a_planted_one_is(tmp_path):
 
 
 def test_every_key_of_the_json_is_documented(comparison):
-    documented = (Path(pipeline.report.__file__).parent / "REPORT.md").read_text()
+    documented = (Path(fusecat.pipeline.report.__file__).parent / "REPORT.md").read_text()
     report = record(comparison)
     for key in [*report, *report["rows"][0], *report["contrasts"][0], *report["headline"]]:
         assert f"`{key}`" in documented or re.search(rf"[{{ ,]{key}[,}}]", documented), key

@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from pipeline.report.calibration import reliability
-from pipeline.report.comparison import compare
-from pipeline.report.confusions import confusions
-from pipeline.report.insights import insights
-from pipeline.report.kinship import form, kin
-from pipeline.report.published import CODES, THESIS_80_20, THESIS_90_10, is_rakuten, published
-from pipeline.report.slices import category_lines
-from pipeline.report.study import Candidate, Outcome, Study
-from stages.runs import Products
-from stages.study_record import StudyRecord
-from stages.workspace import Workspace
+from fusecat.pipeline.report.calibration import reliability
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.confusions import confusions
+from fusecat.pipeline.report.equivalence import equivalent, form
+from fusecat.pipeline.report.insights import insights
+from fusecat.pipeline.report.published import CODES, THESIS_80_20, THESIS_90_10, is_rakuten, published
+from fusecat.pipeline.report.results import Candidate, Outcome, Study
+from fusecat.pipeline.report.slices import category_lines
+from fusecat.stages.fusion.runs import Products
+from fusecat.stages.study_record import StudyRecord
+from fusecat.stages.workspace import Workspace
 from tests.pipeline.report.studies import THESIS, make_study
 from tests.pipeline.report.test_comparison import FEW
 
@@ -54,7 +54,7 @@ def test_confusions_count_what_is_repaired_and_broken(comparison):
 
 
 def test_linear_strategies_that_are_one_function_are_named_together(comparison):
-    groups = [set(group.strategies) for group in kin([row.candidate for row in comparison.rows])]
+    groups = [set(group.strategies) for group in equivalent([row.candidate for row in comparison.rows])]
     assert {"baseline/addition", "baseline/average"} in groups
     free = {"flat/concatenation", *(f"hierarchical/concatenation/{m}" for m in ("concatenation", "addition", "average"))}
     assert free in groups

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.report.comparison import compare
-from pipeline.report.writing import write_report
-from stages.runs import Runs
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.output import write_report
+from fusecat.stages.fusion.runs import Runs
 from tests.pipeline.report.studies import make_study
 
 TWO = ("flat/average", "probe/camembert.title")

@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline.report.cards import cards, choose
-from pipeline.report.comparison import compare
-from pipeline.report.writing import write_report
+from fusecat.pipeline.report.cards import cards, choose
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.output import write_report
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
 

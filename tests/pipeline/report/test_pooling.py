@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from pipeline.report.comparison import compare
-from pipeline.report.pooled import lines, print_pool
-from pipeline.report.pooling import pool
-from stages.errors import UsageError
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.pooled import lines, print_pool
+from fusecat.pipeline.report.pooling import pool
+from fusecat.stages.errors import UsageError
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
 

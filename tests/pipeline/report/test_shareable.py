@@ -5,11 +5,11 @@ import zipfile
 
 import pytest
 
-from pipeline.console import default_catalogue
-from pipeline.report.comparison import compare
-from pipeline.report.shareable import write_bundle
-from pipeline.report.writing import write_report
-from stages.catalogue.reading import Catalogue
+from fusecat.pipeline.console import default_catalogue
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.output import write_report
+from fusecat.pipeline.report.shareable import write_bundle
+from fusecat.stages.catalogue.read import read_catalogue
 from tests.pipeline.report.studies import make_sample_study, make_study
 from tests.pipeline.report.test_comparison import FEW
 
@@ -61,7 +61,7 @@ def test_no_title_and_no_picture_is_in_any_byte(tmp_path):
     write_report(compare(root, resamples=20), shareable=True)
     write_report(compare(root, resamples=20))
     names = " ".join(json.loads((root / "study.json").read_text())["class_names"].values())
-    titles = {product.title for product in Catalogue.read(default_catalogue()).products}
+    titles = {product.title for product in read_catalogue(default_catalogue()).products}
     telling = [title for title in titles if len(title) > 10 and title not in names]
     own, shared = everything(root / "report"), everything(root / "report-shareable")
     assert b"data:image/jpeg" in own and b"data:image/jpeg" not in shared

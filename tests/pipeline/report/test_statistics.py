@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm, t
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from pipeline.report.statistics import (
+from fusecat.pipeline.report.statistics import (
     Estimates,
     Models,
     bootstrap,

@@ -2,11 +2,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from stages.catalogue.looking import Lookers
+from fusecat.stages.catalogue.decode_workers import DecodeWorkers
 
 
 @pytest.fixture(scope="session")
-def lookers() -> Iterator[Lookers]:
+def decode_workers() -> Iterator[DecodeWorkers]:
     """One process that looks at pictures, for all tests: starting it anew for each would take most of their time."""
-    with Lookers(1) as team:
+    with DecodeWorkers(1) as team:
         yield team

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.catalogue.reading import Catalogue, ReadingOptions
-from stages.errors import DataError
+from fusecat.stages.catalogue.data_model import ReadingOptions
+from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.errors import DataError
 from tests.names import HOSTILE
 
 COLUMNS = ReadingOptions(columns={"id": "id", "title": "title", "label": "label"})
@@ -20,7 +21,7 @@ TABLE = "id,title,label\n1,un chat,a\n2,un chien,b\n3,une vache,a\n"
 
 def refused(path: Path, options: ReadingOptions = COLUMNS) -> str:
     with pytest.raises(DataError) as error:
-        Catalogue.read(path, options)
+        read_catalogue(path, options)
     return str(error.value)
 
 
@@ -66,7 +67,7 @@ def test_the_command_that_unpacks_can_be_pasted(folder: str, ending: str, pack, 
     if shutil.which(command.split()[0]) is None:
         pytest.skip(f"{command.split()[0]} is not installed")
     subprocess.run(command, shell=True, check=True, cwd="/")
-    assert len(Catalogue.read(place, COLUMNS).products) == 3
+    assert len(read_catalogue(place, COLUMNS).products) == 3
 
 
 def test_a_zip_is_unpacked_where_it_lies(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_packed_file_is_told_by_its_content_and_the_command_works_whatever_its
     (tmp_path / name).write_bytes(gzip.compress(TABLE.encode()))
     message = refused(tmp_path / name)
     subprocess.run(message.partition("unpack it first (")[2].removesuffix(")"), shell=True, check=True, cwd="/")
-    assert len(Catalogue.read(tmp_path / name.removesuffix(".gz"), COLUMNS).products) == 3
+    assert len(read_catalogue(tmp_path / name.removesuffix(".gz"), COLUMNS).products) == 3
 
 
 @pytest.mark.parametrize("name", ["X_train.tsv", "Y_train.tsv"])
@@ -143,9 +144,9 @@ def test_of_several_tables_the_one_that_fits_is_proposed_alone(tmp_path: Path) -
         shell=True, check=True, capture_output=True, text=True,
     ).stdout.splitlines()  # fmt: skip
     assert words == [str(tmp_path / "it's.csv"), "--columns", 'id=sku,title="l\'article"']
-    from stages.catalogue.columns import parse_columns
+    from fusecat.stages.catalogue.columns import parse_columns
 
-    read = Catalogue.read(Path(words[0]), ReadingOptions(columns=parse_columns(words[2])))
+    read = read_catalogue(Path(words[0]), ReadingOptions(columns=parse_columns(words[2])))
     assert [product.title for product in read.products] == ["un chat", "un chien"]
     (tmp_path / "it's.csv").unlink()
     (tmp_path / "b.csv").write_text("u,v\n1,2\n")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.catalogue.cleaning import MAX_CHARACTERS, clean
+from fusecat.stages.catalogue.cleaning import MAX_CHARACTERS, clean
 
 MARKUP = st.lists(
     st.sampled_from(

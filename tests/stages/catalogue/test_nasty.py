@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.console import default_catalogue
-from stages.catalogue.examination import examine
-from stages.catalogue.looking import Lookers
-from stages.catalogue.reading import Catalogue, ReadingOptions
-from stages.errors import DataError
+from fusecat.pipeline.console import default_catalogue
+from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
+from fusecat.stages.catalogue.decode_workers import DecodeWorkers
+from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.catalogue.validate import validate
+from fusecat.stages.errors import DataError
 from tests.stages.catalogue.nasty import FAULTS, Fault, draft
 
 
 @pytest.fixture(scope="module")
 def products(tmp_path_factory: pytest.TempPathFactory) -> list[tuple]:
-    return told(Catalogue.read(draft(default_catalogue(), tmp_path_factory.mktemp("good") / "it").write()))
+    return told(read_catalogue(draft(default_catalogue(), tmp_path_factory.mktemp("good") / "it").write()))
 
 
 def told(catalogue: Catalogue) -> list[tuple]:
@@ -34,12 +35,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.timeout(60)  # none of them may hang
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_ends_with_its_verdict(fault: Fault, folder: Path, products: list[tuple], lookers: Lookers) -> None:
+def test_a_fault_ends_with_its_verdict(
+    fault: Fault, folder: Path, products: list[tuple], decode_workers: DecodeWorkers
+) -> None:
     spoilt = draft(default_catalogue(), folder)
     fault.spoil(spoilt)
     spoilt.write()
     try:
-        found = examine(spoilt.folder, ReadingOptions(), None, lookers=lookers)
+        found = validate(spoilt.folder, ReadingOptions(), None, decode_workers=decode_workers)
     except DataError as error:
         assert fault.verdict == "FAIL", error
         message = str(error)

@@ -1,0 +1,1 @@
+"""The shipped presets, and how a preset is read."""

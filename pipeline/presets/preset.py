@@ -1,0 +1,173 @@
+"""Presets: TOML files that say which networks a study has and how they are taught.
+
+`--preset` takes the name of a shipped preset or the path of a file of one's own, which may start from a shipped one with
+`base = "modern"` and change single keys. Unknown keys are errors that name the nearest known one.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.settings import Extraction, Network, Training
+
+SHIPPED = Path(__file__).parent
+TOP = ("base", "study", "extraction", "networks", "fusion")
+
+
+class Subset(StrEnum):
+    """Which products take part in a study."""
+
+    ALL = "all"
+    DESCRIBED = "described"
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """`[study]` of a preset."""
+
+    subset: Subset = Subset.ALL
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The networks of a study and how both stages go about them; `fusion` names the settings of stage two.
+
+    `subset`: the products that take part, all or only those with a description.
+    """
+
+    name: str
+    extraction: Extraction
+    networks: tuple[Network, ...]
+    fusion: str
+    subset: Subset = Subset.ALL
+
+    def select(self, names: Sequence[str]) -> "Preset":
+        """Only these networks; all where no name is given."""
+        known = [network.name for network in self.networks]
+        for name in names:
+            if name not in known:
+                message = f"--networks: preset '{self.name}' has no network '{name}'{_nearest(name, known)}"
+                raise UsageError(message)
+        chosen = tuple(network for network in self.networks if not names or network.name in names)
+        return dataclasses.replace(self, networks=chosen)
+
+    def override(
+        self, *, seed: int | None, weights: Mapping[str, str], networks: Mapping[str, Any], training: Mapping[str, Any]
+    ) -> "Preset":
+        """What the command line changes: the weights of single networks, and fields of all networks and of their training."""
+        for name in weights:
+            self.select([name])
+        if seed is not None:
+            training = {**training, "seed": seed}
+        changed = []
+        for network in self.networks:
+            fields = dict(networks) | ({"weights": weights[network.name], "sha256": None} if network.name in weights else {})
+            adjusted = dataclasses.replace(network.training, **training)
+            changed.append(dataclasses.replace(network, training=adjusted, **fields))
+        return dataclasses.replace(self, networks=tuple(changed))
+
+    def repeated(self, number: int) -> "Preset":
+        """The same networks drawn from other seeds: each network's own plus `number`."""
+        networks = [
+            dataclasses.replace(each, training=dataclasses.replace(each.training, seed=each.training.seed + number))
+            for each in self.networks
+        ]
+        return dataclasses.replace(self, networks=tuple(networks))
+
+
+def names() -> list[str]:
+    """The shipped presets."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def load_preset(name: str) -> Preset:
+    """A shipped preset by name, or a file. Raises UsageError naming file and key."""
+    path = SHIPPED / f"{name}.toml" if name in names() else Path(name)
+    if not path.is_file():
+        message = f"--preset: '{name}' is neither a file nor one of {', '.join(names())}{_nearest(name, names())}"
+        raise UsageError(message)
+    table = _read(path)
+    _known(table, TOP, str(path))
+    networks = tuple(
+        _network(key, entry, path) for key, entry in _table(table.get("networks", {}), f"{path}: networks").items()
+    )
+    if not networks:
+        message = f"{path}: no [networks.NAME] table"
+        raise UsageError(message)
+    fusion = table.get("fusion", {})
+    _known(fusion, ("settings",), f"{path}: [fusion]")
+    extraction = _make(Extraction, table.get("extraction", {}), f"{path}: [extraction]")
+    study: StudySettings = _make(StudySettings, table.get("study", {}), f"{path}: [study]")
+    return Preset(path.stem, extraction, networks, fusion.get("settings", "default"), study.subset)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: not TOML ({error})"
+        raise UsageError(message) from error
+    if "base" not in table:
+        return table
+    base = table.pop("base")
+    if base not in names():
+        message = f"{path}: base = '{base}' is not one of {', '.join(names())}"
+        raise UsageError(message)
+    return _merge(_read(SHIPPED / f"{base}.toml"), table)
+
+
+def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _network(name: str, entry: Any, path: Path) -> Network:
+    place = f"{path}: [networks.{name}]"
+    if not name.replace("_", "").replace("-", "").isalnum():
+        message = f"{place}: a network's name is made of letters, digits, - and _, because it names a file"
+        raise UsageError(message)
+    entry = dict(_table(entry, place))
+    training = _make(Training, entry.pop("training", {}), f"{place[:-1]}.training]")
+    network: Network = _make(Network, entry | {"name": name, "training": training}, place)
+    return network
+
+
+def _make(kind: type[Any], values: Any, place: str) -> Any:
+    """A settings object from a table, every value checked by pydantic."""
+    from pydantic import TypeAdapter, ValidationError
+
+    _known(_table(values, place), [field.name for field in dataclasses.fields(kind)], place)
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"{place}: {'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}"
+        raise UsageError(message) from error
+
+
+def _table(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        message = f"{place}: a table is needed, not {value!r}"
+        raise UsageError(message)
+    return value
+
+
+def _known(values: Mapping[str, Any], known: Sequence[str], place: str) -> None:
+    for key in values:
+        if key not in known:
+            message = f"{place}: unknown key '{key}'{_nearest(key, known)}"
+            raise UsageError(message)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,181 @@
+"""From a comparison to the pictures of its page."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from fusecat.pipeline.console import safe
+from fusecat.pipeline.report import figures
+from fusecat.pipeline.report.comparison import Comparison, Row
+from fusecat.pipeline.report.contrasts import Contrast
+from fusecat.pipeline.report.figures import Dot
+from fusecat.pipeline.report.insights import Insights
+from fusecat.pipeline.report.provenance import head_curves, network_curves
+from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
+from fusecat.pipeline.report.svg import MARKERS, TONES, Sheet, picture, tone_of
+from fusecat.pipeline.report.verdict import metric_name
+from fusecat.stages.vocabulary import Metric, Part
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MANY_STRATEGIES = 60
+"""Above this number the matrix of all pairs is not drawn: nobody could read it."""
+
+
+class Pictures:
+    """Draws what a comparison holds; each method gives inline SVG, or None where there is nothing to draw."""
+
+    def __init__(self, comparison: Comparison, seen: Insights, sheet: Sheet) -> None:
+        self.comparison, self.seen, self.sheet = comparison, seen, sheet
+        self.scale = 1 if comparison.metric is Metric.LOG_LOSS else 100
+        unit = "" if self.scale == 1 else ", per cent"
+        self.axis = f"{comparison.judged} {metric_name(comparison.metric)}{unit}"
+
+    def all(self) -> dict[str, Markup | None]:
+        """Every picture by name."""
+        return {
+            "ranked": self.ranked(),
+            "contrasts": self.contrasts(),
+            "pairs": self.pairs(),
+            "classes": self.classes(),
+            "reliability": self.reliability(),
+            "cost": self.cost(),
+            "networks": self._curves("networks", network_curves(self.comparison)),
+            "heads": self._curves("heads", head_curves(self.comparison)),
+        }
+
+    def ranked(self) -> Markup:
+        """All strategies in validation's order, with their figures on the judged part."""
+        rows = [self._dot(row) for row in self.comparison.rows]
+        shapes = list(dict.fromkeys(row.candidate.architecture for row in self.comparison.rows))
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            return figures.dots(rows, axis=self.axis, narrow=narrow, shapes=[kind for kind in shapes if kind in MARKERS])
+
+        label = f"Strategies, best on validation first: {self.axis}, mean over seeds with 95 % intervals"
+        return picture(draw, self.sheet, name="ranked", label=label)
+
+    def contrasts(self) -> Markup | None:
+        """Each strategy less the reference, with 95 % intervals; filled where the difference is real."""
+        against = [_towards(contrast, self.comparison.reference) for contrast in self.comparison.contrasts]
+        found = [contrast for contrast in against if contrast is not None]
+        order = {row.strategy: at for at, row in enumerate(self.comparison.rows)}
+        found.sort(key=lambda contrast: order[contrast.one])
+        rows = [self._difference(contrast) for contrast in found]
+        if not rows:
+            return None
+        unit = "" if self.scale == 1 else ", points"
+        axis = f"difference from {self.comparison.reference}{unit}"
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            return figures.dots(rows, axis=f"difference{unit}" if narrow else axis, narrow=narrow, zero=True)
+
+        return picture(draw, self.sheet, name="contrasts", label=f"Each strategy's {axis}, with 95 % intervals")
+
+    def pairs(self) -> Markup | None:
+        """All pairs."""
+        pairs, sign = self.comparison.pairs, self.comparison.metric.sign
+        if not 2 < len(pairs.strategies) <= MANY_STRATEGIES:
+            return None
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            return figures.matrix(pairs, sign, narrow=narrow)
+
+        return picture(draw, self.sheet, name="pairs", label="All pairs of strategies: which can be told apart")
+
+    def classes(self) -> Markup | None:
+        """F1 of each type code, or of each category where there are too many codes to show."""
+        lines: Sequence[ClassLine] = self.seen.classes
+        if len(lines) > MANY_CLASSES:
+            lines = self.seen.categories[:MANY_CLASSES]
+        if not lines:
+            return None
+        names = [_class_name(line) for line in lines]
+        compared = {side: [100 * line.f1[at] for line in lines] for at, side in enumerate(self.seen.compared)}
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            return figures.dumbbells(names, compared, axis="F1, per cent", narrow=narrow)
+
+        return picture(draw, self.sheet, name="classes", label="F1 by type code: chosen strategy, text alone and image alone")
+
+    def reliability(self) -> Markup:
+        """Reliability plot of the compared sides."""
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            return figures.reliability(self.seen.reliability, narrow=narrow)
+
+        return picture(draw, self.sheet, name="reliability", label="Share of right answers over claimed probability")
+
+    def cost(self) -> Markup:
+        """Validation score over seconds: what to choose for its price is a choice, so test figures have no part in it."""
+        metric, axis = self.comparison.metric, f"validation {metric_name(self.comparison.metric)}"
+        points = [
+            (
+                row.strategy,
+                row.candidate.architecture,
+                row.fit_seconds + row.predict_seconds,
+                row.parts[Part.VALIDATION][metric.key].mean * self.scale,
+            )
+            for row in self.comparison.rows
+        ]
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            chosen = self.comparison.chosen.strategy
+            return figures.pareto(points, chosen=chosen, best=front(self.comparison), axis=axis, narrow=narrow)
+
+        return picture(draw, self.sheet, name="cost", label=f"{axis} over seconds to fit and predict")
+
+    def _curves(self, name: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> Markup | None:
+        if not any(len(points) > 1 for points in lines.values()):
+            return None
+        scaled = {key: [(x, y * self.scale) for x, y in points] for key, points in lines.items()}
+        axis = f"validation {metric_name(self.comparison.metric)}"
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            return figures.curves(scaled, axis=axis, narrow=narrow)
+
+        return picture(draw, self.sheet, name=name, label=f"{axis} over epochs: {name}")
+
+    def _dot(self, row: Row) -> Dot:
+        score = row.parts[self.comparison.judged][self.comparison.metric.key]
+        is_chosen, kind = row.strategy == self.comparison.chosen.strategy, row.candidate.architecture
+        low, high = (None if bound is None else bound * self.scale for bound in (score.low, score.high))
+        ticks = [value * self.scale for value in score.values] if len(score.values) > 1 else []
+        tone = tone_of(kind, is_chosen=is_chosen)
+        return Dot(row.strategy, score.mean * self.scale, low, high, tone, MARKERS.get(kind, "o"), ticks, bold=is_chosen)
+
+    def _difference(self, contrast: Contrast) -> Dot:
+        kind, of = self.comparison.row(contrast.one).candidate.architecture, contrast.difference
+        better = of.value * self.comparison.metric.sign > 0
+        tone = TONES["better" if better else "worse"] if contrast.real else TONES["single"]
+        values = (of.value * self.scale, of.low * self.scale, of.high * self.scale)
+        is_chosen = contrast.one == self.comparison.chosen.strategy
+        return Dot(contrast.one, *values, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
+
+
+def front(comparison: Comparison) -> list[str]:
+    """Strategies that nothing at most as dear beats on validation, the cheapest first."""
+    metric = comparison.metric
+    rows = sorted(comparison.rows, key=lambda row: row.fit_seconds + row.predict_seconds)
+    best, names = float("-inf"), []
+    for row in rows:
+        value = metric.sign * row.parts[Part.VALIDATION][metric.key].mean
+        if value > best:
+            best = value
+            names.append(row.strategy)
+    return names
+
+
+def _towards(contrast: Contrast, reference: str | None) -> Contrast | None:
+    """The contrast with the reference on the other side; None where it is not in it."""
+    if contrast.other == reference:
+        return contrast
+    return contrast.turned if contrast.one == reference else None
+
+
+def _class_name(line: ClassLine) -> str:
+    name = safe(line.name)
+    short = name if len(name) <= 28 else name[:27] + "…"
+    return f"{safe(line.code)[:16]}  {short}".strip()

@@ -1,0 +1,218 @@
+"""What a comparison is made of: the runs of one workspace, reduced to what statistics need.
+
+Shapes: n products of a part, C classes. Probabilities are read one strategy at a time and forgotten at once, because 200
+runs over 3,000 classes would not fit in memory.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.pipeline.console import quoted
+from fusecat.stages.errors import ModelError
+from fusecat.stages.fusion.runs import Products, Run, Runs
+from fusecat.stages.fusion.select import named, refuse_nowhere, repetitions
+from fusecat.stages.study_record import StudyRecord, read_study
+from fusecat.stages.vocabulary import Architecture, Metric, Part
+from fusecat.stages.workspace import Workspace
+
+JUDGED = (Part.VALIDATION.value, Part.TEST.value)
+"""The parts that runs predict: the first chooses, the second is only reported."""
+
+SINGLE = (Architecture.PROBE.value, Architecture.UNIMODAL.value)
+"""Architectures that look at one feature: what a fusion has to beat."""
+
+FUSED = (Architecture.BASELINE.value, Architecture.FLAT.value, Architecture.HIERARCHICAL.value)
+"""Architectures that merge vectors."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run says of one part.
+
+    `predicted` (n,) int32 class; `truth` (n,) float32 probability of the true class; `confidence` (n,) float32 probability of
+    the predicted one.
+    """
+
+    predicted: NDArray[np.int32]
+    truth: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> "Outcome":
+        """Reduce `probabilities` (n, C) of products whose classes are `labels` (n,)."""
+        rows = np.arange(len(labels))
+        predicted = probabilities.argmax(axis=1)
+        return cls(
+            predicted.astype(np.int32),
+            probabilities[rows, labels].astype(np.float32),
+            probabilities[rows, predicted].astype(np.float32),
+        )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One strategy: its runs (probabilities left out), their outcomes by part and, of several seeds, their average's."""
+
+    runs: tuple[Run, ...]
+    outcomes: Mapping[str, tuple[Outcome, ...]]
+    ensemble: Mapping[str, Outcome] | None = None
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name, `hierarchical/concatenation/average`."""
+        return self.runs[0].strategy
+
+    @property
+    def architecture(self) -> str:
+        """The first word of the strategy."""
+        return self.runs[0].architecture
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each run."""
+        return tuple(run.seed for run in self.runs)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What some run looks at: the same for all, but for ensembles, which may have drawn other members with each seed."""
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.features))
+
+    @property
+    def fitted_on(self) -> tuple[str, ...]:
+        """The parts whose labels some run has seen."""
+        return tuple(dict.fromkeys(part for run in self.runs for part in run.fitted_on))
+
+    @property
+    def single(self) -> bool:
+        """Whether it looks at one feature only."""
+        return self.architecture in SINGLE
+
+    @property
+    def fused(self) -> bool:
+        """Whether it merges vectors."""
+        return self.architecture in FUSED
+
+
+@dataclass(frozen=True)
+class Study:
+    """A workspace as the report sees it. `info` is study.json (empty for imported vectors without one)."""
+
+    workspace: Workspace
+    info: StudyRecord
+    products: Products
+    candidates: tuple[Candidate, ...]
+    interrupted: tuple[str, ...] = ()
+    failed: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def read(cls, root: Path) -> "Study":
+        """Read the runs of a workspace.
+
+        Raises: UsageError where there is no such folder, ModelError where nothing was fused yet, DamagedFile where a file is
+        not as it was written: a comparison without one of its runs may choose another strategy.
+        """
+        workspace = Workspace(root)
+        refuse_nowhere(root)
+        runs = Runs(workspace.runs)
+        try:
+            products = runs.products()
+        except FileNotFoundError:
+            message = f"{workspace.runs}: nothing was fused yet; run first: fusecat fuse --workspace {quoted(root)}"
+            raise ModelError(message) from None
+        parts = [part for part in JUDGED if part in products.parts and len(products.rows(part))]
+        labels = {part: products.labels[products.rows(part)] for part in parts}
+        failed: list[str] = []
+        candidates = tuple(_candidates(runs, labels, len(products.classes), failed))
+        if not candidates:
+            message = f"{workspace.runs}: no run is finished; run again: fusecat fuse --workspace {quoted(root)}"
+            raise ModelError(message)
+        return cls(
+            workspace, read_study(workspace) or StudyRecord(), products, candidates, tuple(runs.interrupted()), tuple(failed)
+        )
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The judged parts that hold products."""
+        return tuple(part for part in JUDGED if part in self.products.parts and len(self.products.rows(part)))
+
+    @property
+    def judged(self) -> str:
+        """The part whose figures the verdict speaks of: test, or validation where there is no test."""
+        return self.parts[-1]
+
+    @property
+    def metric(self) -> Metric:
+        """What chooses."""
+        return self.info.metric
+
+    def labels(self, part: str) -> NDArray[np.int32]:
+        """(n,) class of each product of a part."""
+        return self.products.labels[self.products.rows(part)]
+
+    def candidate(self, strategy: str) -> Candidate:
+        """The strategy of that name. Raises UsageError that lists what there is."""
+        return named(self.candidates, strategy, Runs(self.workspace.runs), "--against")
+
+    def probabilities(self, candidate: Candidate, part: str) -> NDArray[np.float32]:
+        """(n, C) probabilities of a part, averaged over the strategy's seeds; read again from the runs."""
+        runs = Runs(self.workspace.runs)
+        return _mean([run.probabilities[part] for run in _again(runs, candidate)])
+
+
+def _again(runs: Runs, candidate: Candidate) -> Iterator[Run]:
+    for seed in candidate.seeds:
+        run = runs.read(candidate.strategy, seed)
+        if run is None:
+            message = f"{runs.path(candidate.strategy, seed)}: gone while the report was written (run 'fusecat report' again)"
+            raise ModelError(message)
+        yield run
+
+
+def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: int, failed: list[str]) -> Iterator[Candidate]:
+    """Every strategy with a finished run; runs that do not fit the products are named in `failed`. Raises DamagedFile."""
+    for found in repetitions(runs):
+        failed.extend(found.left_out)
+        kept: list[Run] = []
+        outcomes: dict[str, list[Outcome]] = {part: [] for part in labels}
+        totals: dict[str, NDArray[np.floating]] = {}
+        for seed in found.seeds:
+            run = _read(runs, found.strategy, seed, labels, classes, failed)
+            if run is None:
+                continue
+            for part, truth in labels.items():
+                probabilities = run.probabilities[part]
+                outcomes[part].append(Outcome.of(probabilities, truth))
+                totals[part] = totals[part] + probabilities if part in totals else probabilities.astype(np.float32)
+            kept.append(replace(run, probabilities={}))
+        if kept:
+            average = {part: Outcome.of(total / np.float32(len(kept)), labels[part]) for part, total in totals.items()}
+            yield Candidate(tuple(kept), {part: tuple(of) for part, of in outcomes.items()}, average if len(kept) > 1 else None)
+
+
+def _read(
+    runs: Runs, strategy: str, seed: int, labels: Mapping[str, NDArray[np.int32]], classes: int, failed: list[str]
+) -> Run | None:
+    run = runs.read(strategy, seed)
+    if run is None:
+        return None
+    for part, truth in labels.items():
+        shape = run.probabilities[part].shape if part in run.probabilities else None
+        if shape != (len(truth), classes):
+            failed.append(f"{strategy}, seed {seed}: {part} holds {shape}, the products ask for {(len(truth), classes)}")
+            return None
+        if not np.isfinite(run.probabilities[part]).all():
+            failed.append(f"{strategy}, seed {seed}: some of its {part} probabilities are no numbers")
+            return None
+    return run
+
+
+def _mean(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    total = arrays[0].astype(np.float32)
+    for array in arrays[1:]:
+        total = total + array
+    return total / np.float32(len(arrays))

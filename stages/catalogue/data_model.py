@@ -1,0 +1,138 @@
+"""What a catalogue is once it has been read: products, labels, findings; and how it is to be read."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.stages.catalogue.messages import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One row of a catalogue: texts cleaned and in NFC, None where absent; `images` are files that exist, best first."""
+
+    id: str
+    title: str | None
+    description: str | None
+    images: tuple[Path, ...]
+    code: str | None
+
+    @property
+    def text(self) -> str:
+        """Title and description in one string; the one that exists where the other is absent."""
+        return " ".join(part for part in (self.title, self.description) if part)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One counted warning: what was found, how often, the first place, and what is done with it."""
+
+    kind: str
+    count: int
+    first: str
+    treatment: str
+
+
+class Findings:
+    """Counts what happens while a catalogue is read: one finding per kind, in the order of first sight."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str, str]] = {}
+
+    def add(self, kind: str, place: str, treatment: str, count: int = 1) -> None:
+        """Count one more of this kind; only the first place is kept."""
+        seen, first, told = self._found.get(kind, (0, printable(place), treatment))
+        self._found[kind] = (seen + count, first, told)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Count findings that were made elsewhere."""
+        for finding in findings:
+            self.add(finding.kind, finding.first, finding.treatment, finding.count)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter([Finding(kind, *found) for kind, found in self._found.items()])
+
+
+class ImageUse(StrEnum):
+    """Which pictures of a product the image network sees."""
+
+    FIRST = "first"
+    MEAN = "mean"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How a catalogue is to be read; the defaults are those of the command line."""
+
+    columns: Mapping[str, str] | None = None
+    """Field (id, title, description, label, image) -> column or template, for catalogues of one's own."""
+    images: ImageUse = ImageUse.FIRST
+    max_images: int = 8
+    """Pictures per product that are looked at; further ones are counted and left out."""
+    follow_symlinks: bool = False
+    encoding: str = "utf-8"
+    labels: bool = True
+    """False: products without any label will do (prediction)."""
+    split_column: str | None = None
+    split_file: Path | None = None
+    group_by: str | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """From JSON, as `study.json` keeps it; what is not in the record has its default, what is no option is left alone."""
+        known = {each.name: record[each.name] for each in fields(cls) if each.name in record}
+        return cls(**known | {"images": ImageUse(known.get("images", ImageUse.FIRST))})
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Products in the order of the file, and what was found while they were read.
+
+    `source` is the folder or file that was asked for; `root` the folder that nothing may leave. `class_names` and `top_level`
+    name type codes where the catalogue does. `given_parts` and `group_keys` (one entry per product, None where there is none)
+    come from `--split-column`, `--split-file` and `--group-by`. `cut` counts texts that were longer than is read.
+    """
+
+    source: Path
+    layout: str
+    products: tuple[Product, ...]
+    findings: tuple[Finding, ...] = ()
+    class_names: Mapping[str, str] = field(default_factory=dict)
+    top_level: Mapping[str, str] = field(default_factory=dict)
+    root: Path = Path()
+    image_use: ImageUse = ImageUse.FIRST
+    given_parts: tuple[str | None, ...] | None = None
+    group_keys: tuple[str | None, ...] | None = None
+    cut: int = 0
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """All type codes, sorted: as numbers when all of them are integers, as text otherwise."""
+        codes = {product.code for product in self.products if product.code is not None}
+        if all(code.isascii() and code.isdecimal() for code in codes):
+            return tuple(sorted(codes, key=lambda code: (int(code), code)))
+        return tuple(sorted(codes))
+
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """(N,) int32 index into `classes`, -1 where a product has no label."""
+        index: dict[str | None, int] = {code: number for number, code in enumerate(self.classes)}
+        labels = np.fromiter((index.get(product.code, -1) for product in self.products), np.int32, len(self.products))
+        labels.flags.writeable = False
+        return labels
+
+    def limit(self, count: int) -> "Catalogue":
+        """The first `count` products, with the findings of the whole."""
+
+        def first(values: tuple[str | None, ...] | None) -> tuple[str | None, ...] | None:
+            return None if values is None else values[:count]
+
+        given, keys = first(self.given_parts), first(self.group_keys)
+        return replace(self, products=self.products[:count], given_parts=given, group_keys=keys)

@@ -1,0 +1,29 @@
+"""Read a catalogue: which layout it has, its products, its labels, and every finding on the way. Decodes no image."""
+
+from pathlib import Path
+
+from fusecat.stages.catalogue import challenge, custom
+from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
+from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.catalogue.split_file import with_split_file
+from fusecat.stages.errors import UsageError
+
+
+def read_catalogue(path: Path, options: ReadingOptions = ReadingOptions()) -> Catalogue:  # noqa: B008 - frozen
+    """Read a folder or a file of one of the known layouts, or of one's own.
+
+    Raises: UsageError where the path does not exist; DataError naming file, line and column where the catalogue cannot be
+    read exactly.
+    """
+    path = Path(path)
+    if not path.exists():
+        message = f"{path} does not exist"
+        raise UsageError(message)
+    planned = custom.plan(path, options)
+    if planned is not None:
+        plan, options = planned
+        return with_split_file(custom.read(path, plan, options), options)
+    texts = challenge.choose(path)
+    if texts is None:
+        fail(custom.not_understood(path, options))
+    return with_split_file(challenge.read(path, texts, options), options)

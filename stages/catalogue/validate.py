@@ -1,0 +1,109 @@
+"""Everything that `extract` reads before it trains, gathered and counted: what `fusecat check` shows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.stages.catalogue.data_model import Catalogue, Finding, ReadingOptions
+from fusecat.stages.catalogue.decode_workers import DecodeWorkers
+from fusecat.stages.catalogue.duplicates import duplicate_groups
+from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
+from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.catalogue.split import SEED, GroupSummary, Split, split, summarise
+from fusecat.stages.vocabulary import SplitProtocol
+
+
+@dataclass(frozen=True)
+class CatalogueReport:
+    """A catalogue with its pictures looked at and its split drawn (`split` is None where no product has a label)."""
+
+    catalogue: Catalogue
+    images: ImageIndex
+    groups: GroupSummary
+    split: Split | None
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every counted warning, in the order of the stages that made them."""
+        return (*self.catalogue.findings, *self.images.findings, *(self.split.findings if self.split else ()))
+
+    @cached_property
+    def balance(self) -> dict[str, int]:
+        """Type code -> labelled products, in the order of the classes."""
+        labels = self.catalogue.labels
+        counts = np.bincount(labels[labels >= 0], minlength=len(self.catalogue.classes))
+        return {code: int(count) for code, count in zip(self.catalogue.classes, counts, strict=True)}
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The result as JSON values: the keys that other programs rely on, and more."""
+        products = self.catalogue.products
+        return {
+            "catalogue": _encodable(str(self.catalogue.source)),
+            "layout": self.catalogue.layout,
+            "products": len(products),
+            "labelled": sum(product.code is not None for product in products),
+            "classes": len(self.catalogue.classes),
+            "missing_titles": sum(product.title is None for product in products),
+            "missing_descriptions": sum(product.description is None for product in products),
+            "missing_images": sum(not product.images for product in products),
+            "unreadable_images": sum(self.images.causes.values()),
+            "unreadable_by_cause": self.images.causes,
+            "flat_images": self.images.flat,
+            "cut_texts": self.catalogue.cut,
+            "duplicates": self.groups.products,
+            "duplicate_groups": self.groups.count,
+            "largest_group": list(self.groups.largest),
+            "class_balance": self.balance,
+            "split": self.split and {"protocol": self.split.protocol, "seed": self.split.seed, "counts": self.split.counts},
+            "warnings": [
+                {
+                    "kind": finding.kind,
+                    "count": finding.count,
+                    "first": _encodable(finding.first),
+                    "treatment": finding.treatment,
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+def validate(
+    path: Path,
+    options: ReadingOptions,
+    memory: Path | None,
+    *,
+    protocol: SplitProtocol = SplitProtocol.TEST_20,
+    seed: int = SEED,
+    head_share: float = 0.0,
+    subset: Literal["described"] | None = None,
+    limit: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] | None = None,
+    decode_workers: DecodeWorkers | None = None,
+) -> CatalogueReport:
+    """Read, look at every picture, group duplicates, draw the split. Raises what these raise."""
+    catalogue = read_catalogue(path, options)
+    if limit is not None:
+        catalogue = catalogue.limit(limit)
+
+    def draw(groups: NDArray[np.intp]) -> Split:
+        return split(catalogue, groups, protocol=protocol, head_share=head_share, seed=seed, subset=subset)
+
+    labelled = any(product.code is not None for product in catalogue.products)
+    if labelled:  # too few labels are found out before a hundred thousand pictures are decoded
+        draw(np.arange(len(catalogue.products)))
+    images = ImageIndex.scan(catalogue, memory, max_pixels=max_pixels, progress=progress, decode_workers=decode_workers)
+    groups = duplicate_groups(catalogue, images)
+    drawn = draw(groups) if labelled else None
+    return CatalogueReport(catalogue, images, summarise(catalogue, groups), drawn)
+
+
+def _encodable(text: str) -> str:
+    """The text with `?` for the bytes of a file name that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")

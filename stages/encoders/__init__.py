@@ -1,1 +1,0 @@
-"""Stage one: the networks, their fine-tuning, and what they see."""

@@ -1,0 +1,1 @@
+"""Vectors from elsewhere: opened, aligned with products by id, stored as a feature."""

@@ -1,0 +1,100 @@
+"""One study's products as stage one sees them: catalogue, images and split, row for row."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.store import Rows
+from fusecat.cache.table import NO_PART
+from fusecat.stages.catalogue.data_model import Catalogue
+from fusecat.stages.catalogue.duplicates import duplicate_groups
+from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
+from fusecat.stages.catalogue.split import Split
+from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.stratified_folds import stratified_group_folds
+from fusecat.stages.vocabulary import Field, Part
+
+PARTS = tuple(Part)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Catalogue, what is known of its images, and its split."""
+
+    catalogue: Catalogue
+    images: ImageIndex
+    split: Split
+    max_pixels: int = MAX_PIXELS
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Ids, labels, split and classes of every product, in catalogue order."""
+        codes = [NO_PART if part is None else PARTS.index(part) for part in self.split.parts]
+        return Rows(
+            ids=[product.id for product in self.catalogue.products],
+            labels=self.catalogue.labels,
+            split=np.array(codes, np.uint8),
+            classes=self.catalogue.classes,
+            parts=tuple(part.value for part in PARTS),
+        )
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Digests of what all features share: the first part of every recipe."""
+        rows = self.rows
+        return {
+            "ids": digest(list(rows.ids)),
+            "labels": digest([rows.classes[label] if label >= 0 else None for label in rows.labels]),
+            "split": digest([None if part is None else part.value for part in self.split.parts]),
+        }
+
+    def texts(self, field: Field) -> list[str | None]:
+        """The cleaned text of a field per product, None where it is absent; a title alone is a present title_description."""
+        match field:
+            case Field.TITLE:
+                return [product.title for product in self.catalogue.products]
+            case Field.DESCRIPTION:
+                return [product.description for product in self.catalogue.products]
+            case Field.TITLE_DESCRIPTION:
+                return [product.text or None for product in self.catalogue.products]
+            case Field.IMAGE:
+                message = "an image is not a text"
+                raise ValueError(message)
+
+    def pictures(self) -> list[tuple[Path, ...]]:
+        """The readable images per product that a network is to look at, () where there are none."""
+        return [self.images.usable(product) for product in self.catalogue.products]
+
+    def content(self, field: Field) -> str:
+        """Digest of what a network of this field sees, and of nothing else: a changed picture never touches a text network."""
+        if field is Field.IMAGE:
+            return digest([[self.images.digest(path) for path in paths] for paths in self.pictures()])
+        return digest(self.texts(field))
+
+    def present(self, field: Field) -> NDArray[np.bool_]:
+        """(N,) whether the product has the field."""
+        return np.array([bool(value) for value in (self.pictures() if field is Field.IMAGE else self.texts(field))], bool)
+
+    def labelled(self, part: Part, present: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Rows of a part that have a label and the field."""
+        return np.flatnonzero((self.rows.split == PARTS.index(part)) & (self.rows.labels >= 0) & present)
+
+    def folds(self, count: int) -> NDArray[np.int8]:
+        """(N,) fold of every labelled training product, the same for all fields, -1 elsewhere. Drawn from the split's seed."""
+        rows = np.flatnonzero((self.rows.split == PARTS.index(Part.TRAIN)) & (self.rows.labels >= 0))
+        if not 2 <= count <= min(len(rows), np.iinfo(np.int8).max):
+            message = f"--folds {count}: from 2 to {min(len(rows), np.iinfo(np.int8).max)} folds are possible here"
+            raise UsageError(message)
+        groups = duplicate_groups(self.catalogue, self.images)
+        return stratified_group_folds(self.rows.ids, self.rows.labels, groups, rows, count, self.split.seed)
+
+    def without(self, rows: NDArray[np.intp]) -> "Study":
+        """The same study with these products in no part: nothing is learnt from them."""
+        parts = list(self.split.parts)
+        for row in rows.tolist():
+            parts[row] = None
+        return replace(self, split=replace(self.split, parts=tuple(parts)))

@@ -1,0 +1,142 @@
+"""A network and the field it looks at: what stage one trains and what a feature file holds."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fusecat.cache.fingerprint import digest
+from fusecat.stages.catalogue.cleaning import CLEANING_VERSION
+from fusecat.stages.catalogue.image_index import DECODING_VERSION
+from fusecat.stages.extraction import weights
+from fusecat.stages.extraction.build_network import (
+    build_image_network,
+    build_text_network,
+    build_tokenizer,
+    load_tokenizer,
+)
+from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.inputs import Images, Inputs, Texts
+from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.settings import NEW, Extraction, Network, Pooling
+from fusecat.stages.extraction.tokenising import seen_by, tokenise
+from fusecat.stages.vocabulary import Field, Part
+
+RECIPE_VERSION = 2
+"""Raised whenever the code changes what a feature holds."""
+GPU_TOKENS = 32
+"""Times the CPU's tokens per extraction batch: 32k fill an 80 GB card's matrix units."""
+GPU_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One network on one field."""
+
+    network: Network
+    field: Field
+    extraction: Extraction
+
+    @property
+    def feature(self) -> str:
+        """`camembert.title`."""
+        return f"{self.network.name}.{self.field}"
+
+    @property
+    def reading_workers(self) -> int:
+        """Processes that prepare batches of fine-tuning: tokens lie ready in memory, only images are worth them."""
+        return self.extraction.workers if self.network.is_image else 0
+
+    def budget(self, device: torch.device) -> int:
+        """Tokens or images per extraction batch on this device."""
+        on_gpu = device.type == "cuda"
+        if self.network.is_image:
+            return self.extraction.images * (GPU_IMAGES if on_gpu else 1)
+        return self.extraction.tokens * (GPU_TOKENS if on_gpu else 1)
+
+    def recipe(self, study: Study, metric: str, precision: str) -> dict[str, Any]:
+        """Everything that decides the feature, known before anything is computed.
+
+        Left out on purpose: paths, times, the number of workers, fields that the network does not see.
+        """
+        network = asdict(self.network)
+        for name in ("name", "weights", "revision", "sha256", "fields", "training"):
+            del network[name]
+        irrelevant = (
+            ("size", "resize", "augment")
+            if not self.network.is_image
+            else ("length", "prefix", "pooling", "vocabulary", "width", "lowercase")
+        )
+        for name in irrelevant:
+            del network[name]
+        network["weights"] = weights.identity(self.network)
+        training = asdict(self.network.training) | {"metric": metric}
+        if self.network.learns_from_vectors:
+            training["sees"] = "vectors"  # and not, as before there were any, texts and augmented pictures in every epoch
+            del training["token_dropout"]
+            network.pop("augment", None)
+        return {
+            "version": RECIPE_VERSION,
+            "products": study.fingerprint,
+            "field": self.field.value,
+            "content": study.content(self.field),
+            "reading": CLEANING_VERSION if not self.network.is_image else DECODING_VERSION,
+            "network": network,
+            "training": training,
+            "precision": precision,
+            "extraction": {
+                "storage": self.extraction.storage,
+                "block": self.extraction.block,
+                "batch": self.extraction.images if self.network.is_image else self.extraction.tokens,
+            },
+        } | self._folds(study)
+
+    def _folds(self, study: Study) -> dict[str, Any]:
+        """The recipe's part on out-of-fold logits; none where there are none."""
+        count = self.extraction.folds
+        return {"folds": {"count": count, "products": digest(study.folds(count).tolist())}} if count else {}
+
+    def inputs(self, study: Study, folder: Path, *, saved: bool, like: Inputs | None = None) -> Inputs:
+        """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`.
+
+        `like`: inputs of the same field whose tokens are taken over where the tokenizer was not learnt from the training texts.
+        """
+        if self.network.is_image:
+            network = self.network
+            return Images(study.pictures(), network.size, network.resize, network.augment, study.max_pixels)
+        texts = study.texts(self.field)
+        if saved:
+            tokenizer = load_tokenizer(folder)
+        else:
+            train = study.labelled(Part.TRAIN, study.present(self.field))
+            tokenizer = build_tokenizer(self.network, [seen_by(self.network, texts[row] or "") for row in train], folder)
+        return Texts(
+            tokens=like.tokens
+            if isinstance(like, Texts) and self.network.weights != NEW
+            else tokenise(tokenizer, self.network, texts, self.extraction.workers),
+            pad=int(tokenizer.pad_token_id),
+            unknown=int(tokenizer.unk_token_id),
+            special=frozenset(tokenizer.all_special_ids),
+            dropout=self.network.training.token_dropout,
+            room=1 if self.network.pooling is Pooling.FLATTEN else 0,
+            length=self.network.length,
+        )
+
+    def build(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
+        """The network before fine-tuning, with its pretrained or new weights; the tokenizer is in `folder` already."""
+        if self.network.is_image:
+            return build_image_network(self.network, classes)
+        return build_text_network(self.network, load_tokenizer(folder), classes)
+
+    def rebuild(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
+        """The network as fine-tuning left it in `folder`; settings that ask for far more than its weights are refused."""
+        state = weights.read_state(folder / "network.safetensors")
+        with weights.no_larger_than(state):
+            if self.network.is_image:
+                network: TextNetwork | ImageNetwork = build_image_network(self.network, classes, load=False)
+            else:
+                network = build_text_network(self.network, load_tokenizer(folder), classes, config=folder / "backbone")
+            network.load_state_dict(state)
+        # Trainer cannot save weights in this layout, so fine-tuning goes without it.
+        return network.eval().to(memory_format=torch.channels_last)

@@ -1,0 +1,196 @@
+"""STAGE ONE: teach each network its own field, then store what it sees of every product.
+
+`extract` can be interrupted anywhere and called again: sealed features are kept, fine-tuning goes on from the last complete
+epoch, extraction from the last durable block. Under `torchrun` every process calls it; they share the work and rank 0 seals.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fusecat.cache.store import FeatureCache, Verdict
+from fusecat.cache.trouble import disk_trouble
+from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.embed import embed
+from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.fine_tune import fine_tune
+from fusecat.stages.extraction.memory import Peak
+from fusecat.stages.extraction.out_of_fold import out_of_fold
+from fusecat.stages.extraction.progress import Progress, silent
+from fusecat.stages.extraction.settings import Extraction, Network, Precision
+from fusecat.stages.extraction.training_record import read_learning
+from fusecat.stages.extraction.versions import versions
+from fusecat.stages.scores import scores
+from fusecat.stages.vocabulary import Field, Metric, Part
+from fusecat.stages.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one feature: `state` is `hit`, `extracted` or `left out` (with a reason); `learning` as kept on disk."""
+
+    feature: str
+    state: str
+    path: Path | None = None
+    seconds: float = 0.0
+    computed: int = 0
+    """Rows computed in this call."""
+    learning: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    out_of_fold: dict[str, float] = field(default_factory=dict)
+    """Scores of the out-of-fold logits on train; empty without folds."""
+    memory: int = 0
+    """Most resident bytes of this process while it was at the feature; 0 where nothing was computed."""
+    device_memory: int = 0
+    """Most bytes of tensors on the GPU; 0 without one."""
+
+
+def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequence[Field] = ()) -> list[Encoder]:
+    """One encoder per network and field, in the order of the preset; `fields` narrows them."""
+    return [
+        Encoder(network, seen, extraction) for network in networks for seen in network.fields if not fields or seen in fields
+    ]
+
+
+def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:
+    """Feature -> hit, missing, stale (with the parts of the recipe that changed) or damaged."""
+    cache, precision = FeatureCache(workspace.features), device_precision
+    return {
+        encoder.feature: cache.explain(encoder.feature, encoder.recipe(study, metric, precision(encoder.extraction.precision)))
+        for encoder in chosen
+    }
+
+
+def extract(
+    study: Study,
+    chosen: Sequence[Encoder],
+    workspace: Workspace,
+    *,
+    metric: Metric = Metric.MACRO_F1,
+    wait: bool = True,
+    tensorboard: bool = False,
+    progress: Progress = silent,
+    finished: Callable[[Outcome], None] = lambda _: None,
+    damaged: Callable[[str], None] = lambda _: None,
+) -> list[Outcome]:
+    """Fine-tune and store every feature that the cache does not hold, one after the other.
+
+    `wait`: wait for another process that is at the same feature, else raise BusyFeature. `tensorboard`: keep logs for it in the
+    workspace. `finished` is called per feature, `damaged` is told in a line of each feature that is not as it was sealed, which
+    is then made anew.
+    """
+    cache = FeatureCache(workspace.features)
+    outcomes = []
+    for encoder in chosen:
+        recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
+        with _only_writer(cache, encoder.feature, progress, wait=wait):
+            held = cache.holds(encoder.feature, recipe)
+            if not held and (verdict := cache.explain(encoder.feature, recipe)).state == "damaged":
+                damaged(f"{verdict.reason.partition(';')[0]}; made anew")
+            processes().wait_for_everyone()
+            if held:
+                learning = read_learning(folder := workspace.encoders / encoder.feature) or {}
+                if learning and learning["weights"] != cache.header(encoder.feature).weights:
+                    damaged(f"{folder} holds another network than the one that made {encoder.feature}; its vectors are kept")
+                    learning = {}
+                outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
+            else:
+                logs = workspace.tensorboard / encoder.feature if tensorboard else None
+                outcome = _extract(encoder, study, recipe, cache, workspace, metric, logs, progress)
+        finished(outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _extract(
+    encoder: Encoder,
+    study: Study,
+    recipe: dict[str, Any],
+    cache: FeatureCache,
+    workspace: Workspace,
+    metric: Metric,
+    logs: Path | None,
+    progress: Progress,
+) -> Outcome:
+    """One feature: learn, embed, seal."""
+    begin, state, present = time.monotonic(), processes(), study.present(encoder.field)
+    progress = peak = Peak(progress)
+    for part in (Part.TRAIN, Part.VALIDATION):
+        if not len(study.labelled(part, present)):
+            return Outcome(
+                encoder.feature, "left out", reason=f"no product of the part '{part}' has the field '{encoder.field}'"
+            )
+    folder = workspace.encoders / encoder.feature
+    with disk_trouble(folder):
+        network, inputs, learning = fine_tune(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
+    budget = encoder.budget(state.device)
+    writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
+    computed = embed(
+        network,
+        inputs,
+        present,
+        writer,
+        classes=len(study.catalogue.classes),
+        budget=budget,
+        device=state.device,
+        precision=recipe["precision"],
+        progress=progress,
+        feature=encoder.feature,
+        workers=encoder.extraction.workers,
+        share=(state.process_index, state.num_processes),
+    )
+    del network  # its memory is the fold networks' now
+    state.wait_for_everyone()
+    unseen, scored = None, {}
+    if encoder.extraction.folds:
+        place, precision = workspace.folds / encoder.feature, recipe["precision"]
+        with disk_trouble(place):
+            folded = out_of_fold(
+                encoder, study, place, metric=metric, precision=precision, budget=budget, like=inputs, progress=progress,
+                logs=logs and logs.with_name(f"{logs.name}-folds"),
+            )  # fmt: skip
+        train = study.labelled(Part.TRAIN, present)
+        scored = scores(study.rows.labels[train], torch.from_numpy(folded[train]).softmax(1).numpy())
+        unseen = writer.logits()  # of all other products the network itself has not seen the labels
+        assert unseen is not None, "stage one's networks classify"
+        unseen[train] = folded[train]
+    if state.is_main_process:
+        weights, storage = learning["weights"], encoder.extraction.storage
+        writer.seal(weights=weights, fitted_on=[Part.TRAIN.value], versions=versions(), dtype=storage, logits_oof=unseen)
+    state.wait_for_everyone()
+    seconds = time.monotonic() - begin
+    return Outcome(
+        encoder.feature,
+        "extracted",
+        cache.path(encoder.feature),
+        seconds,
+        computed,
+        learning,
+        out_of_fold=scored,
+        memory=peak.process,
+        device_memory=peak.device,
+    )
+
+
+def device_precision(precision: Precision) -> str:
+    """The arithmetic that `precision` means on this machine: part of every recipe."""
+    if precision is Precision.AUTO:
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    return precision.value
+
+
+@contextmanager
+def _only_writer(cache: FeatureCache, feature: str, progress: Progress, *, wait: bool) -> Iterator[None]:
+    """Rank 0 locks the feature for all ranks."""
+    state = processes()
+    if not state.is_main_process:
+        yield
+        return
+    with cache.lock(feature, wait=wait, waiting=lambda: progress(feature, "waiting for another process", 0, 1)):
+        yield

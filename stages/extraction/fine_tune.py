@@ -1,0 +1,153 @@
+"""The folder of one fine-tuned network, `encoders/<feature>/`: made once, then read.
+
+It holds the tokenizer's files, `backbone/config.json` (texts), `network.safetensors`, and `learning.json`, which is written
+last: without it, or with another recipe in it, the network is taught again.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.publish import publish
+from fusecat.cache.records import digests, write_record
+from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.frozen import trainable_part
+from fusecat.stages.extraction.inputs import Inputs
+from fusecat.stages.extraction.memory import MemoryPlan, read_memory_plan, retry_on_oom, write_memory_plan
+from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.progress import Progress
+from fusecat.stages.extraction.train_network import TrainingResult, train_network
+from fusecat.stages.extraction.trainer import TrainingData
+from fusecat.stages.extraction.training_record import RECORD, read_learning
+from fusecat.stages.extraction.weights import tensors_digest
+from fusecat.stages.vocabulary import Metric, Part
+
+MEMORY = "economy.json"
+"""What was given up because memory ran out before."""
+BEGUN = "recipe"
+"""Names the recipe for which the tokenizer and the checkpoints in a folder were made."""
+TEMPORARY = (RECORD, MEMORY, BEGUN, "checkpoints")
+"""What of the folder is not the network."""
+
+
+def fine_tune(
+    encoder: Encoder,
+    study: Study,
+    recipe: Mapping[str, Any],
+    folder: Path,
+    *,
+    metric: Metric,
+    progress: Progress,
+    logs: Path | None = None,
+    name: str = "",
+    like: Inputs | None = None,
+) -> tuple[TextNetwork | ImageNetwork, Inputs, dict[str, Any]]:
+    """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it.
+
+    `logs`: folder for TensorBoard. `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
+    """
+    state = processes()
+    key = digest({part: value for part, value in recipe.items() if part not in ("extraction", "folds")})
+    record = read_learning(folder)
+    if record is None or record["recipe"] != key:
+        with state.main_process_first():
+            inputs = _begin(encoder, study, folder, key, like)
+        name = name or encoder.feature
+        _fine_tune(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, logs, key, name)
+        state.wait_for_everyone()
+        record = read_learning(folder)
+        assert record is not None, "rank 0 has just written it"
+    else:
+        inputs = encoder.inputs(study, folder, saved=True)
+    return encoder.rebuild(len(study.catalogue.classes), folder), inputs, record
+
+
+def _begin(encoder: Encoder, study: Study, folder: Path, key: str, like: Inputs | None) -> Inputs:
+    """Tokenizer and inputs; what another recipe left in the folder is removed, what an interruption left is kept."""
+    marker = folder / BEGUN
+    begun = marker.exists() and marker.read_text(encoding="utf-8") == key
+    if not begun:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    inputs = encoder.inputs(study, folder, saved=begun, like=like)
+    publish(marker, key)
+    return inputs
+
+
+def _fine_tune(
+    encoder: Encoder,
+    study: Study,
+    inputs: Inputs,
+    folder: Path,
+    metric: Metric,
+    precision: str,
+    progress: Progress,
+    logs: Path | None,
+    key: str,
+    name: str,
+) -> None:
+    """Fine-tune, then keep the network; where a GPU's memory runs out, with a memory plan that is remembered in the folder."""
+    present, training = study.present(encoder.field), encoder.network.training
+    train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
+    training_data = TrainingData(name, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
+    first = MemoryPlan(gradient_checkpointing=training.gradient_checkpointing)
+
+    def attempt(network: TextNetwork | ImageNetwork, memory_plan: MemoryPlan) -> TrainingResult:
+        trainable, seen, workers = trainable_part(network, encoder, training_data, precision, progress)
+        return train_network(
+            trainable,
+            seen,
+            training,
+            folder,
+            metric=metric,
+            precision=precision,
+            progress=progress,
+            workers=workers,
+            logs=logs,
+            memory_plan=memory_plan,
+        )
+
+    def on_retry(memory_plan: MemoryPlan) -> None:
+        progress(name, f"memory ran out; going on with {memory_plan}", 0, 0)
+        write_memory_plan(folder / MEMORY, memory_plan)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+    network, learning, memory_plan = retry_on_oom(
+        lambda: encoder.build(training_data.classes, folder),
+        attempt,
+        read_memory_plan(folder / MEMORY, first),
+        training.batch,
+        on_retry,
+    )
+    if processes().is_main_process:
+        _keep(network, encoder, learning, folder, key, memory_plan)
+
+
+def _keep(
+    network: TextNetwork | ImageNetwork,
+    encoder: Encoder,
+    learning: TrainingResult,
+    folder: Path,
+    key: str,
+    memory_plan: MemoryPlan,
+) -> None:
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if isinstance(network, TextNetwork):
+        network.backbone.config.save_pretrained(folder / "backbone")  # type: ignore[union-attr,operator]
+    publish(folder / "network.safetensors", save(state))
+    record = {"recipe": key, "weights": tensors_digest(state)} | asdict(memory_plan) | asdict(learning)
+    record["gradient_checkpointing"] = (
+        memory_plan.gradient_checkpointing and not encoder.network.learns_from_vectors and network.recompute()
+    )
+    record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    record |= {"settings": asdict(encoder.network), "feature": encoder.feature}
+    write_record(folder / RECORD, record | {"files": digests(folder, TEMPORARY)})
+    (folder / MEMORY).unlink(missing_ok=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)

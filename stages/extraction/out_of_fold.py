@@ -1,0 +1,152 @@
+"""Out-of-fold logits: what is said of each training product by a network that never saw it.
+
+Such logits are what late fusion may learn from. They are logits only: embeddings of different folds live in different spaces
+and are never mixed. Shapes: N products, n of them in a fold, C classes.
+"""
+
+import dataclasses
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.cache.archive import read_arrays
+from fusecat.cache.disk import replacing, write_all
+from fusecat.cache.fingerprint import digest
+from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.embed import FloatArray, encode
+from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.fine_tune import fine_tune
+from fusecat.stages.extraction.inputs import Inputs
+from fusecat.stages.extraction.progress import Progress
+from fusecat.stages.vocabulary import Metric, Part
+
+LOGITS = "logits.npz"
+KEPT = (LOGITS, "learning.json")
+"""What stays of a fold's network: five more copies of every network would fill the disk for nothing."""
+
+
+def out_of_fold(
+    encoder: Encoder,
+    study: Study,
+    folder: Path,
+    *,
+    metric: Metric,
+    precision: str,
+    budget: int,
+    like: Inputs,
+    progress: Progress,
+    logs: Path | None = None,
+) -> FloatArray:
+    """Logits (N, C) of the labelled training products that have the field, each from the network of its fold; zero elsewhere.
+
+    A fold's network is taught as the feature's own is - the same validation products choose its epoch - without the products of
+    the fold: it sees neither their labels nor their content. `folder` keeps each finished fold, so that an interruption costs
+    one fold's last epoch at most. `like`: the inputs of the feature's own network.
+
+    Raises: UsageError where a fold leaves no product to learn from.
+    """
+    count, logits = encoder.extraction.folds, np.zeros((len(study.rows.ids), len(study.catalogue.classes)), np.float32)
+    folds, train = study.folds(count), study.labelled(Part.TRAIN, study.present(encoder.field))
+    alone = dataclasses.replace(encoder, extraction=dataclasses.replace(encoder.extraction, folds=0))
+    for number in range(count):
+        held = train[folds[train] == number]
+        if len(held) == len(train):
+            message = (
+                f"--folds {count}: all {len(train)} training products of {encoder.feature} lie in one fold; use fewer folds"
+            )
+            raise UsageError(message)
+        if not len(held):
+            continue
+        rest = study.without(np.flatnonzero(folds == number))
+        recipe = alone.recipe(rest, metric, precision)
+        place = folder / f"{number + 1}-of-{count}"
+        key = digest(_decisive(recipe) | {"held": [study.rows.ids[row] for row in held]})
+        found = _read(place / LOGITS, key)
+        if found is None:
+            name = f"{encoder.feature} fold {number + 1}/{count}"
+            network, inputs, _ = fine_tune(
+                alone,
+                rest,
+                recipe,
+                place,
+                metric=metric,
+                progress=progress,
+                logs=logs and logs / place.name,
+                name=name,
+                like=like,
+            )
+            found = _predict(network, inputs, held, alone, budget, precision, progress, name, logits.shape[1])
+            if processes().is_main_process:
+                _write(place / LOGITS, key, found)
+            processes().wait_for_everyone()
+        if processes().is_main_process:
+            _thin(place)
+        logits[held] = found
+    return logits
+
+
+def _predict(
+    network: Any,
+    inputs: Inputs,
+    rows: NDArray[np.intp],
+    encoder: Encoder,
+    budget: int,
+    precision: str,
+    progress: Progress,
+    name: str,
+    classes: int,
+) -> FloatArray:
+    """Logits (n, C); several processes share the batches."""
+    state = processes()
+    return encode(
+        network,
+        inputs,
+        rows.tolist(),
+        classes=classes,
+        budget=budget,
+        device=state.device,
+        precision=precision,
+        progress=progress,
+        feature=name,
+        workers=encoder.extraction.workers,
+        share=(state.process_index, state.num_processes),
+    )[1]
+
+
+def _decisive(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides logits: not how vectors are stored."""
+    return {**recipe, "extraction": {"batch": recipe["extraction"]["batch"]}}
+
+
+def _read(path: Path, key: str) -> FloatArray | None:
+    """The logits of a finished fold, or None where there are none of this key."""
+    if not path.exists():
+        return None
+    try:
+        found = read_arrays(path)
+        return np.asarray(found["logits"], np.float32) if str(found["key"]) == key else None
+    except (ValueError, KeyError):
+        return None
+
+
+def _write(path: Path, key: str, logits: FloatArray) -> None:
+    image = io.BytesIO()
+    np.savez(image, allow_pickle=False, key=np.array(key), logits=logits)
+    with replacing(path) as file:
+        write_all(file, image.getbuffer())
+
+
+def _thin(place: Path) -> None:
+    """Remove a finished fold's network."""
+    for path in place.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in KEPT:
+            path.unlink()

@@ -1,0 +1,90 @@
+"""What stage one would do, counted, and how long it would take, timed: nothing is done, and nothing written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fusecat.cache.store import Verdict
+from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.extract import device_precision, explain
+from fusecat.stages.extraction.probe import Timing, probe
+from fusecat.stages.extraction.progress import Progress, silent
+from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """What `extract` would do for one feature: products to learn from, optimiser steps, products to encode, bytes to store."""
+
+    feature: str
+    verdict: Verdict
+    train: int
+    steps: int
+    products: int
+    disk: int
+
+
+def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> list[ExtractionPlan]:
+    """The work of `extract`, counted and not done; `disk` reckons with base-size networks where the width is not yet known."""
+    verdicts = explain(study, chosen, workspace, metric)
+    plans = []
+    for encoder in chosen:
+        present, training = study.present(encoder.field), encoder.network.training
+        train = len(study.labelled(Part.TRAIN, present))
+        # Of K fold networks each learns from (K - 1) / K of train.
+        steps = (-(-train // training.batch) + _fold_steps(train, training.batch, encoder.extraction.folds)) * training.epochs
+        row = encoder.network.likely_width * (2 if encoder.extraction.storage == "float16" else 4) + 4 * len(study.rows.classes)
+        products = int(present.sum())
+        plans.append(ExtractionPlan(encoder.feature, verdicts[encoder.feature], train, steps, products, row * len(present)))
+    return plans
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a probe of one network says of the whole of stage one, in hours of this machine."""
+
+    timing: Timing
+    steps: int
+    """Optimiser steps to take, those of fold networks included."""
+    fine_tuning: float
+    """Hours: tokenising, steps, and validation after every epoch (or the one pass of a frozen network)."""
+    extraction: float
+    """Hours, out-of-fold logits included."""
+
+
+def estimate(
+    study: Study, chosen: Sequence[Encoder], plans: Sequence[ExtractionPlan], metric: Metric, progress: Progress = silent
+) -> list[Estimate]:
+    """Time a few steps of every network that there is something to do for (see `stages.extraction.probe`). Writes nothing."""
+    estimates, state = [], processes()
+    for encoder, planned in zip(chosen, plans, strict=True):
+        if planned.verdict.state == "hit" or not planned.train:
+            continue
+        timing = probe(
+            encoder,
+            study,
+            metric=metric,
+            precision=device_precision(encoder.extraction.precision),
+            budget=encoder.budget(state.device),
+            progress=progress,
+        )
+        folds, epochs = encoder.extraction.folds, encoder.network.training.epochs
+        validated = len(study.labelled(Part.VALIDATION, study.present(encoder.field)))
+        # What is encoded to teach: validation after each epoch, or, once, what the classifier of a frozen network learns from:
+        # (K - 1) / K of train for each of K fold networks.
+        frozen = encoder.network.learns_from_vectors
+        seen = validated * (1 + folds) + planned.train * max(1, folds) if frozen else validated * epochs * (1 + folds)
+        encoded = planned.products + (planned.train if folds else 0)
+        reading = planned.products * timing.tokenising / max(1, encoder.extraction.workers)
+        # A step is of all devices together; products are shared out.
+        fine_tuning = reading + planned.steps * timing.step + seen * timing.product / state.num_processes
+        extraction = encoded * timing.product / state.num_processes
+        estimates.append(Estimate(timing, planned.steps, fine_tuning / 3600, extraction / 3600))
+    return estimates
+
+
+def _fold_steps(train: int, batch: int, folds: int) -> int:
+    """Optimiser steps per epoch of all fold networks together."""
+    return folds * -(-(train - train // folds) // batch) if folds else 0

@@ -1,0 +1,205 @@
+"""How long stage one would take: a few real steps and batches with the real settings, timed. The networks are thrown away."""
+
+import dataclasses
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusecat.stages.extraction.build_network import load_tokenizer
+from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.embed import encode
+from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.frozen import trainable_part
+from fusecat.stages.extraction.inputs import Inputs
+from fusecat.stages.extraction.memory import MemoryPlan, Peak, retry_on_oom
+from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.progress import Progress, silent
+from fusecat.stages.extraction.tokenising import tokenise
+from fusecat.stages.extraction.train_network import train_network
+from fusecat.stages.extraction.trainer import TrainingData
+from fusecat.stages.vocabulary import Field, Metric, Part
+
+STEPS = 20
+"""Optimiser steps that are timed, after one to warm up."""
+BATCHES = 4
+"""Extraction batches that are timed, after a small one to warm up."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was timed of one network on one field, in seconds."""
+
+    feature: str
+    steps: int
+    """Steps timed."""
+    step: float
+    """Per optimiser step, reading included."""
+    products: int
+    """Products encoded while it was timed."""
+    product: float
+    """Per product of extraction, reading included."""
+    tokenising: float
+    """Per product; 0 for images, which are read while they are used."""
+    economy: str
+    """What had to be given up because memory ran out; empty where nothing was."""
+    memory: int
+    """Most resident bytes of this process."""
+    device_memory: int
+    """Most bytes of tensors on the GPU; 0 without one."""
+
+
+class _Enough(Exception):
+    """The steps that were to be timed are done."""
+
+
+@dataclass(frozen=True)
+class _Sample(Study):
+    """A study in which only some products have anything to see."""
+
+    kept: frozenset[int] = field(default_factory=frozenset)
+
+    def texts(self, field: Field) -> list[str | None]:
+        return [text if row in self.kept else None for row, text in enumerate(super().texts(field))]
+
+    def pictures(self) -> list[tuple[Path, ...]]:
+        return [paths if row in self.kept else () for row, paths in enumerate(super().pictures())]
+
+
+def probe(
+    encoder: Encoder, study: Study, *, metric: Metric, precision: str, budget: int, progress: Progress = silent
+) -> Timing:
+    """Time one network on random products of the study. `budget`: tokens or images per extraction batch.
+
+    Nothing is written but to a temporary folder. There must be products with the field in train.
+    """
+    training, random = encoder.network.training, np.random.default_rng(0)
+    present = study.present(encoder.field)
+    # Fewer products than steps need are taken again and again: a step costs what it costs.
+    train = np.resize(random.permutation(study.labelled(Part.TRAIN, present)), (STEPS + 1) * training.batch)
+    others = random.permutation(np.flatnonzero(present))[: budget if encoder.network.is_image else budget // 8]
+    kept = frozenset([*train.tolist(), *others.tolist()])
+    sample = _Sample(study.catalogue, study.images, study.split, study.max_pixels, kept)
+    watched, classes = Peak(progress), len(study.catalogue.classes)
+    with tempfile.TemporaryDirectory(prefix="fusecat-probe-") as scratch:
+        folder = Path(scratch)
+        inputs = encoder.inputs(sample, folder, saved=False)
+        training_data = TrainingData(encoder.feature, inputs, study.rows.labels, classes, train, train[:1])
+
+        def attempt(network: TextNetwork | ImageNetwork, memory_plan: MemoryPlan) -> list[float]:
+            times: list[float] = []
+
+            def clock(feature: str, phase: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG001
+                _wait_for_device()
+                times.append(time.perf_counter())
+                watched(feature, "probing", done, total, "")
+                if done == total:
+                    raise _Enough
+
+            trainable, seen, workers = trainable_part(network, encoder, training_data, precision, watched)
+            try:
+                train_network(
+                    trainable,
+                    seen,
+                    dataclasses.replace(training, epochs=1),
+                    folder,
+                    metric=metric,
+                    precision=precision,
+                    progress=clock,
+                    workers=workers,
+                    memory_plan=memory_plan,
+                )
+            except _Enough:
+                return times
+            message = "the last step was not told"
+            raise AssertionError(message)
+
+        first = MemoryPlan(gradient_checkpointing=training.gradient_checkpointing)
+        network, times, memory_plan = retry_on_oom(
+            lambda: encoder.build(classes, folder), attempt, first, training.batch, lambda _: None
+        )
+        step = (times[-1] - times[0]) / (len(times) - 1)
+        grouped = training.group_by_length and not encoder.network.learns_from_vectors
+        step *= _first_is_longest(inputs, train, training.batch) if grouped else 1
+        rows = _worth(inputs, random.permutation(sorted(kept)).tolist(), BATCHES * budget)
+        product = _extraction(network, inputs, rows, encoder, classes, budget, precision, watched)
+        tokenising = _tokenising(encoder, sample, folder)
+    return Timing(
+        encoder.feature,
+        len(times) - 1,
+        step,
+        len(rows),
+        product,
+        tokenising,
+        str(memory_plan) if memory_plan != first else "",
+        watched.process,
+        watched.device,
+    )
+
+
+def _wait_for_device() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _first_is_longest(inputs: Inputs, rows: NDArray[np.intp], batch: int) -> float:
+    """Grouped by length, the longest batch comes first and is not timed: padded cost of all batches over that of the others."""
+    costs = sorted((inputs.cost(row) for row in rows.tolist()), reverse=True)
+    longest = np.array(costs[::batch], float)
+    return float(longest.mean() / longest[1:].mean())
+
+
+def _worth(inputs: Inputs, rows: list[int], budget: int) -> list[int]:
+    """The first of these rows, as many as the budget of tokens or images holds; at least one."""
+    within = int(np.searchsorted(np.cumsum([inputs.cost(row) for row in rows]), budget, side="right"))
+    return rows[: max(within, 1)]
+
+
+def _extraction(
+    network: TextNetwork | ImageNetwork,
+    inputs: Inputs,
+    rows: list[int],
+    encoder: Encoder,
+    classes: int,
+    budget: int,
+    precision: str,
+    progress: Progress,
+) -> float:
+    """Seconds per product."""
+
+    def see(chosen: list[int]) -> None:
+        encode(
+            network,
+            inputs,
+            chosen,
+            classes=classes,
+            budget=budget,
+            device=processes().device,
+            precision=precision,
+            progress=progress,
+            feature=encoder.feature,
+            workers=encoder.extraction.workers,
+        )
+
+    network.to(memory_format=torch.channels_last)
+    see(rows[:8])
+    begin = time.perf_counter()
+    see(rows)
+    return (time.perf_counter() - begin) / len(rows)
+
+
+def _tokenising(encoder: Encoder, sample: _Sample, folder: Path) -> float:
+    """Seconds per product in one process."""
+    if encoder.network.is_image:
+        return 0.0
+    tokenizer: Any = load_tokenizer(folder)
+    texts = [text for text in sample.texts(encoder.field) if text is not None]
+    begin = time.perf_counter()
+    tokenise(tokenizer, encoder.network, texts, 0)
+    return (time.perf_counter() - begin) / len(texts)

@@ -1,0 +1,179 @@
+"""What decides a network and its fine-tuning: small frozen settings, every field with its unit. Imports nothing heavy.
+
+All of it (but `workers`, which changes no bit) goes into the recipe of a feature, so a changed setting makes exactly the
+features stale that it touches.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from fusecat.stages.vocabulary import Field
+
+NEW = "new"
+"""`weights = "new"`: a network of the given `shape`, initialised at random, its tokenizer learnt from the training texts."""
+
+
+class Library(StrEnum):
+    """Who builds the network."""
+
+    TRANSFORMERS = "transformers"
+    PRETRAINEDMODELS = "pretrainedmodels"
+    TIMM = "timm"
+
+
+class Pooling(StrEnum):
+    """How the last hidden states of a text network become one vector."""
+
+    FIRST = "first"
+    MEAN = "mean"
+    FLATTEN = "flatten"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network: `auto` is bf16 where the device has it, else fp32."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Balance(StrEnum):
+    """Weights of the classes in the loss: none, or the inverse of their frequency (`n / (C * n_c)`)."""
+
+    NONE = "none"
+    INVERSE_FREQUENCY = "inverse_frequency"
+
+
+class Optimizer(StrEnum):
+    """The two optimisers of the method."""
+
+    ADAMW = "adamw"
+    ADAM = "adam"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Fine-tuning of one network with a classification layer."""
+
+    epochs: int = 10
+    batch: int = 32
+    """Products per optimiser step."""
+    learning_rate: float = 2e-5
+    optimizer: Optimizer = Optimizer.ADAMW
+    weight_decay: float = 0.0
+    epsilon: float = 1e-8
+    warmup: float = 0.0
+    """Share of all steps in which the learning rate rises; it falls linearly to 0 after them."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    label_smoothing: float = 0.0
+    """Share of the target's probability that is spread over all classes."""
+    balance: Balance = Balance.NONE
+    patience: int = 0
+    """Epochs without a better validation metric after which training stops; 0 = never."""
+    group_by_length: bool = False
+    """Batches of texts of like length, in random order."""
+    dropout: float = 0.1
+    """Probability, before the classification layer; vectors are exported before it."""
+    token_dropout: float = 0.0
+    """Share of the tokens that are replaced by the unknown token in training."""
+    freeze: bool = False
+    """Only the classification layer learns, on vectors of the given weights; with `flatten` its layer too."""
+    gradient_checkpointing: bool = False
+    seed: int = 42
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One entry `[networks.NAME]` of a preset."""
+
+    name: str
+    library: Library
+    model: str
+    """transformers: the family of a new network (`camembert`, `flaubert`, ...) or any name; else the function or model name."""
+    weights: str = NEW
+    """`new`, a hub id, a local folder, or a file in safetensors (or a `.pth` state dict)."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub id."""
+    sha256: str | None = None
+    """Digest that a weights file must have."""
+    fields: tuple[Field, ...] = ()
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the configuration of a new network."""
+    vocabulary: int = 2000
+    """Pieces of a new tokenizer."""
+    pooling: Pooling = Pooling.MEAN
+    width: int = 768
+    """Width of the vector after `flatten` pooling."""
+    length: int = 256
+    """Tokens, special ones included; longer texts are cut."""
+    lowercase: bool = False
+    """Texts in small letters: a vocabulary learnt from a thousand texts cannot afford every word twice."""
+    prefix: str = ""
+    """Put before every text (`query: ` for e5)."""
+    size: int = 224
+    """Pixels: side of the square that an image network sees."""
+    resize: int = 256
+    """Pixels: side to which an image is scaled before the centre crop of `size`."""
+    augment: bool = True
+    training: Training = Training()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the network looks at images (else at texts)."""
+        return self.library is not Library.TRANSFORMERS
+
+    @property
+    def learns_from_vectors(self) -> bool:
+        """Whether nothing before the vector learns, so that every epoch would compute the same vectors."""
+        return self.training.freeze and (self.is_image or self.pooling is not Pooling.FLATTEN)
+
+    @property
+    def likely_width(self) -> int:
+        """Width of the vector, as far as settings tell: a hub's network says more once it is loaded."""
+        if self.is_image:
+            return 2048
+        return (
+            self.width
+            if self.pooling is Pooling.FLATTEN
+            else int(self.shape.get("hidden_size") or self.shape.get("emb_dim") or 768)
+        )
+
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that this network gives: `camembert.title`, ..."""
+        return tuple(f"{self.name}.{field}" for field in self.fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What all networks of a study share in stage one."""
+
+    precision: Precision = Precision.AUTO
+    storage: str = "float16"
+    """Type of the stored vectors: float16, or float32."""
+    block: int = 1024
+    """Products per durable block: what a crash can cost."""
+    tokens: int = 1024
+    """Computed tokens per extraction batch, padding included, on a CPU; on a GPU thirty-two times as many."""
+    images: int = 16
+    """Images per extraction batch on a CPU; on a GPU sixteen times as many."""
+    folds: int = 0
+    """Parts of train for out-of-fold logits, each said by a network taught on the others; 0 = none."""
+    workers: int = 0
+    """Processes that decode and tokenise; 0 = in the main process. Changes no result. See also `fitting_workers`."""
+
+
+LARGE = 10_000
+"""Products from which worker processes are worth their start: seconds each, for each epoch."""
+
+
+def fitting_workers(products: int) -> int:
+    """As many worker processes as suit this machine and catalogue: a processor is left to the main process of each device."""
+    if products < LARGE:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))

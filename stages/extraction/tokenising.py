@@ -1,0 +1,69 @@
+"""Token numbers of many texts, by processes that never import torch: that alone would be most of their start.
+
+The import of this module, and of all that it imports, has to stay that light.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.stages.extraction.settings import Network
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CHUNK = 2048
+"""Texts that one process tokenises at a time."""
+FAST_CHUNKS = 20
+"""So many chunks (40,000 texts, eight seconds) a tokenizer in Rust does alone: below, the start of processes outweighs them."""
+CHARACTERS_PER_TOKEN = 16
+"""Longer texts are cut before tokenising: no tokenizer of ours makes fewer than one token of so many characters."""
+
+
+def tokenise(
+    tokenizer: "PreTrainedTokenizerBase", network: Network, texts: Sequence[str | None], workers: int
+) -> list[NDArray[np.int32]]:
+    """Token numbers of every text, special tokens included, cut to the network's length; empty where the text is None.
+
+    Processes share the work where there are several and enough texts; FlauBERT's tokenizer is pure Python and would else be the
+    limit of a GPU.
+    """
+    wanted = [text for text in texts if text is not None]
+    chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+    if workers > 1 and len(chunks) > (FAST_CHUNKS if tokenizer.is_fast else 1):
+        # spawn: a forked child of a process that runs torch threads may hang
+        with ProcessPoolExecutor(workers, get_context("spawn"), _remember, (tokenizer, network)) as pool:
+            rows = list(chain.from_iterable(pool.map(_tokenise_remembered, chunks)))
+    else:
+        rows = list(chain.from_iterable(_tokenise(tokenizer, network, chunk) for chunk in chunks))
+    found = iter(rows)
+    return [np.empty(0, np.int32) if text is None else next(found) for text in texts]
+
+
+def seen_by(network: Network, text: str) -> str:
+    """The text as the network's tokenizer gets it: cut, prefixed, in small letters where the network asks for it."""
+    text = network.prefix + text[: network.length * CHARACTERS_PER_TOKEN]
+    return text.lower() if network.lowercase else text
+
+
+_remembered: list[Any] = []
+
+
+def _remember(tokenizer: Any, network: Network) -> None:
+    _remembered[:] = [tokenizer, network]
+
+
+def _tokenise_remembered(texts: Sequence[str]) -> list[NDArray[np.int32]]:
+    tokenizer, network = _remembered
+    return _tokenise(tokenizer, network, texts)
+
+
+def _tokenise(tokenizer: Any, network: Network, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+    seen = [seen_by(network, text) for text in texts]
+    rows = tokenizer(seen, truncation=True, max_length=network.length)["input_ids"]
+    return [np.asarray(row, np.int32) for row in rows]

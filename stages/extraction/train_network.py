@@ -1,0 +1,184 @@
+"""Fine-tuning of one network with a classification layer, by transformers' `Trainer` and accelerate.
+
+One process is one device; `torchrun` or `accelerate launch` start several, and `Trainer` does the rest.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
+from transformers.trainer_utils import EvalPrediction
+
+from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.frozen import Classifier
+from fusecat.stages.extraction.memory import MemoryPlan
+from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.progress import Progress
+from fusecat.stages.extraction.settings import Balance, Optimizer, Training
+from fusecat.stages.extraction.trainer import Epochs, MarkComplete, OrderedTrainer, Tell, TrainingData, curve, last_complete
+from fusecat.stages.scores import SCORES, scores
+from fusecat.stages.vocabulary import Metric
+
+LOGS = "TENSORBOARD_LOGGING_DIR"
+"""Tells `Trainer` where TensorBoard's files go; else they lie among the checkpoints, which are removed in the end."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What fine-tuning did: `curve` holds one mapping per epoch (epoch, train_loss, validation scores)."""
+
+    epochs: int
+    best_epoch: int
+    seconds: float
+    curve: tuple[Mapping[str, float], ...]
+    validation: Mapping[str, float]
+
+
+def train_network(
+    network: TextNetwork | ImageNetwork | Classifier,
+    training_data: TrainingData,
+    training: Training,
+    folder: Path,
+    *,
+    metric: Metric,
+    precision: str,
+    progress: Progress,
+    workers: int = 0,
+    logs: Path | None = None,
+    memory_plan: MemoryPlan = MemoryPlan(),  # noqa: B008 - frozen
+) -> TrainingResult:
+    """Teach the network; it ends with the weights of the epoch whose validation metric is best.
+
+    Checkpoints go to `folder/checkpoints`, one per epoch; an interrupted run goes on from the last complete one and ends like
+    an uninterrupted one. `logs`: folder for TensorBoard. `memory_plan`: what is given up for a small memory.
+    """
+    begin = time.monotonic()
+    checkpoints = folder / "checkpoints"
+    if memory_plan.gradient_checkpointing:
+        network.recompute()
+    examples = training_data.examples(training_data.train, training.seed)
+    batch = training.batch // (memory_plan.batches_per_step * int(os.environ.get("WORLD_SIZE", "1"))) or 1
+    with _logging(logs):
+        trainer = OrderedTrainer(
+            model=network,
+            args=TrainingArguments(
+                output_dir=str(checkpoints),
+                num_train_epochs=training.epochs,
+                per_device_train_batch_size=batch,
+                per_device_eval_batch_size=2 * batch,
+                learning_rate=training.learning_rate,
+                optim=_optimizer(training),
+                weight_decay=training.weight_decay,
+                adam_epsilon=training.epsilon,
+                lr_scheduler_type="linear",
+                warmup_steps=training.warmup,
+                max_grad_norm=training.clip,
+                gradient_accumulation_steps=memory_plan.batches_per_step,
+                bf16=precision == "bf16",
+                fp16=precision == "fp16",
+                use_cpu=not torch.cuda.is_available(),
+                eval_strategy="epoch",
+                save_strategy="epoch",
+                logging_strategy="epoch",
+                save_total_limit=2,
+                load_best_model_at_end=True,
+                metric_for_best_model=f"eval_{metric.key}",
+                greater_is_better=metric.sign > 0,
+                dataloader_num_workers=workers,
+                dataloader_pin_memory=torch.cuda.is_available(),
+                remove_unused_columns=False,
+                label_names=["labels"],
+                ddp_find_unused_parameters=False,
+                disable_tqdm=True,
+                report_to="none" if logs is None else "tensorboard",
+                seed=training.seed,
+            ),
+            train_dataset=examples,
+            eval_dataset=training_data.examples(training_data.validation, None),
+            data_collator=examples.collate,
+            compute_metrics=_evaluate,
+            compute_loss_func=_loss(training, training_data),
+            callbacks=[Epochs(examples), MarkComplete(), Tell(training_data, progress, training.epochs, metric)]
+            + ([EarlyStoppingCallback(training.patience)] if training.patience else []),
+        )
+    trainer.grouped = training.group_by_length
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=last_complete(checkpoints))
+    epochs = curve(trainer.state.log_history)
+    best = max(epochs, key=lambda epoch: metric.sign * epoch[metric.key])
+    return TrainingResult(
+        epochs=len(epochs),
+        best_epoch=int(best["epoch"]),
+        seconds=time.monotonic() - begin,
+        curve=epochs,
+        validation={name: best[name] for name in SCORES},
+    )
+
+
+@contextmanager
+def _logging(folder: Path | None) -> Iterator[None]:
+    """While `Trainer` is made, its TensorBoard callback looks into the environment."""
+    before = os.environ.get(LOGS)
+    if folder is not None:
+        os.environ[LOGS] = str(folder)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop(LOGS)
+            os.environ.update({} if before is None else {LOGS: before})
+
+
+def _optimizer(training: Training) -> str:
+    match training.optimizer:
+        case Optimizer.ADAMW:
+            return "adamw_torch_fused"
+        case Optimizer.ADAM:
+            # AdamW without decay is Adam; with decay the two differ, and the thesis's Adam had none.
+            if training.weight_decay:
+                message = "training.optimizer 'adam' goes with weight_decay 0; use 'adamw' for decay"
+                raise UsageError(message)
+            return "adamw_torch_fused"
+        case _:
+            assert_never(training.optimizer)
+
+
+def _loss(training: Training, training_data: TrainingData) -> Callable[..., Tensor]:
+    """Cross-entropy, summed over products and divided by their number (over all accumulated batches and devices)."""
+    weights = class_weights(training.balance, training_data.labels[training_data.train], training_data.classes)
+
+    def loss(outputs: Mapping[str, Tensor], labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        logits = outputs["logits"].float()
+        weight = None if weights is None else weights.to(logits.device)
+        total = F.cross_entropy(logits, labels, weight=weight, label_smoothing=training.label_smoothing, reduction="sum")
+        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
+
+
+def class_weights(balance: Balance, labels: NDArray[np.int32], classes: int) -> Tensor | None:
+    """(C,) float32 weights whose mean over the products is 1, or None; a class without products weighs 0."""
+    match balance:
+        case Balance.NONE:
+            return None
+        case Balance.INVERSE_FREQUENCY:
+            counts = np.bincount(labels, minlength=classes)
+            seen = np.count_nonzero(counts)
+            return torch.tensor(np.where(counts, len(labels) / (seen * np.maximum(counts, 1)), 0.0), dtype=torch.float32)
+        case _:
+            assert_never(balance)
+
+
+def _evaluate(prediction: EvalPrediction) -> dict[str, float]:
+    logits = torch.as_tensor(prediction.predictions).float()
+    return scores(np.asarray(prediction.label_ids), logits.softmax(dim=1).numpy())

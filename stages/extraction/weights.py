@@ -1,0 +1,200 @@
+"""Where a network's weights come from: a hub id, a local folder, one file, or nowhere (a new network).
+
+Only safetensors and state dicts are read (`torch.load` with `weights_only=True`); code of a model repository is never run.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from fusecat.cache.bounds import GROWTH, at_most
+from fusecat.cache.fingerprint import digest
+from fusecat.stages.errors import ModelError
+from fusecat.stages.extraction.settings import NEW, Network
+from fusecat.stages.extraction.tensor_names import as_timm
+
+IMAGENET = "imagenet"
+"""`weights = "imagenet"`: the weights that pretrainedmodels publishes, from a server with https and a hash."""
+
+IMAGENET_URLS = {
+    # The file that pretrainedmodels offers over plain http, in timm's release: the same 384 keys and shapes.
+    "se_resnext50_32x4d": "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
+    "legacy_se_resnext50_32x4d-f3651bad.pth",
+}
+MODEL_FILES = (
+    "*.safetensors",
+    "*.bin",
+    "*.pth",
+    "config.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "special_tokens_map.json",
+)
+
+
+def identity(network: Network) -> str:
+    """What the recipe says of the weights before anything is loaded: `new`, hub id@revision, or a digest of files."""
+    path = Path(network.weights)
+    if network.weights != NEW and path.exists():
+        return f"sha256:{files_digest(path)}"
+    return f"{network.weights}@{network.revision}" if network.revision else network.weights
+
+
+def files_digest(path: Path) -> str:
+    """SHA-256 over the names and contents of a model folder's files, or of one file."""
+    if path.is_file():
+        return digest(path)
+    files = sorted({file for pattern in MODEL_FILES for file in path.glob(pattern) if file.is_file()})
+    if not files:
+        message = f"{path}: no weights in this folder (*.safetensors) and no config.json"
+        raise ModelError(message)
+    return digest({file.name: digest(file) for file in files})
+
+
+def tensors_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of a state dict: the provenance written into every feature file."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        total.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        total.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def text_source(network: Network) -> str:
+    """The folder or hub id that transformers is to load, with a one-line remedy where a folder is not one."""
+    path = Path(network.weights)
+    if path.is_file():
+        message = (
+            f"networks.{network.name}: weights {path} is a file; a text network needs the folder that holds its config.json too"
+        )
+        raise ModelError(message)
+    return str(path) if path.is_dir() else network.weights
+
+
+def unavailable(network: Network, error: Exception) -> ModelError:
+    """One line that says where to put weights that cannot be had."""
+    reason = " ".join(str(error).split())[:160]
+    return ModelError(
+        f"networks.{network.name}: the weights '{network.weights}' cannot be had ({type(error).__name__}: {reason}). "
+        f"Download them where there is a network, then pass --weights {network.name}=PATH (folder or file)."
+    )
+
+
+def load_image_weights(backbone: nn.Module, network: Network) -> None:
+    """Load ImageNet weights, a local file or a hub file into an image backbone; the classifier of the file is left aside.
+
+    Raises ModelError where the file cannot be had, its digest differs, or its keys and shapes are not those of the network.
+    """
+    own = backbone.state_dict()
+    state = as_timm(_read_state(network), own)
+    # Files of ImageNet networks carry a classifier that this backbone does not have.
+    state = {name: tensor for name, tensor in state.items() if name in own or not _is_classifier(name)}
+    # A file saved before batch norm counted its batches lacks only these counters.
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    foreign = [name for name in state if name not in own]
+    shapes = [name for name in state if name in own and state[name].shape != own[name].shape]
+    for kind, names in (("lacks", missing), ("has the unknown", foreign), ("has another shape for", shapes)):
+        if names:
+            what = f"{kind} '{names[0]}' ({len(names)} in all)"
+            message = f"networks.{network.name}: the file {network.weights} {what}; it is not a {network.model}"
+            raise ModelError(message)
+    backbone.load_state_dict(state, strict=False)
+
+
+def _read_state(network: Network) -> Mapping[str, Tensor]:
+    path = Path(network.weights)
+    try:
+        if network.weights == IMAGENET:
+            return _download_imagenet(network)
+        if path.is_dir():
+            path = _only_file(path, network)
+        if not path.is_file():
+            from huggingface_hub import hf_hub_download
+
+            path = Path(hf_hub_download(network.weights, "model.safetensors", revision=network.revision))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise unavailable(network, error) from error
+    if network.sha256 and digest(path) != network.sha256.lower():
+        message = f"networks.{network.name}: {path} has the digest {digest(path)}, the preset asks for {network.sha256}"
+        raise ModelError(message)
+    return read_state(path)
+
+
+@contextmanager
+def no_larger_than(state: Mapping[str, Tensor]) -> Iterator[None]:
+    """What is built meanwhile has hardly more, or larger, parameters than this state: settings cost nothing to write.
+
+    Raises: ValueError, MemoryError or RuntimeError where it would.
+    """
+    left = 2 * len(state) + 1000
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            message = "its settings ask for more layers than its weights have"
+            raise ValueError(message)
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with at_most(GROWTH + 4 * sum(tensor.nbytes for tensor in state.values())):
+            yield
+    finally:
+        hook.remove()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict from safetensors or from a `.pth` file (tensors only: anything else in it is refused)."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        message = f"{path}: not a readable state dict ({' '.join(str(error).split())[:120]})"
+        raise ModelError(message) from error
+    except OSError:
+        raise  # a disk's trouble is not the file's
+    except Exception as error:
+        # torch names the refused class in many lines; the type has no public name in all supported versions.
+        message = f"{path}: refused, it holds more than tensors; save its state dict as safetensors"
+        raise ModelError(message) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        message = f"{path}: not a state dict (names and tensors)"
+        raise ModelError(message)
+    return state
+
+
+def _download_imagenet(network: Network) -> dict[str, Tensor]:
+    url = IMAGENET_URLS.get(network.model)
+    if url is None:
+        name = network.name
+        message = f"networks.{name}: no checked ImageNet weights are known for {network.model}; pass --weights {name}=FILE"
+        raise ModelError(message)
+    return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True, progress=False)
+
+
+def _only_file(folder: Path, network: Network) -> Path:
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.pth"))
+    if len(files) != 1:
+        message = f"networks.{network.name}: {folder} holds {len(files)} weights files, one is needed; name the file itself"
+        raise ModelError(message)
+    return files[0]
+
+
+def _is_classifier(name: str) -> bool:
+    return name.split(".")[0] in {"last_linear", "fc", "classifier", "head"}

@@ -1,0 +1,159 @@
+"""All seeds of one strategy in one fit, batched by `torch.func`: what keeps a GPU busy with heads that are small.
+
+Shapes: S seeds, B products of a batch, n rows, C classes.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call, stack_module_state
+
+from fusecat.stages.fusion.fit import EVALUATION_BATCH, Fitted, drop_fields, groups, quick_scores, schedule
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.head import Head
+from fusecat.stages.fusion.in_memory import Vectors
+from fusecat.stages.fusion.losses import loss_function, order
+from fusecat.stages.vocabulary import Metric
+
+
+def batchable(settings: FitSettings) -> bool:
+    """Whether these settings can be batched: auxiliary losses and averaged weights are fitted one seed at a time."""
+    return not (settings.auxiliary or settings.averaging)
+
+
+def fit_seeds(
+    build: Callable[[], Head],
+    data: Vectors,
+    labels: NDArray[np.integer],
+    rows: NDArray[np.intp],
+    validation_rows: NDArray[np.intp],
+    settings: FitSettings,
+    *,
+    metric: Metric = Metric.MACRO_F1,
+    seeds: Sequence[int],
+    device: torch.device,
+) -> list[Fitted]:
+    """Fit one head per seed, all at once on `device`; each as `fit.fit` would, up to rounding and the draws of dropout.
+
+    First weights and the order of rows are those of `fit`. Every seed keeps its own best epoch; the fit ends when all have
+    stopped getting better.
+    """
+    start = time.perf_counter()
+    heads, states = _begin(build, seeds)
+    template = copy.deepcopy(heads[0]).to("meta")
+    weights, _ = stack_module_state(list(heads))
+    parameters = {name: value.detach().to(device).requires_grad_() for name, value in weights.items()}
+    views = data.to(device)
+    targets = torch.from_numpy(np.asarray(labels).astype(np.int64)).to(device)
+    places = torch.from_numpy(rows.astype(np.int64))
+    truth = torch.from_numpy(np.asarray(labels)[rows].astype(np.int64))
+    size, epochs = settings.batch(len(rows)), settings.passes(len(rows))
+    minimise = loss_function(settings, targets[places.to(device)], template.classes)
+    optimiser = torch.optim.AdamW(
+        groups(template, parameters, settings),
+        weight_decay=settings.weight_decay,
+        eps=settings.epsilon,
+        fused=True,
+    )
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, -(-len(rows) // size) * epochs))
+
+    def losses(own: dict[str, Tensor], batch: dict[str, Tensor], present: dict[str, Tensor], classes: Tensor) -> Tensor:
+        if settings.modality_dropout:
+            present = drop_fields(present, settings.modality_dropout)
+        return minimise(functional_call(template, own, (batch, present)), classes)
+
+    every = torch.func.vmap(losses, randomness="different")
+    best = [(-np.inf, -np.inf)] * len(seeds)
+    best_epoch, kept = [0] * len(seeds), {name: value.detach().clone() for name, value in parameters.items()}
+    curves: list[list[dict[str, float]]] = [[] for _ in seeds]
+    running = set(range(len(seeds)))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(sum(seeds))
+        for epoch in range(1, epochs + 1):
+            template.train()
+            drawn = torch.stack([_draw(states, place, settings, truth) for place in range(len(seeds))])
+            total = torch.zeros(len(seeds), device=device)
+            for block in torch.split(places[drawn].to(device), size, dim=1):
+                flat, masks = views.batch(block.flatten())
+                shape = block.shape
+                loss = every(parameters, _fold(flat, shape), _fold(masks, shape), targets[block])
+                optimiser.zero_grad()
+                loss.sum().backward()  # type: ignore[no-untyped-call]
+                if settings.clip_norm:
+                    _clip(parameters, settings.clip_norm)
+                optimiser.step()
+                rate.step()
+                total += loss.detach() * shape[1]
+            found = _probabilities(template, parameters, views, validation_rows, device) if len(validation_rows) else None
+            for place in sorted(running):
+                seen = {"epoch": float(epoch), "loss": float(total[place]) / len(rows)}
+                if found is not None:
+                    seen |= quick_scores(np.asarray(labels)[validation_rows], found[place])
+                curves[place].append(seen)
+                value = (metric.sign * seen[metric.key], -seen["log_loss"]) if found is not None else (float(epoch), 0.0)
+                if value > best[place]:
+                    best[place], best_epoch[place] = value, epoch
+                    for name, weight in parameters.items():
+                        kept[name][place] = weight.detach()[place]
+                elif settings.patience and epoch - best_epoch[place] >= settings.patience:
+                    running.discard(place)
+            if not running:
+                break
+    seconds = (time.perf_counter() - start) / len(seeds)
+    fitted = []
+    for place, head in enumerate(heads):
+        head.load_state_dict({name: value[place].cpu() for name, value in kept.items()})
+        fitted.append(Fitted(head.eval(), tuple(curves[place]), best_epoch[place], seconds))
+    return fitted
+
+
+def _begin(build: Callable[[], Head], seeds: Sequence[int]) -> tuple[list[Head], list[Tensor]]:
+    """One head per seed, and the random numbers as they stand after it was built."""
+    heads, states = [], []
+    with torch.random.fork_rng(devices=[]):
+        for seed in seeds:
+            torch.manual_seed(seed)
+            heads.append(build())
+            states.append(torch.get_rng_state())
+    return heads, states
+
+
+def _draw(states: list[Tensor], place: int, settings: FitSettings, truth: Tensor) -> Tensor:
+    """One seed's order of rows, from its own random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(states[place])
+        drawn = order(settings, truth)
+        states[place] = torch.get_rng_state()
+    return drawn
+
+
+def _fold(tensors: dict[str, Tensor], shape: torch.Size) -> dict[str, Tensor]:
+    """(S * B, ...) -> (S, B, ...)."""
+    return {name: tensor.view(*shape, *tensor.shape[1:]) for name, tensor in tensors.items()}
+
+
+def _clip(parameters: dict[str, Tensor], norm: float) -> None:
+    """Clip the gradient of each seed by itself."""
+    gradients = [weight.grad for weight in parameters.values() if weight.grad is not None]
+    lengths = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    factor = (norm / (lengths + 1e-6)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def _probabilities(
+    template: Head, parameters: dict[str, Tensor], views: Vectors, rows: NDArray[np.intp], device: torch.device
+) -> NDArray[np.float32]:
+    """(S, n, C) of these rows, in evaluation mode."""
+    template.eval()
+    several = torch.func.vmap(lambda own, batch, masks: functional_call(template, own, (batch, masks)), in_dims=(0, None, None))
+    with torch.inference_mode():
+        blocks = views.blocks(torch.from_numpy(rows.astype(np.int64)).to(device), EVALUATION_BATCH)
+        own = {name: value.detach() for name, value in parameters.items()}
+        found = torch.cat([several(own, batch, masks).softmax(2) for batch, masks in blocks], dim=1)
+    return np.asarray(found.cpu().numpy(), np.float32)

@@ -1,0 +1,157 @@
+"""The comparison of a notebook: a dict of arrays in, a table of strategies out, no catalogue needed.
+
+Shapes: n rows, C classes.
+"""
+
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import train_test_split
+from sklearn.utils import assert_all_finite, column_or_1d
+
+from fusecat.cache.fingerprint import digest
+from fusecat.cache.table import Feature, FeatureTable
+from fusecat.stages.fusion.build_head import find_merge
+from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
+from fusecat.stages.fusion.fuse import feasible, fuse
+from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.fusion.strategy import ALL, THESIS, plan
+from fusecat.stages.vocabulary import Metric, Part
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy of a comparison: mean and spread over seeds on validation, which ranks, and on test, which only informs."""
+
+    strategy: str
+    seeds: int
+    validation: float
+    validation_sd: float
+    test: float
+    test_sd: float
+
+
+class Table(list[Row]):
+    """Rows, the best validation score first; prints as a table. `left_out`: strategy or feature -> why it is not there."""
+
+    def __init__(self, rows: Sequence[Row], left_out: Mapping[str, str]) -> None:
+        super().__init__(rows)
+        self.left_out = dict(left_out)
+
+    def __str__(self) -> str:
+        lines = [f"{'strategy':44s} {'validation':>15s} {'test':>15s}"]
+        for row in self:
+            pairs = ((row.validation, row.validation_sd), (row.test, row.test_sd))
+            lines.append(f"{row.strategy:44s} " + " ".join(f"{100 * mean:6.2f} ± {100 * sd:6.2f}" for mean, sd in pairs))
+        return "\n".join([*lines, *(f"left out: {name} ({reason})" for name, reason in self.left_out.items())])
+
+
+def compare(
+    features: Mapping[str, ArrayLike],
+    labels: ArrayLike,
+    *,
+    present: Mapping[str, ArrayLike] | None = None,
+    logits: Mapping[str, ArrayLike] | None = None,
+    fusion: str = "all",
+    seeds: int = 3,
+    metric: Metric | str = Metric.MACRO_F1,
+    settings: FitSettings | None = None,
+    workspace: Path | None = None,
+    random_state: int = 0,
+    processes: int = 1,
+) -> Table:
+    """Compare fusion strategies on vectors of one's own: `compare({"words": W, "pixels": P}, labels)`.
+
+    `features`: name -> (n, width); `present`: name -> (n,) bool, all present by default; `logits`: name -> (n, C), columns as
+    the sorted labels, for uni-modal rows and late fusion; `fusion` as in `fusecat fuse`, or `package.module:Class`. 20 % of the
+    rows become test, 15 % of the rest validation, stratified. With `workspace` the runs are kept there and `fusecat report
+    --workspace` shows them.
+
+    Raises: ValueError where the arrays do not agree, UsageError where no merge is called `fusion`.
+    """
+    if fusion not in (ALL, THESIS):
+        find_merge(fusion)
+    if seeds < 1:
+        message = f"seeds={seeds}, but a comparison needs at least one"
+        raise ValueError(message)
+    answers = column_or_1d(labels)
+    if answers.dtype.kind == "f":
+        assert_all_finite(answers, input_name="labels")
+    names, codes = np.unique(answers, return_inverse=True)
+    table = _table(features, codes, tuple(str(name) for name in names), present or {}, logits or {}, random_state)
+    chosen, metric = feasible(table, plan(fusion, table.features)), Metric(metric)
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = Runs((workspace or Path(temporary)) / "runs")
+        found = fuse(
+            table, chosen.strategies, runs, settings or NAMED["default"], seeds=seeds, metric=metric, processes=processes
+        )
+    grouped: dict[str, list[tuple[float, float]]] = {}
+    for run in found:
+        grouped.setdefault(run.strategy, []).append(
+            (run.scores[Part.VALIDATION][metric.key], run.scores[Part.TEST][metric.key])
+        )
+    rows = []
+    for strategy, values in grouped.items():
+        mean, sd = np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if len(values) > 1 else (0.0, 0.0)
+        rows.append(Row(strategy, len(values), float(mean[0]), float(sd[0]), float(mean[1]), float(sd[1])))
+    return Table(sorted(rows, key=lambda row: -metric.sign * row.validation), chosen.left_out)
+
+
+def _table(
+    features: Mapping[str, ArrayLike],
+    codes: NDArray[np.intp],
+    classes: tuple[str, ...],
+    present: Mapping[str, ArrayLike],
+    logits: Mapping[str, ArrayLike],
+    random_state: int,
+) -> FeatureTable:
+    """The arrays as stage two knows them. Raises ValueError where they do not agree."""
+    if not features:
+        message = "there is no feature to compare; pass name -> (n, width)"
+        raise ValueError(message)
+    _refuse_unknown("present", present, features)
+    _refuse_unknown("logits", logits, features)
+    rows, made = len(codes), {}
+    for name, vectors in features.items():
+        array = np.array(vectors, dtype=np.float32)
+        if "/" in name or array.ndim != 2 or len(array) != rows:
+            message = f"feature '{name}' has shape {array.shape}; it must be ({rows}, width), and its name without '/'"
+            raise ValueError(message)
+        if not np.isfinite(array).all():
+            message = f"feature '{name}' holds NaN or infinity; say what is absent with present={{'{name}': mask}} and zeros"
+            raise ValueError(message)
+        mask = _shaped(f"present['{name}']", np.array(present.get(name, np.ones(rows, bool)), dtype=bool), (rows,))
+        array[~mask] = 0
+        own_logits = None
+        if name in logits:
+            given = _shaped(f"logits['{name}']", np.asarray(logits[name], np.float32), (rows, len(classes)))
+            own_logits = np.where(mask[:, None], given, 0)
+            assert_all_finite(own_logits, input_name=f"logits['{name}']")
+        made[name] = Feature(name, array, mask, logits=own_logits, fitted_on=None)
+    rest, test = train_test_split(np.arange(rows), test_size=0.2, random_state=random_state, stratify=codes)
+    _, validation = train_test_split(rest, test_size=0.15, random_state=random_state, stratify=codes[rest])
+    split = np.zeros(rows, np.uint8)
+    parts = tuple(part.value for part in Part)
+    split[validation], split[test] = parts.index(Part.VALIDATION), parts.index(Part.TEST)
+    ids = np.array([str(number) for number in range(rows)])
+    fingerprint = digest(
+        {"classes": classes, "labels": digest(codes.astype("<i8").tobytes()), "split": digest(split.tobytes())}
+    )
+    return FeatureTable(ids, codes.astype(np.int32), split, classes, parts, made, fingerprint)
+
+
+def _refuse_unknown(option: str, given: Collection[str], features: Collection[str]) -> None:
+    for name in sorted(set(given) - set(features)):
+        message = f"{option} names '{name}', which is no feature; the features are {', '.join(features)}"
+        raise ValueError(message)
+
+
+def _shaped(name: str, array: NDArray, shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]
+    if array.shape != shape:
+        message = f"{name} has shape {array.shape}; it must be {shape}"
+        raise ValueError(message)
+    return array

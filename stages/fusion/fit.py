@@ -1,0 +1,247 @@
+"""One fit of one head on vectors in memory: no product, no text, no pixel, no loader.
+
+Shapes: B products of a batch, C classes.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from fusecat.stages.fusion.fit_settings import FitSettings, Schedule
+from fusecat.stages.fusion.head import Head, Masks
+from fusecat.stages.fusion.in_memory import Vectors
+from fusecat.stages.fusion.losses import loss_function, order
+from fusecat.stages.fusion.streamed import StreamedVectors
+from fusecat.stages.vocabulary import Metric
+
+Source = Vectors | StreamedVectors
+"""In memory, or read window by window."""
+
+T = TypeVar("T")
+
+EVALUATION_BATCH = 4096
+"""Products per forward pass where nothing is learned."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head with the weights of its best epoch, one mapping per epoch, and the seconds that it took."""
+
+    head: Head
+    curve: tuple[Mapping[str, float], ...]
+    best_epoch: int
+    seconds: float
+
+
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """One thread and a seed of its own: the same bytes whatever else runs, and however many processes share the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def fit(
+    build: Callable[[], Head],
+    data: Source,
+    labels: NDArray[np.integer],
+    rows: NDArray[np.intp],
+    validation_rows: NDArray[np.intp],
+    settings: FitSettings,
+    *,
+    metric: Metric = Metric.MACRO_F1,
+    seed: int = 1,
+) -> Fitted:
+    """Fit a head on `rows` and keep the epoch with the best `metric` on `validation_rows` (the last, where there are none).
+
+    `build` makes the head; it is called once the random numbers are seeded. Ties go to the lower log loss. No row of any
+    other part is looked at.
+    """
+    start = time.perf_counter()
+    with reproducible(seed):
+        head = build()
+        targets = torch.from_numpy(np.asarray(labels).astype(np.int64))
+        size = settings.batch(len(rows))
+        steps = -(-len(rows) // size)
+        epochs = settings.passes(len(rows))
+        optimiser = torch.optim.AdamW(
+            groups(head, dict(head.named_parameters()), settings),
+            weight_decay=settings.weight_decay,
+            eps=settings.epsilon,
+            fused=True,
+        )
+        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, steps * epochs))
+        minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
+        average = _average(head, settings.averaging) if settings.averaging else None
+        learner = _Learner(head, settings, optimiser, rate, minimise, average)
+        kept = head if average is None else cast("Head", average.module)
+        best, best_state, best_epoch, curve = (-np.inf, -np.inf), kept.state_dict(), 0, []
+        for epoch in range(1, epochs + 1):
+            head.train()
+            loss = sum(learner.step(*batch) for batch in _batches(data, targets, rows, size, settings)) / len(rows)
+            seen = {"epoch": float(epoch), "loss": loss}
+            if len(validation_rows):
+                seen |= quick_scores(labels[validation_rows], predict(kept, data, validation_rows))
+            curve.append(seen)
+            value = (metric.sign * seen[metric.key], -seen["log_loss"]) if len(validation_rows) else (float(epoch), 0.0)
+            if value > best:
+                best, best_epoch = value, epoch
+                best_state = {name: tensor.clone() for name, tensor in kept.state_dict().items()}
+            elif settings.patience and epoch - best_epoch >= settings.patience:
+                break
+        head.load_state_dict(best_state)
+        head.eval()
+    return Fitted(head, tuple(curve), best_epoch, time.perf_counter() - start)
+
+
+def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Class probabilities (n, C) of these rows, in evaluation mode."""
+    head.eval()
+    found = np.empty((len(rows), head.classes), np.float32)
+    with torch.inference_mode():
+        place = 0
+        for views, present in ahead(data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH)):
+            block = head(views, present).softmax(1).numpy()
+            found[place : place + len(block)] = block
+            place += len(block)
+    return found
+
+
+def quick_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> dict[str, float]:
+    """What `stages.scores.scores` gives, by one confusion count: cheap enough for every epoch."""
+    return scores_of(labels, *answers(labels, probabilities), probabilities.shape[1])
+
+
+def answers(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+    """Of each row (n,) the class said and the probability of the true one: all that scores need of (n, C)."""
+    return probabilities.argmax(1), probabilities[np.arange(len(labels)), labels]
+
+
+def scores_of(
+    labels: NDArray[np.integer], predicted: NDArray[np.intp], truth: NDArray[np.floating], classes: int
+) -> dict[str, float]:
+    """The scores of these `answers`."""
+    counts = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    support = counts.sum(1)
+    total = support + counts.sum(0)
+    f1 = np.divide(2 * counts.diagonal(), total, out=np.zeros(classes), where=total > 0)
+    return {
+        "accuracy": float(counts.trace() / len(labels)),
+        "macro_f1": float(f1[support > 0].mean()),
+        "weighted_f1": float((f1 * support).sum() / len(labels)),
+        "log_loss": float(-np.log(np.clip(truth.astype(np.float64), np.finfo(np.float32).eps, 1)).mean()),
+    }
+
+
+def _batches(
+    data: Source, targets: Tensor, rows: NDArray[np.intp], size: int, settings: FitSettings
+) -> Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]:
+    """One pass over the fit rows in random order: labels, views and masks of each batch."""
+    if isinstance(data, Vectors):
+        places = torch.from_numpy(rows.astype(np.int64))
+        blocks = torch.split(places[order(settings, targets[places])], size)
+        return ahead((targets[block], *data.batch(block)) for block in blocks)
+    return ahead(data.epoch(rows, size, int(torch.randint(2**31 - 1, ()))))
+
+
+def ahead(batches: Generator[T]) -> Iterator[T]:
+    """The same batches, each gathered and upcast beside the work on the one before, where a core is free."""
+    with contextlib.closing(batches), ThreadPoolExecutor(1) as beside:
+        waiting = beside.submit(next, batches, None)
+        while (batch := waiting.result()) is not None:
+            waiting = beside.submit(next, batches, None)
+            yield batch
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """What one step needs."""
+
+    head: Head
+    settings: FitSettings
+    optimiser: torch.optim.Optimizer
+    rate: torch.optim.lr_scheduler.LRScheduler
+    minimise: Callable[[Tensor, Tensor], Tensor]
+    average: AveragedModel | None
+
+    def step(self, truth: Tensor, views: Mapping[str, Tensor], present: Masks) -> float:
+        """Take one step down; returns the summed loss of the batch."""
+        head, settings = self.head, self.settings
+        if settings.modality_dropout:
+            present = drop_fields(present, settings.modality_dropout)
+        loss = self.minimise(head(views, present), truth)
+        for logits, held in head.auxiliary(views, present) if settings.auxiliary else ():
+            # a feature that no product of the batch has is left out
+            if held.any():
+                loss = loss + settings.auxiliary / len(head.features) * self.minimise(logits[held], truth[held])
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.clip_norm:
+            _clip(head, settings.clip_norm)
+        self.optimiser.step()
+        self.rate.step()
+        if self.average is not None:
+            self.average.update_parameters(head)
+        return float(loss.detach()) * len(truth)
+
+
+def _clip(head: Head, limit: float) -> None:
+    """What `clip_grad_norm_` does, but gradients that are short enough are not multiplied by 1."""
+    norm = torch.nn.utils.get_total_norm([each.grad for each in head.parameters() if each.grad is not None])
+    if norm > limit:
+        torch.nn.utils.clip_grads_with_norm_(head.parameters(), limit, norm)
+
+
+def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) -> list[dict[str, Any]]:
+    """Parameters for an optimiser, by the step size that `head` and the shape there of their layer ask for."""
+    found: dict[float, list[Tensor]] = {}
+    for name, parameter in parameters.items():
+        shape = head.get_parameter(name).shape
+        # what is no matrix (a bias, a gain) takes the plain step size
+        columns = shape[1] if len(shape) == 2 else settings.columns
+        rate = settings.rate(columns, multiplies=head.multiplies, depth=head.depth)
+        found.setdefault(rate, []).append(parameter)
+    return [{"params": several, "lr": rate} for rate, several in found.items()]
+
+
+def _average(head: Head, decay: float) -> AveragedModel:
+    """A copy of the head whose weights follow the head's, slowly."""
+    return AveragedModel(head, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+
+def drop_fields(present: Masks, chance: float) -> dict[str, Tensor]:
+    """Treat each field of each product as absent with this chance, in all networks at once; a product keeps at least one."""
+    fields = sorted({name.rpartition(".")[2] for name in present})
+    having = torch.stack(
+        [torch.stack([mask for name, mask in present.items() if name.rpartition(".")[2] == each]).any(0) for each in fields],
+        dim=1,
+    )
+    kept = having & (torch.rand(having.shape) >= chance)
+    kept = torch.where(kept.any(1, keepdim=True), kept, having)
+    return {name: mask & kept[:, fields.index(name.rpartition(".")[2])] for name, mask in present.items()}
+
+
+def schedule(settings: FitSettings, steps: int) -> Callable[[int], float]:
+    """Step -> factor of the learning rate."""
+    warmup = round(settings.warmup * steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return max(0.0, (steps - step) / max(1, steps - warmup)) if settings.schedule is Schedule.LINEAR else 1.0
+
+    return factor

@@ -1,0 +1,147 @@
+"""Everything that a run reads, gathered once from the table and shared by all runs.
+
+Shapes: N products, C classes, W a feature's own width.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusecat.cache.stream import FeatureStream, StreamedTable
+from fusecat.cache.table import Feature, FeatureTable
+from fusecat.stages.errors import DataError
+from fusecat.stages.fusion.fit import Source
+from fusecat.stages.fusion.in_memory import Statistics, Vectors, identity, standardised, statistics
+from fusecat.stages.fusion.strategy import canonical
+from fusecat.stages.fusion.streamed import StreamedVectors, streamed_statistics
+from fusecat.stages.fusion.unimodal import prior
+from fusecat.stages.vocabulary import Part
+
+LOGITS = ("logits", "logits_oof")
+EVALUATED = (Part.VALIDATION.value, Part.TEST.value)
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What runs share.
+
+    `vectors` are standardised by `scaling`; `rows`: `fit` and each part that is there -> row numbers; `prior` (C,) is the share
+    of each class among the fit rows.
+    """
+
+    features: Mapping[str, Feature]
+    vectors: Source
+    scaling: Statistics
+    labels: NDArray[np.int32]
+    rows: Mapping[str, NDArray[np.intp]]
+    prior: NDArray[np.float32]
+    classes: tuple[str, ...]
+    fitted_on: tuple[str, ...]
+
+    def save(self, folder: Path) -> None:
+        """Write everything as plain arrays, for another process to map."""
+        arrays: dict[str, NDArray[Any]] = {"labels": self.labels, "prior": self.prior}
+        arrays |= {f"rows.{part}": rows for part, rows in self.rows.items()}
+        for name, (mean, scale) in self.scaling.items():
+            arrays |= {f"mean.{name}": mean, f"scale.{name}": scale}
+        if isinstance(self.vectors, Vectors):
+            arrays |= {f"view.{name}": view.numpy() for name, view in self.vectors.views.items()}
+        for name, feature in self.features.items():
+            arrays[f"present.{name}"] = feature.present
+            arrays |= {f"{kind}.{name}": array for kind in LOGITS if (array := getattr(feature, kind)) is not None}
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        described: dict[str, Any] = {"classes": self.classes, "fitted_on": self.fitted_on, "arrays": list(arrays)}
+        described["features"] = {name: feature.fitted_on for name, feature in self.features.items()}
+        if isinstance(self.vectors, StreamedVectors):
+            described["stream"] = {name: str(path.absolute()) for name, path in self.vectors.stream.paths.items()}
+        (folder / "fit_data.json").write_text(json.dumps(described), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "FitData":
+        """Map what `save` wrote; nothing is read before it is used."""
+        described = json.loads((folder / "fit_data.json").read_text(encoding="utf-8"))
+        # copy-on-write, because torch wants memory that it may write to; nobody does
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in described["arrays"]}
+
+        def kind(prefix: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(f"{prefix}."): array for name, array in arrays.items() if name.startswith(f"{prefix}.")}
+
+        views, present, logits, oof = kind("view"), kind("present"), kind("logits"), kind("logits_oof")
+        features = {}
+        for name, fitted in described["features"].items():
+            # the vectors as they were extracted are not needed here, only their standardised form
+            nothing = np.zeros((len(present[name]), 0), np.float32)
+            seen = None if fitted is None else tuple(fitted)
+            features[name] = Feature(name, nothing, present[name], logits.get(name), oof.get(name), seen)
+        means, scales = kind("mean"), kind("scale")
+        scaling = {name: (means[name], scales[name]) for name in means}
+        vectors: Source
+        if "stream" in described:
+            stream = FeatureStream({name: Path(path) for name, path in described["stream"].items()})
+            vectors = StreamedVectors(stream, scaling)
+        else:
+            masks = {name: torch.from_numpy(present[name]) for name in views}
+            vectors = Vectors({name: torch.from_numpy(view) for name, view in views.items()}, masks)
+        return cls(
+            features=features,
+            vectors=vectors,
+            scaling=scaling,
+            labels=arrays["labels"],
+            rows=kind("rows"),
+            prior=arrays["prior"],
+            classes=tuple(described["classes"]),
+            fitted_on=tuple(described["fitted_on"]),
+        )
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.intp]]:
+        """The rows of validation and test, as far as they exist."""
+        return {part: self.rows[part] for part in EVALUATED if part in self.rows}
+
+
+def with_logits(features: Mapping[str, Feature]) -> tuple[str, ...]:
+    """The features that late fusion combines, in canonical order: those whose network says a class."""
+    return tuple(name for name in canonical(features) if features[name].logits is not None)
+
+
+def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], *, standardise: bool) -> FitData:
+    """Choose the rows and standardise the vectors of these features: in memory, or batch by batch where the table is streamed.
+
+    Raises: DataError where no labelled product is left to fit on, or none to choose on.
+    """
+    held = [part for part in fit_on if part in table.parts and len(table.rows(part))]
+    if not held:
+        message = f"no labelled product is in {' or '.join(fit_on)}; extract with a head share, or fit on train"
+        raise DataError(message)
+    rows = {"fit": table.rows(*held)}
+    for part in Part:
+        if part in table.parts and len(table.rows(part)):
+            rows[part.value] = table.rows(part)
+    if Part.VALIDATION not in rows:
+        message = "no labelled product is in validation, so nothing can choose an epoch or a strategy"
+        raise DataError(message)
+    widths = {name: table.features[name].width for name in features}
+    vectors: Source
+    if isinstance(table, StreamedTable):
+        scaling = streamed_statistics(table.stream, features, rows["fit"]) if standardise else identity(widths)
+        vectors = StreamedVectors(table.stream, scaling)
+    else:
+        scaling = statistics(table, features, rows["fit"]) if standardise else identity(widths)
+        vectors = standardised(table, features, scaling)
+    return FitData(
+        features=table.features,
+        vectors=vectors,
+        scaling=scaling,
+        labels=table.labels,
+        rows=rows,
+        prior=prior(table.labels[rows["fit"]], len(table.classes)),
+        classes=table.classes,
+        fitted_on=tuple(held),
+    )

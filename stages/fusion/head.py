@@ -1,0 +1,202 @@
+"""The head of every fused strategy and of every probe: architecture x merge, not a class per strategy.
+
+Shapes: B products, D the common width, W a feature's own width, K vectors in the final merge, C classes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.merges import LinearMerge, MergeModule
+from fusecat.stages.fusion.strategy import Wiring, field_of
+from fusecat.stages.vocabulary import Field
+
+Views = Mapping[str, Tensor]
+"""Feature name -> (B, W) float vectors."""
+Masks = Mapping[str, Tensor]
+"""Feature name -> (B,) bool: whether the product has the field."""
+
+
+def common_width(widths: Mapping[str, int]) -> int:
+    """The width in which vectors meet: the commonest of the text features (the smallest of several), or of all without text."""
+    texts = [width for name, width in widths.items() if field_of(name) != Field.IMAGE] or list(widths.values())
+    counts = Counter(texts)
+    return min(counts, key=lambda width: (-counts[width], width))
+
+
+class Head(nn.Module):
+    """Project what has not the common width, merge each group, merge the results, classify.
+
+    `wiring` says which features meet where and `widths` how long their vectors are. Images are always projected, as the
+    method does. A first merge whose result is not D wide (concatenation) is followed by a linear layer back to D. A single
+    feature without a merge is a probe: one linear layer.
+
+    The absent: vectors of absent fields are zeroed and masked in the merge; a group without any present field is absent.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        widths: Mapping[str, int],
+        classes: int,
+        *,
+        first: type[MergeModule] | None = None,
+        final: type[MergeModule] | None = None,
+        settings: FitSettings | None = None,
+    ) -> None:
+        super().__init__()
+        settings = settings or FitSettings()
+        self.wiring = wiring
+        self.features = wiring.features
+        self.widths = {name: widths[name] for name in self.features}
+        self.classes = classes
+        width = common_width({name: widths[name] for name in self.features}) if final else widths[self.features[0]]
+        self.projections = nn.ModuleDict()
+        for name in self.features if final else ():
+            if widths[name] != width or field_of(name) == Field.IMAGE:
+                self.projections[_key(name)] = nn.Linear(widths[name], width)
+        self.groups = nn.ModuleList()
+        self.reductions = nn.ModuleList()
+        for group in wiring.groups:
+            if first is None:
+                message = "a wiring with groups needs a first merge"
+                raise ValueError(message)
+            merge = first(len(group), width)
+            self.groups.append(merge)
+            self.reductions.append(nn.Identity() if merge.width == width else nn.Linear(merge.width, width))
+        self.final = final(len(wiring.groups) + len(wiring.singles), width) if final else None
+        merged = self.final.width if self.final else width
+        self.missing = nn.ParameterDict()
+        for name in self.features if settings.missing_vector and final else ():
+            self.missing[_key(name)] = nn.Parameter(0.02 * torch.randn(width))
+        self.auxiliaries = nn.ModuleDict()
+        for name in self.features if settings.auxiliary and final else ():
+            self.auxiliaries[_key(name)] = nn.Linear(width, classes)
+        self.trunk = _trunk(merged, settings)
+        self.classifier = nn.Linear(merged, classes)
+        self.depth = sum(merge is not None and merge.deep for merge in (first, final))
+        """Deep merges one behind the other: 0 to 2."""
+        self.multiplies = any(merge.multiplies for merge in self.merges)
+        if not self.depth:
+            with torch.no_grad():
+                self.classifier.weight.mul_(settings.initial)
+        self.linear = not self.trunk and not self.missing and all(isinstance(merge, LinearMerge) for merge in self.merges)
+
+    @property
+    def merges(self) -> list[MergeModule]:
+        """First merges, then the final one."""
+        found = [*self.groups, *([self.final] if self.final is not None else [])]
+        return cast("list[MergeModule]", found)
+
+    def forward(self, views: Views, present: Masks) -> Tensor:
+        """Logits (B, C).
+
+        Raises: ValueError if a feature announced at construction is missing.
+        """
+        missing = [name for name in self.features if name not in views or name not in present]
+        if missing:
+            message = f"no vectors for {', '.join(missing)}; this head needs {', '.join(self.features)}"
+            raise ValueError(message)
+        # Pulling the classifier through costs C products of matrix and vector where the plain order costs B of them.
+        if self.linear and len(views[self.features[0]]) > self.classes:
+            return self.collapsed(views, present)
+        return self.literal(views, present)
+
+    def literal(self, views: Views, present: Masks) -> Tensor:
+        """Logits (B, C), layer after layer as the formula is written."""
+        merged = self.merged(views, present)
+        return cast("Tensor", self.classifier(self.trunk(merged)))
+
+    def auxiliary(self, views: Views, present: Masks) -> list[tuple[Tensor, Tensor]]:
+        """For each feature, logits (B, C) of its vector alone and whether the product has it."""
+        layers = ((name, self.auxiliaries[_key(name)]) for name in self.features if _key(name) in self.auxiliaries)
+        return [(layer(self._project(name, views, present)), present[name]) for name, layer in layers]
+
+    def merged(self, views: Views, present: Masks) -> Tensor:
+        """What the final merge gives, (B, its width)."""
+        if self.missing:
+            projected = {name: self._project(name, views, present) for name in self.features}
+            views = {name: torch.where(present[name][:, None], projected[name], self.missing[_key(name)]) for name in projected}
+            present = {name: torch.ones_like(mask) for name, mask in present.items()}
+            return self._merge(lambda name: views[name], present)
+        return self._merge(lambda name: self._project(name, views, present), present)
+
+    def _merge(self, vector_of: Callable[[str], Tensor], present: Masks) -> Tensor:
+        """First merges and the final one on vectors of the common width."""
+        vectors, masks = [], []
+        for group, merge, reduction in zip(self.wiring.groups, self.groups, self.reductions, strict=True):
+            mask = torch.stack([present[name] for name in group], dim=1)
+            whole = mask.any(1)
+            result = reduction(merge(torch.stack([vector_of(name) for name in group], dim=1), mask))
+            vectors.append(result * whole.unsqueeze(-1))
+            masks.append(whole)
+        for name in self.wiring.singles:
+            vectors.append(vector_of(name))
+            masks.append(present[name])
+        if self.final is None:
+            return cast("Tensor", vectors[0])
+        return cast("Tensor", self.final(torch.stack(vectors, dim=1), torch.stack(masks, dim=1)))
+
+    def collapsed(self, views: Views, present: Masks) -> Tensor:
+        """The very same logits with every chain of linear layers multiplied out before it meets the data."""
+        nodes: Sequence[tuple[str, ...] | str] = [*self.wiring.groups, *self.wiring.singles]
+        masks = [_any(node, present) for node in nodes]
+        weights = [self.classifier.weight]
+        scales = [masks[0].float()]
+        if isinstance(self.final, LinearMerge):
+            weights = self.final.pull(self.classifier.weight)
+            scales = list(self.final.scales(torch.stack(masks, dim=1)).unbind(1))
+        # Classes come first: few rows times many columns is what matrix libraries do faster than the same the other way round.
+        scores = self.classifier.bias.unsqueeze(1)
+        for place, (node, weight, scale) in enumerate(zip(nodes, weights, scales, strict=True)):
+            if isinstance(node, str):
+                scores = scores + self._pulled(node, weight, scale, views)
+                continue
+            merge, reduction = cast("LinearMerge", self.groups[place]), self.reductions[place]
+            inner = merge.scales(torch.stack([present[name] for name in node], dim=1)) * scale.unsqueeze(1)
+            if isinstance(reduction, nn.Linear):
+                scores = scores + torch.outer(weight @ reduction.bias, scale)
+                weight = weight @ reduction.weight
+            for column, (name, part) in enumerate(zip(node, merge.pull(weight), strict=True)):
+                scores = scores + self._pulled(name, part, inner[:, column], views)
+        return scores.T
+
+    def _pulled(self, name: str, weight: Tensor, scale: Tensor, views: Views) -> Tensor:
+        """One feature's share of the logits, classes first: (B, W) by way of (C, D) -> (C, B)."""
+        key = _key(name)
+        if key not in self.projections:
+            return weight @ views[name].T * scale
+        projection = cast("nn.Linear", self.projections[key])
+        bias = (weight @ projection.bias).unsqueeze(1)
+        return torch.addmm(bias, weight @ projection.weight, views[name].T) * scale
+
+    def _project(self, name: str, views: Views, present: Masks) -> Tensor:
+        """(B, W) -> (B, D), zero where absent."""
+        key = _key(name)
+        vector = self.projections[key](views[name]) if key in self.projections else views[name]
+        return cast("Tensor", vector * present[name].unsqueeze(-1))
+
+
+def _any(node: tuple[str, ...] | str, present: Masks) -> Tensor:
+    if isinstance(node, str):
+        return present[node]
+    return torch.stack([present[name] for name in node], dim=1).any(1)
+
+
+def _key(name: str) -> str:
+    """A feature's name where torch allows no dot."""
+    return name.replace(".", ":")
+
+
+def _trunk(width: int, settings: FitSettings) -> nn.Sequential:
+    """What stands between the merge and the last layer; empty by default."""
+    layers: list[nn.Module] = []
+    if settings.hidden_layer:
+        layers += [nn.Dropout(0.3), nn.Linear(width, width), nn.LeakyReLU(0.01)]
+    if settings.dropout:
+        layers.append(nn.Dropout(settings.dropout))
+    return nn.Sequential(*layers)

@@ -1,0 +1,128 @@
+"""Where a late fusion method may learn, and how its validation predictions stay honest.
+
+Shapes: N products of the table, n of a part, C classes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.cache.table import Feature
+from fusecat.stages.fusion.late.method import LateMethod
+from fusecat.stages.fusion.late.modality_logits import ModalityLogits, gather
+from fusecat.stages.vocabulary import Part
+
+FOLDS = 5
+CROSS_FITTED = "cross-fitted on validation: its validation figures are out-of-fold"
+ON_HEAD = "fitted on head rows, which no network has seen"
+OUT_OF_FOLD = "fitted on out-of-fold logits of train"
+
+
+@dataclass(frozen=True)
+class LateFit:
+    """A fitted method, its predictions of each part, the parts it was fitted on, and one sentence about it."""
+
+    method: LateMethod
+    probabilities: Mapping[str, NDArray[np.float32]]
+    fitted_on: tuple[str, ...]
+    note: str
+
+
+def folds(labels: NDArray[np.integer], count: int = FOLDS, *, seed: int = 0) -> NDArray[np.intp]:
+    """(n,) fold of each row: each class is dealt out evenly at random; one smaller than `count` misses some folds."""
+    random = np.random.default_rng(seed)
+    found = np.empty(len(labels), np.intp)
+    start = 0
+    for label in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        found[rows] = (start + np.arange(len(rows))) % count
+        # the next class goes on where this one ended, so that folds stay equally large
+        start += len(rows)
+    return found
+
+
+def fit_late(
+    make: Callable[[], LateMethod],
+    features: Mapping[str, Feature],
+    names: Sequence[str],
+    labels: NDArray[np.integer],
+    rows: Mapping[str, NDArray[np.intp]],
+) -> LateFit:
+    """Fit a method where it may: on head rows that no network has seen, else on out-of-fold logits, else on validation.
+
+    `rows`: part -> row numbers, `train` and `head` where they exist. On validation it is cross-fitted: what it says of a
+    validation product was learnt from the other folds; what it says of test, from all of validation.
+    """
+    parts = [part for part in (Part.VALIDATION.value, Part.TEST.value) if part in rows]
+    seen = {part: gather(features, names, rows[part]) for part in parts}
+    method = make()
+    if not method.learns:
+        return LateFit(method, {part: method.predict(seen[part]) for part in parts}, (), "")
+    # a network of unknown history (imported vectors) may have seen the head rows
+    unseen = all(features[name].fitted_on is not None and Part.HEAD not in (features[name].fitted_on or ()) for name in names)
+    if len(rows.get(Part.HEAD, ())) and unseen:
+        method.fit(gather(features, names, rows[Part.HEAD]), labels[rows[Part.HEAD]])
+        fitted_on, note = (Part.HEAD.value,), ON_HEAD
+    elif len(rows.get(Part.TRAIN, ())) and all(features[name].logits_oof is not None for name in names):
+        method.fit(gather(features, names, rows[Part.TRAIN], oof=True), labels[rows[Part.TRAIN]])
+        fitted_on, note = (Part.TRAIN.value,), OUT_OF_FOLD
+    else:
+        return _cross_fit(make, seen, labels[rows[Part.VALIDATION]])
+    return LateFit(method, {part: method.predict(seen[part]) for part in parts}, fitted_on, note)
+
+
+def fit_on_all(
+    make: Callable[[], LateMethod],
+    features: Mapping[str, Feature],
+    names: Sequence[str],
+    labels: NDArray[np.integer],
+    rows: Mapping[str, NDArray[np.intp]],
+) -> tuple[LateMethod, tuple[str, ...]]:
+    """Fit a method on every row that tells how networks do on what they have not seen, validation and test included.
+
+    Of a part that some network has seen, or may have seen, its out-of-fold logits serve where all have them. Returns the method
+    and the parts that it learnt from, () for one that learns nothing.
+    """
+    method = make()
+    if not method.learns:
+        return method, ()
+    complete = all(features[name].logits_oof is not None for name in names)
+    found: dict[str, ModalityLogits] = {}
+    for part, held in rows.items():
+        if all(_unseen(features[name], part) for name in names):
+            found[part] = gather(features, names, held)
+        elif part == Part.TRAIN and complete:
+            found[part] = gather(features, names, held, oof=True)
+    if found:
+        logits = np.concatenate([modality_logits.logits for modality_logits in found.values()])
+        present = np.concatenate([modality_logits.present for modality_logits in found.values()])
+        method.fit(ModalityLogits(logits, present), np.concatenate([labels[rows[part]] for part in found]))
+    return method, tuple(found)
+
+
+def _unseen(feature: Feature, part: str) -> bool:
+    """Whether the network was not fitted on a part; of unknown history, it is taken to have spared what scores are told on."""
+    seen = (Part.TRAIN, Part.HEAD) if feature.fitted_on is None else feature.fitted_on
+    return part not in seen
+
+
+def _cross_fit(make: Callable[[], LateMethod], seen: Mapping[str, ModalityLogits], labels: NDArray[np.integer]) -> LateFit:
+    validation = seen[Part.VALIDATION]
+    fold = folds(labels)
+    found: NDArray[np.float32] | None = None
+    for number in range(FOLDS):
+        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if not len(outside):
+            continue
+        method = make()
+        method.fit(validation.rows(inside), labels[inside])
+        block = method.predict(validation.rows(outside))
+        found = np.zeros((len(labels), block.shape[1]), np.float32) if found is None else found
+        found[outside] = block
+    final = make()
+    final.fit(validation, labels)
+    probabilities = {Part.VALIDATION.value: found if found is not None else final.predict(validation)}
+    probabilities |= {part: final.predict(modality_logits) for part, modality_logits in seen.items() if part != Part.VALIDATION}
+    return LateFit(final, probabilities, (Part.VALIDATION.value,), CROSS_FITTED)

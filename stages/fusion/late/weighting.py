@@ -1,0 +1,87 @@
+"""Late fusion that learns one number per network: its weight, and its temperature before that.
+
+Source of the temperature: Guo et al. 2017, "On calibration of modern neural networks", section 4.2.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.stages.fusion.late.method import LateMethod, State, shaped
+from fusecat.stages.fusion.late.modality_logits import SMALLEST, Array, ModalityLogits
+
+
+class Weighted(LateMethod):
+    """`sum of w_f p_f over what is present`, w on the simplex, the least log loss on the rows it is fitted on."""
+
+    learns = True
+
+    def __init__(self, features: int, prior: NDArray[np.floating]) -> None:
+        super().__init__(features, prior)
+        self.weights = np.full(features, 1 / features)
+        self.temperatures = np.ones(features)
+
+    def fit(self, modality_logits: ModalityLogits, labels: NDArray[np.integer]) -> None:
+        """Minimise the log loss over the weights by L-BFGS, from equal weights."""
+        from scipy.optimize import minimize  # a second to import, and only fitting needs it
+
+        some = np.flatnonzero(modality_logits.present.any(1))
+        modality_logits, labels = modality_logits.rows(some), labels[some]
+        truth = np.exp(modality_logits.log_probabilities(self.temperatures)[np.arange(len(labels)), :, labels])
+
+        def loss(raw: Array) -> tuple[float, Array]:
+            weights = _softmax(raw)
+            masked = modality_logits.present * weights
+            total = masked.sum(1)
+            mixed = (masked * truth).sum(1) / total
+            slope = modality_logits.present * (truth - mixed[:, None]) / (total * mixed)[:, None]
+            inner = -slope.mean(0)
+            return float(-np.log(mixed).mean()), weights * (inner - (weights * inner).sum())
+
+        found = minimize(loss, np.zeros(self.features), jac=True, method="L-BFGS-B", bounds=[(-8, 8)] * self.features)
+        self.weights = _softmax(found.x)
+
+    def combine(self, modality_logits: ModalityLogits) -> Array:
+        """Weigh what is present."""
+        shares = modality_logits.shares(self.weights)
+        return np.asarray((np.exp(modality_logits.log_probabilities(self.temperatures)) * shares[:, :, None]).sum(1))
+
+    def state(self) -> State:
+        """Weights and temperatures, both (F,)."""
+        return {"weights": self.weights, "temperatures": self.temperatures}
+
+    def restore(self, state: State) -> None:
+        """Take them back."""
+        self.weights, self.temperatures = (shaped(state, name, self.features) for name in ("weights", "temperatures"))
+        if not (self.temperatures > 0).all() or not (self.weights >= 0).all():
+            message = "a weight is below 0, or a temperature not above it"
+            raise ValueError(message)
+
+
+class Calibrated(Weighted):
+    """The same after each network's logits are divided by a temperature of its own, the least log loss by itself."""
+
+    def fit(self, modality_logits: ModalityLogits, labels: NDArray[np.integer]) -> None:
+        """One temperature after the other, then the weights."""
+        for place in range(self.features):
+            rows = np.flatnonzero(modality_logits.present[:, place])
+            if len(rows):
+                self.temperatures[place] = _temperature(modality_logits.logits[rows, place], labels[rows])
+        super().fit(modality_logits, labels)
+
+
+def _temperature(logits: Array, labels: NDArray[np.integer]) -> float:
+    """The divisor of `logits` (n, C) with the least log loss, between 1/20 and 20."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        scaled -= scaled.max(1, keepdims=True)
+        truth = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(1))
+        return float(-np.maximum(truth, np.log(SMALLEST)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def _softmax(raw: Array) -> Array:
+    shifted = np.exp(raw - raw.max())
+    return np.asarray(shifted / shifted.sum())

@@ -1,0 +1,178 @@
+"""Many independent runs over the processes of one machine: the same bytes however many there are.
+
+Each run is computed by one thread and writes its own folder, so it does not depend on its neighbours. Workers start from a
+clean process (never a fork of this one, whose threads may hold locks) and map the vectors from plain .npy files.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from itertools import groupby
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from fusecat.stages.errors import ModelError
+from fusecat.stages.fusion.batched import batchable, fit_seeds
+from fusecat.stages.fusion.build_head import build_head, wiring_of
+from fusecat.stages.fusion.fit import Fitted
+from fusecat.stages.fusion.fit_data import FitData
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.in_memory import Vectors
+from fusecat.stages.fusion.run_strategy import run_strategy
+from fusecat.stages.fusion.runs import Run, Runs
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.vocabulary import Metric
+
+WORTH_SPREADING = 8.0
+"""Seconds of work left over which starting workers (about 4 s for torch) pays."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do.
+
+    `key` is the digest of everything that decides its result, `vectors` that of the vectors alone.
+    """
+
+    strategy: Strategy
+    seed: int
+    settings: FitSettings
+    metric: Metric
+    key: str
+    vectors: str = ""
+    tuned: bool = False
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def do(job: Job, fit_data: FitData, runs: Runs, fitted: Fitted | None = None) -> Run:
+    """Do one run and store it, what it has learnt first."""
+    run, learnt = run_strategy(job.strategy, job.seed, fit_data, job.settings, job.metric, key=job.key, fitted=fitted)
+    run = replace(run, tuned=job.tuned, settings={**run.settings, "vectors": job.vectors})
+    folder = runs.path(run.strategy, run.seed)
+    (folder / "run.json").unlink(missing_ok=True)
+    learnt.save(folder)
+    runs.write(run)
+    return run
+
+
+def run_jobs(jobs: Sequence[Job], fit_data: FitData, runs: Runs, *, processes: int) -> Iterator[tuple[Job, Run]]:
+    """Do all jobs and yield each as it is finished; what is yielded is stored already.
+
+    Where there is a GPU, all seeds of a strategy are fitted there at once. Otherwise the first jobs are done here; once their
+    pace says that workers pay, the rest goes to `processes` of them.
+    """
+    if torch.cuda.is_available() and isinstance(fit_data.vectors, Vectors):
+        yield from by_seed(jobs, fit_data, runs, torch.device("cuda"))
+        return
+    start = time.perf_counter()
+    for done, job in enumerate(jobs):
+        pace = (time.perf_counter() - start) / done if done else 0.0
+        if processes > 1 and pace * (len(jobs) - done) > WORTH_SPREADING:
+            yield from _spread(jobs[done:], fit_data, runs, min(processes, len(jobs) - done))
+            return
+        yield job, do(job, fit_data, runs)
+
+
+def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.device) -> Iterator[tuple[Job, Run]]:
+    """Fit all waiting seeds of a strategy at once on `device`, then score and store each."""
+    widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
+    for (strategy, settings), group in groupby(jobs, key=lambda job: (job.strategy, job.settings)):
+        several = list(group)
+        fitted: list[Fitted | None] = [None] * len(several)
+        if strategy.learned and batchable(settings):
+            fitted = list(
+                fit_seeds(
+                    lambda: build_head(strategy, widths, len(fit_data.classes), settings),  # noqa: B023 - called at once
+                    cast("Vectors", fit_data.vectors).select(wiring_of(strategy, widths).features),
+                    fit_data.labels,
+                    fit_data.rows["fit"],
+                    fit_data.rows["validation"],
+                    settings,
+                    metric=several[0].metric,
+                    seeds=[job.seed for job in several],
+                    device=device,
+                )
+            )
+        for job, head in zip(several, fitted, strict=True):
+            yield job, do(job, fit_data, runs, head)
+
+
+def _spread(jobs: Sequence[Job], fit_data: FitData, runs: Runs, processes: int) -> Iterator[tuple[Job, Run]]:
+    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["fusecat.stages.fusion.parallel"])
+        resource_tracker.ensure_running()  # it would let signals through again
+        with _uninterrupted():
+            forkserver.ensure_running()
+    with tempfile.TemporaryDirectory(prefix="fusecat-", ignore_cleanup_errors=True) as folder:
+        fit_data.save(Path(folder))
+        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(folder, str(runs.folder)))
+        try:
+            with _uninterrupted():  # submitting starts the workers: a half-started one would be waited for, for ever
+                waiting = {pool.submit(_do, job): job for job in jobs}
+            for future in as_completed(waiting):
+                job = waiting[future]
+                future.result()
+                run = runs.read(job.strategy.name, job.seed)
+                if run is None:
+                    message = (
+                        f"the run {job.strategy.name}, seed {job.seed}, vanished from {runs.folder}; run 'fusecat fuse' again"
+                    )
+                    raise ModelError(message)
+                yield job, run
+        except BrokenProcessPool as error:
+            message = "a worker process died, most likely for want of memory; run 'fusecat fuse --processes 1' to go on"
+            raise ModelError(message) from error
+        finally:
+            # what is running is finished and stored, what has not begun is dropped; a second Ctrl-C leaves no worker behind
+            with _uninterrupted():
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until this is over, and what is started here never sees it: children inherit which signals are blocked."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    caught: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))  # another thread may be told of it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if caught and callable(handler):
+            handler(signal.SIGINT, None)
+
+
+_shared: list[tuple[FitData, Runs]] = []
+"""What a worker was started with."""
+
+
+def _begin(folder: str, runs: str) -> None:
+    """Prepare a worker: Ctrl-C is the parent's affair, and one thread is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _shared.append((FitData.load(Path(folder)), Runs(Path(runs))))
+
+
+def _do(job: Job) -> None:
+    do(job, *_shared[0])

@@ -1,0 +1,104 @@
+"""A fitted strategy from its folder, whatever it is: a head, a network's own logits, late fusion, an ensemble."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion import head_files
+from fusecat.stages.fusion.build_head import build_head
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.late import method_class
+from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble, TrainedLate, TrainedUnimodal, _inside
+from fusecat.stages.fusion.late.method import shaped
+from fusecat.stages.fusion.predictor import Predictor, TrainedHead, _column, refuse_other_shapes
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.vocabulary import Architecture, Late
+
+
+def load(folder: Path, *, merges: Collection[str] = (), within: Path | None = None, ensemble: bool = True) -> Predictor:
+    """The predictor that was saved in this folder; whoever saved it, no code is run that the caller has not named.
+
+    `merges`: the merges of one's own, `package.module:Class`, that the caller names. `within`: the folder that the members of
+    an ensemble must lie in (default: this one). Without `ensemble` one is refused.
+
+    Raises: ModelError where nothing usable is there, UsageError for a merge that the caller has not named.
+    """
+    description, arrays = head_files.read(folder)
+    try:
+        strategy = Strategy.parse(description["strategy"], merges)
+        classes = tuple(str(name) for name in description["classes"])
+        if description["kind"] == "head":
+            return _restore(strategy, classes, description, arrays)
+        if description["kind"] == "ensemble" and not ensemble:
+            message = "an ensemble has no ensemble among its members"
+            raise ValueError(message)
+        return restore(folder, strategy, classes, description, arrays, merges=merges, within=within or folder)
+    except UsageError as error:
+        message = f"{folder / head_files.DESCRIPTION}: {error}"
+        raise type(error)(message) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise head_files.unusable(folder, error) from error
+
+
+def _restore(
+    strategy: Strategy, classes: tuple[str, ...], description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> TrainedHead:
+    if not strategy.learned:
+        message = f"a {strategy.name} has no trained head"
+        raise ValueError(message)
+    settings, widths = FitSettings(**description["settings"]), description["widths"]
+    weights = {
+        name.removeprefix("head."): torch.from_numpy(array) for name, array in arrays.items() if name.startswith("head.")
+    }
+    if not strategy.own:
+        # without memory first: a width costs nothing to write and all memory to believe
+        with torch.device("meta"):
+            refuse_other_shapes(build_head(strategy, widths, len(classes), settings), weights)
+    head = build_head(strategy, widths, len(classes), settings)
+    head.load_state_dict(weights)
+    head.eval()
+    scaling = {name: (_column(arrays, "mean", name, widths), _column(arrays, "scale", name, widths)) for name in head.features}
+    return TrainedHead(strategy, classes, head, scaling, settings)
+
+
+def restore(
+    folder: Path,
+    strategy: Strategy,
+    classes: tuple[str, ...],
+    description: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    merges: Collection[str],
+    within: Path,
+) -> Predictor:
+    """From what `head_files.read` gave to the predictor; `merges` and `within` as `load` takes them.
+
+    Raises: ValueError or KeyError where it does not make sense.
+    """
+    match description["kind"]:
+        case "unimodal" if strategy.architecture is Architecture.UNIMODAL:
+            return TrainedUnimodal(strategy, classes, shaped(arrays, "prior", len(classes)))
+        case "late":
+            chosen = method_class(Late(str(strategy.final)))
+            if chosen is None:
+                message = f"{strategy.final} is no method on logits"
+                raise ValueError(message)
+            features = tuple(str(name) for name in description["features"])
+            method = chosen(len(features), shaped(arrays, "prior", len(classes)))
+            method.restore({name: array for name, array in arrays.items() if name != "prior"})
+            return TrainedLate(strategy, classes, features, method)
+        case "ensemble" if strategy.ensemble:
+            paths = [_inside(folder / path, within) for path in description["members"]]
+            members = {path: load(path, merges=merges, ensemble=False) for path in paths}
+            weights = shaped(arrays, "weights", 0 if strategy.final == Late.VOTE else len(members))
+            if not members or any(member.classes != classes for member in members.values()):
+                message = "its members are none, or know other classes"
+                raise ValueError(message)
+            return TrainedEnsemble(strategy, classes, members, weights)
+        case kind:
+            message = f"a {strategy.name} of the kind '{kind}' makes no sense here"
+            raise ValueError(message)

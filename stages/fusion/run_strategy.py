@@ -1,0 +1,151 @@
+"""One run: a strategy, fitted with one seed, scored over products, with its ablations."""
+
+import time
+from dataclasses import asdict
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.stages.fusion.ablations import ablations
+from fusecat.stages.fusion.build_head import build_head, wiring_of
+from fusecat.stages.fusion.fit import Fitted, fit, predict
+from fusecat.stages.fusion.fit_data import FitData, with_logits
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.late import method_class
+from fusecat.stages.fusion.late.crossfit import fit_late
+from fusecat.stages.fusion.late.late_predictors import TrainedLate, TrainedUnimodal
+from fusecat.stages.fusion.predictor import Predictor, TrainedHead
+from fusecat.stages.fusion.runs import DETERMINISTIC, Run
+from fusecat.stages.fusion.strategy import FUSED, Strategy
+from fusecat.stages.fusion.unimodal import probabilities
+from fusecat.stages.scores import scores
+from fusecat.stages.vocabulary import Architecture, Late, Metric
+
+
+def run_strategy(
+    strategy: Strategy,
+    seed: int,
+    fit_data: FitData,
+    settings: FitSettings,
+    metric: Metric,
+    *,
+    key: str = "",
+    fitted: Fitted | None = None,
+) -> tuple[Run, Predictor]:
+    """Do the work of one run; a head that was `fitted` already is only scored.
+
+    Returns the run with what it has learnt, ready to be saved.
+    """
+    match strategy.architecture:
+        case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.PROBE:
+            return _fit_head(strategy, seed, fit_data, settings, metric, key, fitted)
+        case Architecture.UNIMODAL:
+            return _unimodal(strategy, fit_data, key)
+        case Architecture.LATE:
+            return _late(strategy, fit_data, key)
+        case _:
+            assert_never(strategy.architecture)
+
+
+def _fit_head(
+    strategy: Strategy, seed: int, fit_data: FitData, settings: FitSettings, metric: Metric, key: str, fitted: Fitted | None
+) -> tuple[Run, Predictor]:
+    widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
+    fitted = fitted or fit(
+        lambda: build_head(strategy, widths, len(fit_data.classes), settings),
+        fit_data.vectors.select(wiring_of(strategy, widths).features),
+        fit_data.labels,
+        fit_data.rows["fit"],
+        fit_data.rows["validation"],
+        settings,
+        metric=metric,
+        seed=seed,
+    )
+    head = fitted.head
+    data = fit_data.vectors.select(head.features)
+    start = time.perf_counter()
+    found = {part: predict(head, data, rows) for part, rows in fit_data.parts.items()}
+    seconds = time.perf_counter() - start
+    marks = {part: scores(fit_data.labels[rows], found[part]) for part, rows in fit_data.parts.items()}
+    marks["fit"] = scores(fit_data.labels[fit_data.rows["fit"]], predict(head, data, fit_data.rows["fit"]))
+    for part in fit_data.fitted_on if len(fit_data.fitted_on) > 1 else ():
+        marks[f"fit_{part}"] = scores(fit_data.labels[fit_data.rows[part]], predict(head, data, fit_data.rows[part]))
+    fused = strategy.architecture in FUSED
+    run = Run(
+        strategy=strategy.name,
+        architecture=strategy.architecture,
+        first=strategy.first,
+        final=strategy.final,
+        features=head.features,
+        seed=seed,
+        fitted_on=fit_data.fitted_on,
+        parameters=sum(parameter.numel() for parameter in head.parameters()),
+        fit_seconds=fitted.seconds,
+        predict_seconds=seconds,
+        probabilities=found,
+        scores=marks,
+        settings=asdict(settings) | {"best_epoch": fitted.best_epoch},
+        curve=fitted.curve,
+        controls=ablations(head, data, fit_data.labels, fit_data.parts) if fused else {},
+        key=key,
+    )
+    scaling = {name: fit_data.scaling[name] for name in head.features}
+    return run, TrainedHead(strategy, fit_data.classes, head, scaling, settings)
+
+
+def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:
+    method = method_class(Late(str(strategy.final)))
+    if method is None:
+        message = f"{strategy.name} combines runs, not networks"
+        raise ValueError(message)
+    names = with_logits(fit_data.features)
+    start = time.perf_counter()
+    fitted = fit_late(lambda: method(len(names), fit_data.prior), fit_data.features, names, fit_data.labels, fit_data.rows)
+    run = Run(
+        strategy=strategy.name,
+        architecture=strategy.architecture,
+        first=None,
+        final=strategy.final,
+        features=names,
+        seed=DETERMINISTIC,
+        fitted_on=fitted.fitted_on,
+        parameters=sum(array.size for array in fitted.method.state().values() if array.dtype.kind == "f"),
+        fit_seconds=time.perf_counter() - start,
+        predict_seconds=0.0,
+        probabilities=fitted.probabilities,
+        scores={part: scores(fit_data.labels[rows], fitted.probabilities[part]) for part, rows in fit_data.parts.items()},
+        notes=(fitted.note,) if fitted.note else (),
+        key=key,
+    )
+    return run, TrainedLate(strategy, fit_data.classes, names, fitted.method)
+
+
+def _unimodal(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:
+    feature = fit_data.features[str(strategy.feature)]
+    start = time.perf_counter()
+    found = {part: probabilities(feature, rows, fit_data.prior) for part, rows in fit_data.parts.items()}
+    seconds = time.perf_counter() - start
+    marks = {}
+    for part, rows in fit_data.parts.items():
+        marks[part] = scores(fit_data.labels[rows], found[part])
+        present: NDArray[np.bool_] = feature.present[rows]
+        if present.any():
+            marks[f"{part}_present"] = scores(fit_data.labels[rows][present], found[part][present])
+    run = Run(
+        strategy=strategy.name,
+        architecture=strategy.architecture,
+        first=None,
+        final=None,
+        features=(feature.name,),
+        seed=DETERMINISTIC,
+        fitted_on=(),
+        parameters=0,
+        fit_seconds=0.0,
+        predict_seconds=seconds,
+        probabilities=found,
+        scores=marks,
+        notes=("products without the field get the class shares of the fit rows",) if not feature.present.all() else (),
+        key=key,
+    )
+    return run, TrainedUnimodal(strategy, fit_data.classes, fit_data.prior)

@@ -1,0 +1,222 @@
+"""Hyperparameters of each strategy's head by search: on validation only, resumable, one budget for all.
+
+The best settings go to `workspace/tuning/<strategy>.json`, the trials to an SQLite file beside them.
+"""
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusecat.cache.databases import journal_of, names_another_file
+from fusecat.cache.disk import locked
+from fusecat.cache.fingerprint import digest as digest_of
+from fusecat.cache.publish import publish, set_aside
+from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.cache.table import FeatureTable
+from fusecat.cache.trouble import disk_errno, disk_trouble
+from fusecat.stages.fusion.build_head import build_head, code_of
+from fusecat.stages.fusion.fit import fit
+from fusecat.stages.fusion.fit_data import FitData, gather
+from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
+from fusecat.stages.fusion.fuse import FIT_ON, digest, features_of
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.vocabulary import Metric, Part
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import RDBStorage
+
+TRIALS = "trials.sqlite"
+WAY_OUT = "run 'fusecat tune' again, which writes it anew"
+SEEDS = (1, 2)
+"""Fits per trial: with one, the search would choose a lucky seed as readily as a good setting."""
+
+TUNED = {
+    "learning_rate": (3e-4, 3e-2),
+    "weight_decay": (1e-4, 1.0),
+    "label_smoothing": (0.0, 0.3),
+    "dropout": (0.0, 0.5),
+    "modality_dropout": (0.0, 0.6),
+}
+"""The fields of `FitSettings` that are searched, with lowest and highest value; the others stay as they are."""
+
+Progress = Callable[[Strategy, int, int, float], None]
+"""Called after each trial with the strategy, the trials done, the trials asked for and the best value so far."""
+
+
+def tune(
+    table: FeatureTable,
+    strategies: Iterable[Strategy],
+    folder: Path,
+    *,
+    trials: int = 50,
+    metric: Metric = Metric.MACRO_F1,
+    fit_on: Sequence[str] = FIT_ON,
+    base: FitSettings = DEFAULT,
+    progress: Progress | None = None,
+    waiting: Callable[[], None] | None = None,
+    damaged: Callable[[str], None] = lambda _: None,
+) -> dict[str, FitSettings]:
+    """Search `trials` settings for each strategy, in the same space, and keep the best of each; finished trials count.
+
+    The first trial is `base` itself, so that tuned is never worse than untuned on validation. No row of test is looked at.
+    An interrupted search that goes on tries what an uninterrupted one tries. One process at a time searches in `folder`;
+    another is waited for: `waiting` is called once before. Trials that are not as they were written are set aside, the search
+    begins anew, and `damaged` is told in a line.
+
+    Returns strategy -> settings, which are written to `folder` as well.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    ranges, start = space(base), {name: getattr(base, name) for name in TUNED}
+    best: dict[str, FitSettings] = {}
+    with locked(folder.with_name(f".{folder.name}.lock"), waiting=waiting), _trials(folder / TRIALS, damaged) as storage:
+        for strategy in strategies:
+            names = features_of(strategy, table)
+            value = partial(_value, strategy, gather(table, names, fit_on, standardise=base.standardise), metric)
+            # other rows, labels or vectors are another study: their trials say nothing about these
+            decided = [table.fingerprint, [digest(table.features[name]) for name in names], list(fit_on), metric, asdict(base)]
+            if code := code_of(strategy):
+                decided.append(code)
+            study = optuna.create_study(
+                storage=storage,
+                study_name=f"{strategy.name} {hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]}",
+                direction="maximize",
+                load_if_exists=True,
+            )
+            _bury(study)
+            while len(done := _finished(study)) < trials or start not in done:
+                if start not in done:
+                    study.add_trial(optuna.create_trial(params=start, distributions=ranges, value=value(base)))
+                else:
+                    # seeded by what is done, since a sampler that starts anew would draw its first settings once more
+                    study.sampler = optuna.samplers.TPESampler(seed=len(done))
+                    trial = study.ask(ranges)
+                    study.tell(trial, value(replace(base, **trial.params)))
+                if progress is not None:
+                    progress(strategy, len(done) + 1, trials, metric.sign * study.best_value)
+            best[strategy.name] = replace(base, **study.best_params)
+            _publish(folder, strategy, best[strategy.name], metric.sign * study.best_value, len(done))
+    return best
+
+
+def read_tuned(folder: Path) -> dict[str, FitSettings]:
+    """Strategy -> the settings that `tune` chose; empty where nothing was tuned."""
+    from pydantic import TypeAdapter
+
+    found = {}
+    for path in sorted(folder.glob("**/*.json")):
+        name, record = path.relative_to(folder).with_suffix("").as_posix(), read_record(path, WAY_OUT)
+        try:
+            found[name] = FitSettings(**record["settings"])
+            TypeAdapter(FitSettings).validate_python(asdict(found[name]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
+        if record.get("strategy") != name:
+            raise damaged(path, f"it tells of {record.get('strategy')}", WAY_OUT)
+    return found
+
+
+def space(base: FitSettings) -> "dict[str, BaseDistribution]":
+    """The ranges of `TUNED`, each as wide as `base` needs, logarithmic where it begins above 0."""
+    from optuna.distributions import FloatDistribution
+
+    ranges: dict[str, BaseDistribution] = {}
+    for name, (low, high) in TUNED.items():
+        low, high = min(low, getattr(base, name)), max(high, getattr(base, name))
+        ranges[name] = FloatDistribution(low, high, log=low > 0)
+    return ranges
+
+
+def _value(strategy: Strategy, fit_data: FitData, metric: Metric, settings: FitSettings) -> float:
+    """The mean over seeds of the best epoch's score on validation; more is better, minus infinity if a fit diverged."""
+    widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
+    values = []
+    for seed in SEEDS:
+        fitted = fit(
+            lambda: build_head(strategy, widths, len(fit_data.classes), settings),
+            fit_data.vectors,
+            fit_data.labels,
+            fit_data.rows["fit"],
+            fit_data.rows[Part.VALIDATION],
+            settings,
+            metric=metric,
+            seed=seed,
+        )
+        values.append(fitted.curve[fitted.best_epoch - 1][metric.key])
+    mean = metric.sign * float(np.mean(values))
+    return -math.inf if math.isnan(mean) else mean
+
+
+@contextmanager
+def _trials(path: Path, told: Callable[[str], None]) -> "Iterator[RDBStorage]":
+    """The trials in this SQLite file, which has no checksums: their digest lies beside it while nobody writes.
+
+    SQLite is given the path itself: in a URL `?`, `#`, `%20` and braces mean something. Raises OSError.
+    """
+    from sqlalchemy.exc import DatabaseError
+
+    seal = path.with_name(f"{path.name}.sha256")
+    if names_another_file(path):
+        journal_of(path).unlink()
+        _set_aside(path, "its journal names another file", told)
+    if path.exists() and seal.exists() and seal.read_bytes() != digest_of(path).encode():
+        _set_aside(path, "not what was written", told)
+    seal.unlink(missing_ok=True)
+    with disk_trouble(path):
+        try:
+            storage = _storage(path)
+        except (DatabaseError, RuntimeError) as error:
+            if disk_errno(error) is not None:
+                raise
+            _set_aside(path, str(getattr(error, "orig", error)), told)
+            storage = _storage(path)
+        try:
+            yield storage
+        finally:
+            storage.engine.dispose()
+        publish(seal, digest_of(path))
+
+
+def _storage(path: Path) -> "RDBStorage":
+    from optuna.storages import RDBStorage
+
+    connect = partial(sqlite3.connect, path.resolve(), check_same_thread=False, uri=False)
+    return RDBStorage("sqlite:///trials.sqlite", engine_kwargs={"creator": connect})
+
+
+def _set_aside(path: Path, reason: str, told: Callable[[str], None]) -> None:
+    told(f"{path}: damaged ({reason}); kept as {set_aside(path).name}, the search begins anew")
+
+
+def _bury(study: "Study") -> None:
+    """Give up trials that a killed process left running; nobody else searches meanwhile, so none of them is alive."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _finished(study: "Study") -> list[dict[str, Any]]:
+    """The settings of each finished trial."""
+    from optuna.trial import TrialState
+
+    return [trial.params for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+
+
+def _publish(folder: Path, strategy: Strategy, settings: FitSettings, value: float, trials: int) -> None:
+    path = folder / f"{strategy.name}.json"
+    record = {"strategy": strategy.name, "settings": asdict(settings), "validation": value, "trials": trials}
+    write_record(path, record)

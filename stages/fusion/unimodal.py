@@ -1,0 +1,26 @@
+"""A network on its own: the softmax of its own logits, and what to say of a product that lacks its field."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.cache.table import Feature
+
+
+def prior(labels: NDArray[np.integer], classes: int) -> NDArray[np.float32]:
+    """(C,) share of each class among these labels: all that is known of a product without the field."""
+    counts = np.bincount(labels, minlength=classes).astype(np.float32)
+    return np.asarray(counts / max(counts.sum(), 1), np.float32)
+
+
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Over the last axis, without overflow."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True), np.float32)
+
+
+def probabilities(feature: Feature, rows: NDArray[np.intp], fallback: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, C): the network's own opinion of these rows, `fallback` (C,) where the field is absent."""
+    if feature.logits is None:
+        message = f"{feature.name} has no logits"
+        raise ValueError(message)
+    return np.where(feature.present[rows, None], softmax(feature.logits[rows]), fallback).astype(np.float32)

@@ -1,0 +1,192 @@
+"""The chosen strategy fitted once more, on every labelled product: more to learn from, and nothing left to test on.
+
+Settings and number of epochs of a head are those of the run that was compared; the networks stay as they are: fitted on train.
+A late fusion learns from what no network has seen. An ensemble's members are fitted again, its weights stay.
+"""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusecat.cache.publish import publishing_folder
+from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
+from fusecat.cache.store import FeatureCache
+from fusecat.cache.table import FeatureTable
+from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.fusion.build_head import build_head, wiring_of
+from fusecat.stages.fusion.fit import fit
+from fusecat.stages.fusion.fit_data import FitData, gather
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.late import method_class
+from fusecat.stages.fusion.late.crossfit import fit_on_all
+from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble, TrainedLate, TrainedUnimodal
+from fusecat.stages.fusion.predictor import Predictor, TrainedHead
+from fusecat.stages.fusion.restore import load
+from fusecat.stages.fusion.runs import Run, Runs
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.fusion.unimodal import prior
+from fusecat.stages.prediction.model import Model, class_shares
+from fusecat.stages.vocabulary import Architecture, Late, Part
+from fusecat.stages.workspace import Workspace
+
+RECORD = "refit.json"
+WAY_OUT = "run 'fusecat refit' again"
+
+
+def refit(place: Workspace, strategy: str, seeds: Sequence[int], *, merges: Collection[str] = ()) -> Path:
+    """Fit these runs again and write what they have learnt to `refit/`; returns that folder. What it held before is replaced.
+
+    `merges`: the merges of one's own, `package.module:Class`, that the caller names: a run that was read may not name code.
+
+    Raises: ModelError where a run is missing, or where a late fusion finds no product that its networks have not seen;
+    UsageError for a merge that the caller has not named.
+    """
+    runs = {seed: _run(place, strategy, seed) for seed in seeds}
+    first = runs[seeds[0]]
+    table = FeatureCache(place.features).table(sorted({name for run in runs.values() for name in run.features}))
+    again = _Again(place, table, merges)
+    # what learns nothing still answers an absent field with the shares of the classes, and those learn
+    before = first.fitted_on or [part for part in (Part.TRAIN, Part.HEAD) if part in table.parts]
+    record = {
+        "strategy": strategy,
+        "runs": {str(seed): run.key for seed, run in runs.items()},
+        "epochs": {str(seed): run.settings["best_epoch"] for seed, run in runs.items() if "best_epoch" in run.settings},
+        "learns": bool(first.fitted_on),
+        "compared_on": len(table.rows(*before)),
+        "scores": None,
+    }
+    with publishing_folder(place.root / "refit") as folder:
+        for seed in seeds:
+            again.fit(strategy, seed).save(folder / f"seed-{seed}")
+        learnt = {"fitted_on": again.learnt_on, "products": len(table.rows(*again.learnt_on))}
+        write_record(folder / RECORD, record | learnt | {"files": digests(folder)})
+    return place.root / "refit"
+
+
+class _Again:
+    """Fits single runs again. `learnt_on`: the parts whose labels the last of them has seen."""
+
+    def __init__(self, place: Workspace, table: FeatureTable, merges: Collection[str]) -> None:
+        self.place, self.table, self.merges = place, table, merges
+        self.parts = [part.value for part in Part if part in table.parts and len(table.rows(part))]
+        self.prior = prior(table.labels[table.rows(*self.parts)], len(table.classes))
+        self.learnt_on = self.parts
+        self._material = cache(self._gather)
+
+    def fit(self, name: str, seed: int) -> Predictor:
+        """One run; an ensemble is its members, fitted again."""
+        run = _run(self.place, name, seed)
+        try:
+            strategy = Strategy.parse(name, self.merges)
+        except UsageError as error:
+            message = f"{Runs(self.place.runs).path(name, seed)}: {error}"
+            raise UsageError(message) from error
+        if strategy.learned:
+            return self._head(strategy, run)
+        if strategy.ensemble:
+            return self._ensemble(strategy, run)
+        if strategy.architecture is Architecture.UNIMODAL:
+            return TrainedUnimodal(strategy, self.table.classes, self.prior)
+        return self._late(strategy, run)
+
+    def _head(self, strategy: Strategy, run: Run) -> TrainedHead:
+        settings, classes = _settings(run), self.table.classes
+        fit_data = self._material(run.features, settings.standardise)
+        widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
+        fitted = fit(
+            partial(build_head, strategy, widths, len(classes), settings),
+            fit_data.vectors.select(wiring_of(strategy, widths).features),
+            fit_data.labels,
+            fit_data.rows["fit"],
+            np.empty(0, np.intp),  # nothing is left that could choose an epoch
+            settings,
+            seed=run.seed,
+        )
+        return TrainedHead(strategy, classes, fitted.head, fit_data.scaling, settings)
+
+    def _ensemble(self, strategy: Strategy, run: Run) -> TrainedEnsemble:
+        runs = Runs(self.place.runs)
+        known = load(runs.path(run.strategy, run.seed), merges=self.merges, within=runs.folder)
+        if not isinstance(known, TrainedEnsemble):
+            message = f"{runs.path(run.strategy, run.seed)} holds no {run.strategy}; run 'fusecat fuse' again"
+            raise ModelError(message)
+        members = {
+            path: self.fit(member.strategy.name, int(path.name.removeprefix("seed-"))) for path, member in known.members.items()
+        }
+        return TrainedEnsemble(strategy, self.table.classes, members, known.weights)
+
+    def _late(self, strategy: Strategy, run: Run) -> TrainedLate:
+        method = method_class(Late(str(strategy.final)))
+        assert method is not None, "ensembles are fitted elsewhere"
+        make, rows = partial(method, len(run.features), self.prior), {part: self.table.rows(part) for part in self.parts}
+        fitted, parts = fit_on_all(make, self.table.features, run.features, self.table.labels, rows)
+        if fitted.learns and not parts:
+            message = (
+                f"{run.strategy}: its networks have seen every labelled product, so nothing is left that it could learn from"
+            )
+            raise ModelError(message)
+        self.learnt_on = list(parts) or self.parts
+        return TrainedLate(strategy, self.table.classes, run.features, fitted)
+
+    def _gather(self, features: Sequence[str], standardise: bool) -> FitData:  # noqa: FBT001 - a key of `cache`
+        return gather(self.table, features, self.parts, standardise=standardise)
+
+
+def read_refit(place: Workspace) -> dict[str, Any]:
+    """What was refitted: `refit.json`. Raises ModelError where nothing was, or its runs have been fitted anew since."""
+    path = place.root / "refit" / RECORD
+    if not path.is_file():
+        message = (
+            f"{path} does not exist: nothing was refitted yet; run: fusecat refit --workspace {shlex.quote(str(place.root))}"
+        )
+        raise ModelError(message)
+    record = read_record(path, WAY_OUT)
+    try:
+        check_digests(path.parent, record.pop("files", {}), WAY_OUT)
+        known = {int(seed): str(key) for seed, key in record["runs"].items()}
+        strategy, _ = str(record["strategy"]), [str(part) for part in record["fitted_on"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
+    for seed, key in known.items():
+        if _run(place, strategy, seed).key != key:
+            message = f"{path}: {strategy} has been fitted anew since; {WAY_OUT}"
+            raise ModelError(message)
+    return record
+
+
+def refitted(
+    place: Workspace, class_names: Mapping[str, str], external: Collection[str] = (), merges: Collection[str] = ()
+) -> Model:
+    """The model with what was refitted. Raises as `read_refit` and `Model.of_runs`."""
+    record = read_refit(place)
+    seeds = [int(seed) for seed in record["runs"]]
+    model = Model.of_runs(
+        place,
+        record["strategy"],
+        seeds,
+        class_names=class_names,
+        heads=place.root / "refit",
+        fitted_on=record["fitted_on"],
+        external=external,
+        merges=merges,
+    )
+    return replace(model, prior=class_shares(Runs(place.runs).products(), tuple(Part)))
+
+
+def _run(place: Workspace, strategy: str, seed: int) -> Run:
+    run = Runs(place.runs).read(strategy, seed)
+    if run is None:
+        message = f"{Runs(place.runs).path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is"
+        raise ModelError(message)
+    return run
+
+
+def _settings(run: Run) -> FitSettings:
+    """The run's own, with its best epoch as the number of epochs."""
+    known = {name: value for name, value in run.settings.items() if name in FitSettings.__dataclass_fields__}
+    return replace(FitSettings(**known), epochs=int(run.settings["best_epoch"]), steps=0, patience=0)

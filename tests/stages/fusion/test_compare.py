@@ -1,0 +1,104 @@
+"""The comparison of a notebook."""
+
+import numpy as np
+import pytest
+
+from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.compare import compare
+from fusecat.stages.fusion.fit_settings import FitSettings
+
+CHECKED = FitSettings(learning_rate=5e-2, epochs=25, least_steps=8)
+
+
+def arrays(n=240, seed=0):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, n)
+    words = np.eye(3)[labels] @ random.normal(size=(3, 5)) * 2 + random.normal(size=(n, 5))
+    pixels = np.eye(3)[labels] @ random.normal(size=(3, 8)) + random.normal(size=(n, 8))
+    return {"words": words, "pixels": pixels}, np.array(["x", "y", "z"])[labels]
+
+
+def test_a_dict_of_arrays_gives_a_comparison():
+    features, labels = arrays()
+    logits = {name: array[:, :3] for name, array in features.items()}
+    found = compare(features, labels, logits=logits, fusion="average", seeds=2, settings=CHECKED)
+    assert [row.strategy for row in found if row.strategy.startswith(("baseline", "flat"))]
+    assert {"probe/words", "unimodal/pixels", "late/mean"} <= {row.strategy for row in found}
+    assert [row.validation for row in found] == sorted((row.validation for row in found), reverse=True)
+    assert found[0].validation > 0.7
+    assert found[0].strategy in str(found)
+
+
+def test_absent_rows_of_a_dict_do_not_matter():
+    features, labels = arrays()
+    mask = np.random.default_rng(1).random(len(labels)) < 0.5
+    garbage = {**features, "pixels": np.where(mask[:, None], features["pixels"], 1e3)}
+    options = {"present": {"pixels": mask}, "fusion": "average", "seeds": 1, "settings": CHECKED}
+    assert compare(features, labels, **options) == compare(garbage, labels, **options)
+
+
+def test_arrays_that_do_not_agree_are_refused():
+    features, labels = arrays()
+    with pytest.raises(ValueError, match=r"'words' has shape \(240, 5\); it must be \(100, width\)"):
+        compare(features, labels[:100])
+    with pytest.raises(ValueError, match="NaN"):
+        compare({**features, "words": features["words"] * np.nan}, labels)
+
+
+def test_runs_of_a_notebook_can_be_kept_for_the_report(tmp_path):
+    features, labels = arrays()
+    compare(features, labels, fusion="average", seeds=1, settings=CHECKED, workspace=tmp_path)
+    assert (tmp_path / "runs" / "baseline" / "average" / "seed-1" / "run.json").is_file()
+
+
+def test_the_names_of_the_readme_are_fused():
+    """A feature called "image" is the user's own, and no image of a product, as long as no network stands before the dot."""
+    features, labels = arrays()
+    named = {"text": features["words"], "image": features["pixels"]}
+    found = compare(named, labels, fusion="average", seeds=1, settings=CHECKED)
+    assert {"baseline/average", "flat/average"} <= {row.strategy for row in found}
+
+
+def test_what_is_left_out_is_named():
+    features, labels = arrays()
+    found = compare(features, labels, fusion="average", seeds=1, settings=CHECKED)
+    assert "no two features share a network" in found.left_out["hierarchical/addition/average"]
+    assert "left out: hierarchical/addition/average (no two features" in str(found)
+
+
+def test_a_feature_that_no_head_takes_is_named():
+    features, labels = arrays()
+    product = {"a.title_description": features["words"], "b.image": features["pixels"], "mine": features["pixels"]}
+    found = compare(product, labels, fusion="average", seeds=1, settings=CHECKED)
+    assert "no fused head takes it" in found.left_out["mine"]
+    assert "probe/mine" in {row.strategy for row in found}
+
+
+def test_other_labels_never_meet_the_runs_of_before(tmp_path):
+    features, labels = arrays()
+    options = {"fusion": "average", "seeds": 1, "settings": CHECKED}
+    first = compare(features, labels, workspace=tmp_path, **options)
+    labels[0] = "x" if labels[0] != "x" else "y"
+    assert compare(features, labels, workspace=tmp_path, **options) == compare(features, labels, **options) != first
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "reason"),
+    [
+        ({"fusion": "nonsense"}, UsageError, "no merge is called 'nonsense'"),
+        ({"seeds": 0}, ValueError, "at least one"),
+        ({"metric": "beauty"}, ValueError, "beauty"),
+        ({"features": {}}, ValueError, "no feature to compare"),
+        ({"present": {"wrods": np.ones(240, bool)}}, ValueError, "present names 'wrods', which is no feature"),
+        ({"present": {"words": np.ones(7, bool)}}, ValueError, r"present\['words'\] has shape \(7,\); it must be \(240,\)"),
+        ({"logits": {"words": np.ones((240, 1))}}, ValueError, r"has shape \(240, 1\); it must be \(240, 3\)"),
+        ({"logits": {"words": np.full((240, 3), np.nan)}}, ValueError, "NaN"),
+        ({"labels": np.full(240, np.nan)}, ValueError, "NaN"),
+        ({"labels": np.zeros((240, 2))}, ValueError, "1d array"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(options, error, reason):
+    features, labels = arrays()
+    given = {"features": features, "labels": labels} | options
+    with pytest.raises(error, match=reason):
+        compare(given.pop("features"), given.pop("labels"), **given)
