@@ -14,12 +14,12 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, TYPE_CHECKING, Any
 
 from fusecat.cache.disk import make_folder, name_file, sync_folder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 try:
     import fcntl
@@ -73,8 +73,10 @@ def publish(path: Path, content: str | bytes | memoryview) -> Path:
     return path
 
 
-def publish_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Path:
+def publish_arrays(path: Path, arrays: "Mapping[str, NDArray[Any]]") -> Path:
     """Write an .npz without pickle. Returns its path."""
+    import numpy as np  # not above: records are read by commands whose help must be instant
+
     with publishing(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
     return path

@@ -95,7 +95,8 @@ def extract(
                 damaged(f"{verdict.reason.partition(';')[0]}; made anew")
             processes().wait_for_everyone()
             if held:
-                learning = read_learning(folder := workspace.encoders / encoder.feature) or {}
+                folder = workspace.encoders / encoder.feature
+                learning = read_learning(folder, encoder.feature) or {}
                 if learning and learning["weights"] != cache.header(encoder.feature).weights:
                     damaged(f"{folder} holds another network than the one that made {encoder.feature}; its vectors are kept")
                     learning = {}

@@ -12,14 +12,14 @@ WAY_OUT = (
 )
 
 
-def read_learning(folder: Path) -> dict[str, Any] | None:
-    """`learning.json`, or None where no network was finished here. Raises DamagedFile."""
+def read_learning(folder: Path, feature: str | None = None) -> dict[str, Any] | None:
+    """`learning.json`, or None where no network was finished here. Raises DamagedFile, also for that of another `feature`."""
     path, way_out = folder / RECORD, WAY_OUT.format(folder=folder, feature=folder.name)
     if not path.exists() or not (folder / "network.safetensors").exists():
         return None
     record = read_record(path, way_out)
     if not {"recipe", "weights", "settings", "validation"} <= set(record):
         raise damaged(path, "it is no record of a fine-tuned network", way_out)
-    if (feature := record.get("feature")) not in (None, folder.name, folder.parent.name):  # the folder of a fold has a number
-        raise damaged(path, f"it tells of {feature}", way_out)
+    if feature is not None and record.get("feature", feature) != feature:
+        raise damaged(path, f"it tells of {record['feature']}", way_out)
     return record

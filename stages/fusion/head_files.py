@@ -47,4 +47,4 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def unusable(folder: Path, error: Exception) -> DamagedFile:
     """The error of a head whose description makes no sense."""
-    return damaged(folder / DESCRIPTION, f"{type(error).__name__}: {error}", WAY_OUT)
+    return damaged(folder / DESCRIPTION, f"the trained head cannot be read, {type(error).__name__}: {error}", WAY_OUT)

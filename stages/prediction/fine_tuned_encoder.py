@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fusecat.cache.fingerprint import digest
@@ -46,7 +47,7 @@ class FineTunedEncoder:
         folder: Path,
         description: Mapping[str, Any],
         classes: tuple[str, ...],
-        files: Mapping[str, str],
+        files: Mapping[str, str] = MappingProxyType({}),
     ) -> "FineTunedEncoder":
         """From what a workspace or a model folder says of it. Raises ModelError where that makes no sense."""
         try:
@@ -74,7 +75,7 @@ class FineTunedEncoder:
             header = file.header
         if not header.weights:
             return None
-        record = read_learning(folder)
+        record = read_learning(folder, feature)
         if record is None:
             message = f"{folder} holds no network; run 'fusecat extract' again, or bring the vectors (--vectors {feature}=FILE)"
             raise ModelError(message)

@@ -201,7 +201,7 @@ def test_workers_get_the_merge_that_the_call_names(here, monkeypatch) -> None:
         (["../../../../../elsewhere"], "lies outside of"),
         (["../../../../link"], "lies outside of"),
         (["/etc"], "lies outside of"),
-        (["../../../baseline/link/seed-1"], "lies outside of"),
+        (["../../../baseline/link/other"], "lies outside of"),
         (["."], "no ensemble among its members"),
         (["../../../late/selection/seed-1"], "no ensemble among its members"),
         ([], "its members are none"),
@@ -214,7 +214,7 @@ def test_the_members_of_an_ensemble_lie_among_the_runs(workspace, here, call, me
     shutil.copytree(workspace / "runs" / "baseline" / "average" / "seed-1", outside)
     (workspace / "link").symlink_to(outside)
     (workspace / "runs" / "baseline" / "link").mkdir()
-    (workspace / "runs" / "baseline" / "link" / "seed-1").symlink_to(outside)
+    (workspace / "runs" / "baseline" / "link" / "other").symlink_to(outside)
     edit(run / "head.json", members=members)
     code, line = call("predict", "--workspace", workspace, "--strategy", "late/vote", *given(workspace))
     assert code == 4 and told in line and str(run) in line
@@ -449,7 +449,7 @@ def said(call: ast.Call, name: str) -> object:
 
 def test_transformers_is_asked_through_one_door_that_forbids_code() -> None:
     doors = [(path, call) for path in sources() for name, call in calls(path) if name in ("from_pretrained", "from_config")]
-    assert {path for path, _ in doors} == {ROOT / "stages" / "encoders" / "hub.py"}
+    assert {path for path, _ in doors} == {ROOT / "stages" / "extraction" / "hub.py"}
     assert len(doors) == 4
     assert all(said(call, "trust_remote_code") is False for _, call in doors)
 

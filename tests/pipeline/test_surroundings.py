@@ -37,7 +37,7 @@ def fusecat(*words: object, shell: str = "", cwd: Path = ROOT, **environment: st
     """Run a command with these variables, in a shell that does `shell` with it (`>&-`, `| head -1`)."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
     inherited |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | environment
-    line = f"set -o pipefail; {quoted(sys.executable, '-m', 'pipeline', *words)} {shell}"
+    line = f"set -o pipefail; {quoted(sys.executable, '-m', 'fusecat', *words)} {shell}"
     return subprocess.run(["bash", "-c", line], capture_output=True, timeout=200, check=False, cwd=cwd, env=inherited)
 
 

@@ -412,7 +412,7 @@ def test_brought_vectors_of_the_test_products_get_the_stored_predictions_to_the_
     stored = [run.probabilities["test"] for seed in model.predictors if (run := runs.read(strategy, seed))]
     mean = sum(stored[1:], stored[0]) / np.float32(len(stored))
     for catalogue in (cut(read(sample_cut), rows), products_of(files)):
-        options = {"model": dataclasses.replace(model, fine_tuned={}), "catalogue": catalogue, "brought": files}
+        options = {"model": dataclasses.replace(model, fine_tuned={}), "catalogue": catalogue, "external": files}
         found, encoded = answer(**options, store=tmp_path / "store")
         np.testing.assert_array_equal(found, mean)
         assert encoded == {}
