@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from fusecat.cache.disk import make_folder, name_file, sync_folder
+from fusecat.cache.errors import ForeignFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,14 +122,15 @@ def sync_tree(folder: Path) -> None:
 def copy_tree(source: Path, target: Path, left_out: Collection[str] = ()) -> None:
     """Copy the files below a folder, with the modes of new files; what is called `left_out` stays behind, links are refused.
 
-    Raises OSError, with the path in `filename`.
+    Raises ForeignFile; OSError, with the path in `filename`.
     """
     target.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         if path.name in left_out:
             continue
         if path.is_symlink():
-            raise OSError(errno.ELOOP, "a link, which is not followed", str(path))
+            message = f"{path} is a link, which is not followed; put the file itself there"
+            raise ForeignFile(message)
         if path.is_dir():
             copy_tree(path, target / path.name, left_out)
             continue

@@ -68,7 +68,7 @@ def check_digests(folder: Path, known: Mapping[str, str], way_out: str) -> None:
 
 def damaged(path: Path, reason: str, way_out: str) -> DamagedFile:
     """The error that names a file, what is wrong with it, and what to do."""
-    return DamagedFile(f"{path}: damaged ({' '.join(reason.split())[:160]}); {way_out}")
+    return DamagedFile(f"{path}: damaged ({' '.join(reason.split())[:400]}); {way_out}")
 
 
 def _digest(record: Mapping[str, Any]) -> str:

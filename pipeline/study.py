@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from fusecat.cache.errors import DamagedFile
 from fusecat.cache.publish import set_aside
-from fusecat.cache.store import FeatureCache
 from fusecat.pipeline.console import warn
 from fusecat.stages.errors import UsageError
 from fusecat.stages.study_record import StudyRecord, change_study, read_study
@@ -126,6 +125,8 @@ def put_damaged_aside(place: Workspace) -> None:
 
 def imported(place: Workspace) -> dict[str, Any]:
     """What the features themselves say of those that were imported."""
+    from fusecat.cache.store import FeatureCache
+
     cache, found = FeatureCache(place.features), dict[str, Any]()
     for name in cache.names():
         header = cache.header(name)

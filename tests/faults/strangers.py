@@ -92,7 +92,7 @@ def model_folder(folder: Path, network: Network = CAMEMBERT) -> Path:
         classes=CLASSES,
         predictors={1: head},
         shapes={feature: Shape(taught.width, "float16", logits=False)},
-        taught={feature: FineTunedEncoder.of(feature, place, description, CLASSES)},
+        fine_tuned={feature: FineTunedEncoder.of(feature, place, description, CLASSES)},
         prior=np.full(len(CLASSES), 1 / len(CLASSES), np.float32),
         fitted_on=("train",),
         reading={"columns": {"id": "id", "title": "title"}, "images": "none"},

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fusecat.cache.errors import FusecatError
 from fusecat.pipeline.cli import main
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.fusion import load_head
@@ -21,7 +22,7 @@ from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.prediction import classify, load_model
 from fusecat.stages.prediction.refit import refit
 from fusecat.stages.workspace import Workspace
-from tests.faults.strangers import EVIL, HONEST, bring, edit, image_model, imported, model_folder
+from tests.faults.strangers import EVIL, HONEST, bring, edit, image_model, imported, model_folder, unseal
 
 ROOT = Path(__file__).parents[2]
 QUICK = FitSettings(epochs=2, steps=0)
@@ -227,21 +228,21 @@ def test_a_model_folder_reads_nothing_outside_of_itself(here, call) -> None:
         copy = Path(shutil.copytree(folder, here / name.replace("/", " ")))
         os.replace(copy / name, here / "moved")
         (copy / name).symlink_to(here / "moved")
-        with pytest.raises(ModelError, match=r"is a link out of .*, which is not followed"):
+        with pytest.raises(FusecatError, match=r"is a link out of .*, which is not followed"):
             load_model(copy)
         shutil.rmtree(here / "moved") if (here / "moved").is_dir() else (here / "moved").unlink()
     os.mkfifo(folder / "encoders" / "camembert.title" / "tokenizer.model")
-    with pytest.raises(ModelError, match="is neither a file nor a folder"):
+    with pytest.raises(FusecatError, match="is neither a file nor a folder"):
         load_model(folder)
 
 
 def test_export_copies_nothing_that_a_link_of_a_stranger_leads_to(workspace, here, call) -> None:
     model = load_model(model_folder(here / "model"))
     (here / "secret").write_text("mine", encoding="utf-8")
-    (model.taught["camembert.title"].folder / "vocabulary.txt").symlink_to(here / "secret")
+    (model.fine_tuned["camembert.title"].folder / "vocabulary.txt").symlink_to(here / "secret")
     from fusecat.stages.prediction import save_model
 
-    with pytest.raises(ModelError, match="is a link out of"):
+    with pytest.raises(FusecatError, match="is a link"):
         save_model(model, here / "copy", "a card")
 
 
@@ -340,8 +341,8 @@ def test_the_settings_of_a_network_lead_to_no_file_and_no_hub(here, case, monkey
         if told is None:
             assert len(classify(folder, here / "new.csv")) == 2
         else:
-            with pytest.raises(ModelError, match=told) as refused:
-                for taught in load_model(folder).taught.values():
+            with pytest.raises(FusecatError, match=told) as refused:
+                for taught in load_model(folder).fine_tuned.values():
                     taught.load()
             assert str(folder) in str(refused.value) and "\n" not in str(refused.value)
     finally:
@@ -356,17 +357,21 @@ def test_weights_that_claim_to_be_another_network_s_are_refused(here) -> None:
     data = bytearray(path.read_bytes())
     data[-9] ^= 1
     path.write_bytes(data)
-    (taught,) = load_model(folder).taught.values()
-    with pytest.raises(ModelError, match=r"network.safetensors does not hold the weights that it was saved with"):
+    (taught,) = load_model(folder).fine_tuned.values()
+    with pytest.raises(FusecatError, match=r"network.safetensors: damaged \(not what was written\)"):
+        taught.load()
+    unseal(path)
+    (taught,) = load_model(folder).fine_tuned.values()
+    with pytest.raises(FusecatError, match=r"network.safetensors does not hold the weights that it was saved with"):
         taught.load()
 
 
 def test_vectors_of_a_model_with_another_tokenizer_are_never_those_of_the_workspace(here) -> None:
     folder = model_folder(here / "model")
-    (before,) = load_model(folder).taught.values()
+    (before,) = load_model(folder).fine_tuned.values()
     other = next(path for path in sorted(before.folder.glob("*.json")) if path.name.startswith("tokenizer"))
     other.write_text(other.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    (after,) = load_model(folder).taught.values()
+    (after,) = load_model(folder).fine_tuned.values()
     assert before.identity != after.identity
 
 
@@ -390,7 +395,7 @@ def test_a_head_that_makes_no_sense_is_refused_in_one_line(here, case) -> None:
     folder = model_folder(here / "model")
     changed, told = HEADS[case]
     edit(folder / "heads" / "seed-1" / "head.json", **changed)
-    with pytest.raises((ModelError, UsageError), match=told) as refused:
+    with pytest.raises(FusecatError, match=told) as refused:
         load_model(folder)
     assert str(folder / "heads" / "seed-1") in str(refused.value) and "\n" not in str(refused.value)
 
@@ -418,7 +423,7 @@ MODELS = {
 def test_a_model_that_makes_no_sense_is_refused_in_one_line(here, case) -> None:
     folder = model_folder(here / "model")
     edit(folder / "model.json", **MODELS[case])
-    with pytest.raises(ModelError, match=r"model.json: |or other classes") as refused:
+    with pytest.raises(FusecatError, match=r"model.json: |or other classes") as refused:
         load_model(folder)
     assert str(folder) in str(refused.value) and "\n" not in str(refused.value)
 
@@ -427,7 +432,7 @@ def test_a_model_that_is_no_json_object_is_refused(here) -> None:
     folder = model_folder(here / "model")
     for text in ("", "[]", "7", "{", '"a"', "[" * 10**5):
         (folder / "model.json").write_text(text, encoding="utf-8")
-        with pytest.raises(ModelError, match=r"model.json: not a model's description"):
+        with pytest.raises(FusecatError, match=r"model.json: damaged"):
             load_model(folder)
 
 
