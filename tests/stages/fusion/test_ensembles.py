@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from fusecat.cache.records import read_record, write_record
 from fusecat.pipeline.report.comparison import compare
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.fuse import fuse
@@ -46,7 +47,7 @@ def stored(runs):
     for path in [path for name in ENSEMBLES for path in sorted(runs.folder.glob(f"{name}/*/*"))]:
         found[path.relative_to(runs.folder)] = path.read_bytes()
         if path.name == "run.json":
-            record = json.loads(path.read_text())
+            record = read_record(path, "")
             timeless = {key: value for key, value in record.items() if not key.endswith("_seconds")}
             found[path.relative_to(runs.folder)] = json.dumps(timeless).encode()
     return found
@@ -80,10 +81,10 @@ def test_what_was_added_up_in_another_order_is_made_again_and_nothing_else(plant
     runs = Runs(tmp_path / "runs")
     fuse(planted, STRATEGIES, runs, QUICK, seeds=3, processes=1)
     path = runs.path("late/vote", 2) / "run.json"
-    record = json.loads(path.read_text())
+    record = read_record(path, "")
     record["settings"][MEMBERS] = dict(reversed(record["settings"][MEMBERS].items()))
     del record["settings"][LIBRARY]
-    path.write_text(json.dumps(record))
+    write_record(path, record)
     again = []
     fuse(planted, STRATEGIES, runs, QUICK, seeds=3, processes=1, progress=lambda run, *_: again.append(run))
     assert [(run.strategy, run.seed) for run in again] == [("late/vote", 2)]
@@ -109,9 +110,9 @@ def changed(source, target, seed, change, name):
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
     path = target.path(name, seed) / "run.json"
-    record = json.loads(path.read_text())
+    record = read_record(path, "")
     change(record)
-    path.write_text(json.dumps(record))
+    write_record(path, record)
     return [line.partition(":")[0] for line in compare(target.folder.parent, resamples=20).study.failed]
 
 
