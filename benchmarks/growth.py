@@ -55,12 +55,10 @@ def one(folder: Path, way: str) -> None:
 
 def plot(found: dict[str, list[tuple[int, float, float]]], path: Path) -> None:
     """Seconds and memory over products, both axes logarithmic."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for (way, values), marker in zip(found.items(), "os", strict=True):
         products = [size for size, _, _ in values]
         left.loglog(products, [seconds for _, seconds, _ in values], marker=marker, label=way)

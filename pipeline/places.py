@@ -13,6 +13,10 @@ from fusecat.stages.workspace import Workspace
 
 def may_write(path: Path) -> bool:
     """Whether a file or folder of this name can be written, or made. Asks the system and changes nothing."""
+    try:
+        path = path.absolute()
+    except FileNotFoundError:  # the current folder has been removed
+        return False
     if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
         return False
     folder = next(place for place in (path, *path.parents) if place.is_dir())
