@@ -96,8 +96,8 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
         say.print(
             f"{len(chosen.strategies)} strategies, {jobs} runs; heads fitted on {fitted}, chosen by {metric} on validation"
         )
-        for name, reason in chosen.left_out.items():
-            say.print(f"left out: {name} ({reason})", style="yellow", markup=False)
+        for line in chosen.left_out_lines:
+            say.print(line, style="yellow", markup=False)
     with Ticker(say, metric) as ticker:
         found = fuse(
             table,

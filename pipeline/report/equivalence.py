@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fusecat.pipeline.report.results import Candidate
-from fusecat.stages.vocabulary import Architecture, Merge
+from fusecat.stages.fusion.strategy import FUSED, field_of
+from fusecat.stages.vocabulary import Merge
 
 _SUMS = (Merge.ADDITION.value, Merge.AVERAGE.value)
 _KNOWN = (Merge.CONCATENATION.value, *_SUMS)
@@ -30,21 +31,11 @@ class Equivalent:
 
 def form(architecture: str, first: str | None, final: str | None) -> str | None:
     """The function class of a thesis strategy in words; None for merges that are not linear or not of the thesis."""
-    if final not in _KNOWN or (first is not None and first not in _KNOWN):
+    if architecture not in FUSED or final not in _KNOWN or (first is not None and first not in _KNOWN):
         return None
-    shared = final in _SUMS
-    match architecture:
-        case Architecture.BASELINE:
-            return f"title_description and image, {'texts share one matrix' if shared else 'a free matrix per feature'}"
-        case Architecture.FLAT:
-            return f"title, description and image, {'all texts share one matrix' if shared else 'a free matrix per feature'}"
-        case Architecture.HIERARCHICAL if first == Merge.CONCATENATION:
-            return "title, description and image, a free matrix per feature"
-        case Architecture.HIERARCHICAL:
-            tie = "all texts share one matrix" if shared else "title and description of one network share a matrix"
-            return f"title, description and image, {tie}"
-        case _:
-            return None
+    if first in _SUMS:
+        return "all texts share one matrix" if final in _SUMS else "the texts of one network share a matrix"
+    return "all texts share one matrix" if final in _SUMS and first is None else "a free matrix per feature"
 
 
 def equivalent(candidates: Sequence[Candidate]) -> list[Equivalent]:
@@ -55,5 +46,7 @@ def equivalent(candidates: Sequence[Candidate]) -> list[Equivalent]:
         linear = not run.settings.get("hidden_layer", False)
         words = form(run.architecture, run.first, run.final) if linear else None
         if words is not None:
+            fields = list(dict.fromkeys(map(field_of, run.features)))
+            words = f"{', '.join(fields[:-1])} and {fields[-1]}, {words}"
             groups.setdefault((words, frozenset(run.features)), []).append(run.strategy)
     return [Equivalent(tuple(names), words) for (words, _), names in groups.items() if len(names) > 1]

@@ -5,6 +5,7 @@ import numpy as np
 from fusecat.pipeline.report.comparison import Comparison, Score
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.memorisation import caveats
+from fusecat.stages.fusion.strategy import FUSED, Unwirable, wire
 from fusecat.stages.vocabulary import Metric, Part
 
 
@@ -17,6 +18,7 @@ def sentences(comparison: Comparison) -> list[str]:
     """The verdict, one thought per sentence."""
     metric, chosen = comparison.metric, comparison.chosen
     said = [f"{chosen.strategy} is chosen on validation ({_figures(comparison, chosen.parts[comparison.judged][metric.key])})."]
+    said += _left_out(comparison)
     alike = [row.strategy for row in comparison.rows[1:] if not _apart(comparison, row.strategy)]
     if alike:
         said.append(f"{_list(alike)} cannot be told from it.")
@@ -56,6 +58,26 @@ def _figures(comparison: Comparison, score: Score) -> str:
     if score.low is not None and score.high is not None:
         interval = f", 95 % interval {figure(comparison.metric, score.low)} to {figure(comparison.metric, score.high)}"
     return f"{comparison.judged} {metric_name(comparison.metric)} {figure(comparison.metric, score.mean)}{interval}"
+
+
+def _left_out(comparison: Comparison) -> list[str]:
+    """Architectures that these features do not allow, and features that no fused strategy takes."""
+    features = list(dict.fromkeys(name for row in comparison.rows for name in row.candidate.features))
+    reasons: dict[str, list[str]] = {}
+    for kind in FUSED:
+        try:
+            wire(kind, features)
+        except Unwirable as error:
+            reasons.setdefault(str(error), []).append(kind.value)
+    if sum(map(len, reasons.values())) == len(FUSED):
+        return [f"Nothing is fused: {next(iter(reasons))}."]
+    said = [f"Left out: {_list(kinds)} ({reason})." for reason, kinds in reasons.items()]
+    fused = {name for row in comparison.rows if row.candidate.fused for name in row.candidate.features}
+    if not fused:
+        return [*said, "No fusion was run: 'fusecat fuse' compares one with the single features."]
+    if alone := [name for name in features if name not in fused]:
+        said.append(f"No fused strategy takes {_list(alone)}.")
+    return said
 
 
 def _headline(comparison: Comparison, headline: Contrast) -> list[str]:

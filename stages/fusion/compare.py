@@ -19,7 +19,7 @@ from fusecat.stages.fusion.build_head import find_merge
 from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
 from fusecat.stages.fusion.fuse import feasible, fuse
 from fusecat.stages.fusion.runs import Runs
-from fusecat.stages.fusion.strategy import ALL, THESIS, plan
+from fusecat.stages.fusion.strategy import ALL, THESIS, StrategyPlan, plan
 from fusecat.stages.vocabulary import Metric, Part
 
 
@@ -47,7 +47,7 @@ class Table(list[Row]):
         for row in self:
             pairs = ((row.validation, row.validation_sd), (row.test, row.test_sd))
             lines.append(f"{row.strategy:44s} " + " ".join(f"{100 * mean:6.2f} ± {100 * sd:6.2f}" for mean, sd in pairs))
-        return "\n".join([*lines, *(f"left out: {name} ({reason})" for name, reason in self.left_out.items())])
+        return "\n".join([*lines, *StrategyPlan((), self.left_out).left_out_lines])
 
 
 def compare(

@@ -27,7 +27,7 @@ from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
 from fusecat.stages.fusion.in_memory import Vectors, identity, prepare, statistics
 from fusecat.stages.fusion.predictor import TrainedHead
 from fusecat.stages.fusion.restore import load
-from fusecat.stages.fusion.strategy import Strategy, unwired
+from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.vocabulary import Architecture
 
 DESCRIPTION = "estimator.json"
@@ -37,8 +37,8 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A fusion head as a scikit-learn classifier on one 2-D array.
 
     `strategy`: `baseline/average`, `hierarchical/average/gated`, ... (any with a trainable head). `features`: name ->
-    slice or list of columns; the names are wired as those of stage one (`camembert.title`, `resnet.image`) or, if none of them
-    ends in a field of a product, merged all together. By default the columns are parted evenly, in two (hierarchical: three).
+    slice or list of columns; the names are wired as those of stage one (`camembert.title`, `resnet.image`; see
+    `strategy.wire`). By default the columns are parted evenly, in two (hierarchical: three).
     `settings`: `default`, `thesis` or a `FitSettings`; the other hyperparameters replace single ones of it where they are not
     None. `validation_fraction` of the rows chooses the epoch; 0 fits on all rows and keeps the last epoch.
     """
@@ -80,9 +80,6 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings = self._settings()
         self.classes_, codes = np.unique(y, return_inverse=True)
         self.columns_ = self._columns(strategy)
-        if alone := unwired(self.columns_):
-            message = f"no fused head takes a feature called '{alone[0]}' beside those of a product; leave it out or rename"
-            raise ValueError(message)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, validation_rows = np.arange(len(codes)), np.zeros(0, np.intp)
         if self.validation_fraction:

@@ -3,7 +3,6 @@
 A strategy is an architecture and its merges; its name is its folder in the workspace and its row in the report.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -132,66 +131,59 @@ def field_of(feature: str) -> str:
 
 
 def canonical(features: Collection[str]) -> tuple[str, ...]:
-    """Texts before images, then by network, then title before description: the one order in which vectors are laid out."""
+    """The one order in which vectors are laid out: texts before images, by network, title before description before others."""
     fields = [str(part) for part in Field]
 
     def rank(name: str) -> tuple[bool, str, int, str]:
         part = field_of(name)
-        return part == Field.IMAGE, network_of(name), fields.index(part) if part in fields else 0, name
+        return part == Field.IMAGE, network_of(name), fields.index(part) if part in fields else len(fields), name
 
     return tuple(sorted(features, key=rank))
 
 
 def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
-    """Say which features an architecture takes and where they meet.
+    """Say which features an architecture takes and where they meet; whatever they are called, nothing stands beside.
 
-    Names of `network.field` with the fields of a product are wired as the method says: baseline takes every title_description
-    and every image; hierarchical takes title and description of each text network, then the images; flat takes the very
-    features of hierarchical in one merge. Names of one's own (none of them is a `network.field` of a product): baseline and
-    flat take everything, hierarchical groups what has the same network. The order of `features` is irrelevant.
+    Features called `network.field` belong to one network; an image, and a name without a network, is a network of its own.
+    Baseline takes each network's joined text (title_description), else all that it has. Hierarchical merges first what a
+    network says of two or more parts of a product, then everything; flat takes the very features of hierarchical in one
+    merge. A joined text says again what two parts say, and is then left to baseline. The order of `features` is irrelevant.
 
     Raises: Unwirable with the reason.
     """
-    names = canonical(features)
-    if not _of_products(names):
-        return _wire_own(architecture, names)
-    images = [name for name in names if field_of(name) == Field.IMAGE]
-    if not images:
-        message = "no image feature"
-        raise Unwirable(message)
+    networks: dict[str, list[str]] = {}
+    for name in canonical(features):
+        networks.setdefault((field_of(name) != Field.IMAGE and network_of(name)) or name, []).append(name)
     if architecture is Architecture.BASELINE:
-        texts = [name for name in names if field_of(name) == Field.TITLE_DESCRIPTION]
-        if not texts:
-            message = "no text network has a title_description feature"
-            raise Unwirable(message)
-        return Wiring(singles=(*texts, *images))
-    networks = sorted({network_of(name) for name in names})
-    pairs = [tuple(f"{network}.{part}" for part in (Field.TITLE, Field.DESCRIPTION)) for network in networks]
-    groups = tuple(pair for pair in pairs if set(pair) <= set(names))
+        taken = [[name for name in names if _joined(name)] or names for names in networks.values()]
+        return _together([name for names in taken for name in names])
+    taken = [names if len(parts) < 2 else parts for names in networks.values() for parts in [_parts(names)]]
+    groups = tuple(tuple(names) for names in taken if len(names) > 1)
+    wiring = Wiring(groups, tuple(name for names in taken if len(names) == 1 for name in names))
+    if architecture is Architecture.FLAT:
+        return _together(wiring.features)
     if not groups:
-        message = "no text network has both a title and a description feature"
+        message = "no network has features of two parts of a product, such as title and description"
         raise Unwirable(message)
-    return _flatten(architecture, Wiring(groups, tuple(images)))
-
-
-def _wire_own(architecture: Architecture, names: Sequence[str]) -> Wiring:
-    if len(names) < 2:
-        message = "a merge needs at least two features"
+    if len(taken) < 2:
+        message = f"nothing stands beside the features of {network_of(groups[0][0])}"
         raise Unwirable(message)
-    if architecture is not Architecture.HIERARCHICAL:
-        return Wiring(singles=tuple(names))
-    sizes = Counter(network_of(name) for name in names)
-    shared = sorted(network for network, count in sizes.items() if network and count > 1)
-    groups = tuple(tuple(name for name in names if network_of(name) == network) for network in shared)
-    singles = tuple(name for name in names if network_of(name) not in shared)
-    if len(groups) + len(singles) < 2 or not groups:
-        message = "no two features share a network (the part of the name before the dot) beside another feature"
+    return wiring
+
+
+def _together(features: Sequence[str]) -> Wiring:
+    if len(features) < 2:
+        message = f"a merge needs at least two features, and there is {features[0] if features else 'none'} alone"
         raise Unwirable(message)
-    return Wiring(groups, singles)
+    return Wiring(singles=tuple(features))
 
 
-def _flatten(architecture: Architecture, wiring: Wiring) -> Wiring:
-    return Wiring(singles=wiring.features) if architecture is Architecture.FLAT else wiring
+def _joined(name: str) -> bool:
+    return field_of(name) == Field.TITLE_DESCRIPTION
+
+
+def _parts(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not _joined(name)]
 
 
 @dataclass(frozen=True)
@@ -203,6 +195,17 @@ class StrategyPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "left_out", MappingProxyType(dict(self.left_out)))
+
+    @property
+    def left_out_lines(self) -> list[str]:
+        """One line per reason: `left out: 36 of hierarchical, such as hierarchical/addition/average (REASON)`."""
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for name, reason in self.left_out.items():
+            reasons.setdefault((name.partition("/")[0], reason), []).append(name)
+        return [
+            f"left out: {names[0] if len(names) == 1 else f'{len(names)} of {kind}, such as {names[0]}'} ({reason})"
+            for (kind, reason), names in reasons.items()
+        ]
 
 
 def plan(
@@ -235,23 +238,11 @@ def plan(
             left_out[strategy.name] = str(error)
         else:
             strategies.append(strategy)
-    for name in unwired(features):
-        left_out[name] = "the feature stands alone: no fused head takes it beside network.field of a product's fields"
     alone = (Architecture.UNIMODAL, Architecture.PROBE)
     strategies += [Strategy(kind, feature=name) for kind in alone for name in canonical(features)]
     late = list(Late) if fusion == ALL else [Late.MEAN, Late.CALIBRATED]
     strategies += [Strategy(Architecture.LATE, final=each.value) for each in late]
     return StrategyPlan(tuple(dict.fromkeys(strategies)), left_out)
-
-
-def unwired(features: Collection[str]) -> list[str]:
-    """Names of one's own beside `network.field` of a product: no architecture takes them."""
-    own = [name for name in canonical(features) if field_of(name) not in list(Field)]
-    return own if _of_products(features) else []
-
-
-def _of_products(features: Collection[str]) -> bool:
-    return any(network_of(name) and field_of(name) in list(Field) for name in features)
 
 
 def _one(final: str, architecture: Architecture | None, first: str | None) -> list[Strategy]:

@@ -8,6 +8,8 @@ from click.testing import CliRunner
 from fusecat.pipeline.commands.fuse import Ticker, command
 from fusecat.pipeline.commands.tune import command as tune
 from fusecat.pipeline.console import console
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.verdict import verdict
 from fusecat.stages.errors import UsageError
 from fusecat.stages.vocabulary import Merge, Metric
 from tests.stages.fusion.synthetic import table
@@ -63,8 +65,21 @@ def test_vectors_may_stay_on_disk(workspace):
 
 def test_what_cannot_run_is_named_and_left_out(tmp_path):
     made = table({"camembert.title_description": 6, "resnet.image": 8}, products=120)
-    found = json.loads(run("--workspace", seal(made, tmp_path), "--seeds", "1", "--settings", "thesis", "--json").output)
-    assert found["left_out"]["flat/average"] == "no text network has both a title and a description feature"
+    reason = "no network has features of two parts of a product, such as title and description"
+    options = ("--workspace", seal(made, tmp_path), "--seeds", "1", "--settings", "thesis")
+    found = json.loads(run(*options, "--json").output)
+    assert found["left_out"]["hierarchical/average/average"] == reason
+    assert f"left out: 3 of hierarchical, such as hierarchical/concatenation/average ({reason})" in run(*options).output
+    assert f"Left out: hierarchical ({reason})." in verdict(compare(tmp_path))
+    taken = {line["strategy"]: line["features"] for line in found["runs"]}
+    assert taken["baseline/average"] == taken["flat/average"] == list(made.features)
+
+
+def test_a_feature_alone_is_said_not_to_be_fused(tmp_path):
+    made = table({"camembert.title": 6}, products=120)
+    assert run("--workspace", seal(made, tmp_path), "--seeds", "1", "--settings", "thesis").exit_code == 0
+    told = "Nothing is fused: a merge needs at least two features, and there is camembert.title alone."
+    assert told in verdict(compare(tmp_path))
 
 
 def test_every_merge_is_a_choice_and_shown_in_the_help():

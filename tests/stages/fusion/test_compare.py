@@ -62,16 +62,8 @@ def test_the_names_of_the_readme_are_fused():
 def test_what_is_left_out_is_named():
     features, labels = arrays()
     found = compare(features, labels, fusion="average", seeds=1, settings=CHECKED)
-    assert "no two features share a network" in found.left_out["hierarchical/addition/average"]
-    assert "left out: hierarchical/addition/average (no two features" in str(found)
-
-
-def test_a_feature_that_no_head_takes_is_named():
-    features, labels = arrays()
-    product = {"a.title_description": features["words"], "b.image": features["pixels"], "mine": features["pixels"]}
-    found = compare(product, labels, fusion="average", seeds=1, settings=CHECKED)
-    assert "no fused head takes it" in found.left_out["mine"]
-    assert "probe/mine" in {row.strategy for row in found}
+    assert "no network has features of two parts" in found.left_out["hierarchical/addition/average"]
+    assert "left out: 3 of hierarchical, such as hierarchical/concatenation/average (no network" in str(found)
 
 
 def test_other_labels_never_meet_the_runs_of_before(tmp_path):

@@ -108,11 +108,6 @@ def test_validation_rows_choose_the_epoch(blobs):
         ({"learning_rate": 1e30}, ValueError, "is too large"),
         ({"features": {"a": slice(0, 1), "b": [99]}}, ValueError, "numbers of the . columns of X"),
         ({"features": {"a": slice(0, 1), "b": []}}, ValueError, "'b' has no column"),
-        (
-            {"features": {"a.title_description": [0], "foo": [1], "b.image": [1]}},
-            ValueError,
-            "no fused head takes a feature called 'foo'",
-        ),
     ],
 )
 def test_what_cannot_be_is_refused(blobs, options, error, reason):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fusecat.stages.errors import UsageError
-from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy, Unwirable, plan, wire
+from fusecat.stages.fusion.strategy import FUSED, THESIS_MERGES, Strategy, Unwirable, canonical, plan, wire
 from fusecat.stages.vocabulary import Architecture, Merge
 from tests.stages.fusion.synthetic import SEVEN
 
@@ -63,19 +63,65 @@ def test_options_narrow_the_plan():
     assert [name for name in found if not name.startswith(("probe", "unimodal", "late"))] == ["hierarchical/addition/average"]
 
 
+def kinds_of(*features):
+    """Architecture -> the features that it takes, groups in tuples; the reason where it takes none."""
+    found = {}
+    for kind in FUSED:
+        try:
+            wiring = wire(kind, features)
+        except Unwirable as error:
+            found[kind.value] = str(error)
+        else:
+            found[kind.value] = [*wiring.groups, *wiring.singles]
+    return found
+
+
+NO_PARTS = "no network has features of two parts of a product, such as title and description"
+
+
+def test_two_features_of_any_name_are_fused():
+    for pair in (("words.title", "pix.image"), ("a.title", "b.title"), ("words", "pixels"), ("text", "image")):
+        pair = list(canonical(pair))
+        assert kinds_of(*pair) == {"baseline": pair, "flat": pair, "hierarchical": NO_PARTS}
+    assert kinds_of("words.title") == dict.fromkeys(
+        ("baseline", "flat"), "a merge needs at least two features, and there is words.title alone"
+    ) | {"hierarchical": NO_PARTS}
+
+
+def test_baseline_takes_the_joined_text_else_what_there_is():
+    found = kinds_of("a.title", "a.description", "a.title_description", "b.title", "c.brand", "c.title", "x.image", "mine")
+    assert found["baseline"] == ["mine", "a.title_description", "b.title", "c.title", "c.brand", "x.image"]
+    assert found["hierarchical"] == [("a.title", "a.description"), ("c.title", "c.brand"), "mine", "b.title", "x.image"]
+    assert found["flat"] == ["mine", "a.title", "a.description", "b.title", "c.title", "c.brand", "x.image"]
+
+
+def test_a_joined_text_without_two_parts_meets_the_one_part():
+    found = kinds_of("a.title", "a.title_description", "x.image")
+    assert found["baseline"] == ["a.title_description", "x.image"]
+    assert found["hierarchical"] == [("a.title", "a.title_description"), "x.image"]
+
+
+def test_a_picture_is_no_part_of_a_text():
+    assert kinds_of("clip.title", "clip.image")["hierarchical"] == NO_PARTS
+    assert kinds_of("clip.title", "clip.description")["hierarchical"] == "nothing stands beside the features of clip"
+
+
 @pytest.mark.parametrize(
-    ("lost", "reason", "kinds"),
-    [
-        ("image", "no image feature", {"baseline", "flat", "hierarchical"}),
-        ("description", "no text network has both a title and a description feature", {"flat", "hierarchical"}),
-        ("title_description", "no text network has a title_description feature", {"baseline"}),
-    ],
+    ("lost", "kinds"), [("image", set()), ("description", set()), ("title_description", set()), ("title", set())]
 )
-def test_what_lacks_its_features_is_left_out_with_the_reason(lost, reason, kinds):
+def test_a_field_less_leaves_every_architecture(lost, kinds):
     found = plan("average", [name for name in SEVEN if not name.endswith(f".{lost}")])
     assert {name.partition("/")[0] for name in found.left_out} == kinds
-    assert set(found.left_out.values()) == {reason}
-    assert not kinds & {strategy.architecture.value for strategy in found.strategies}
+
+
+def test_what_is_left_out_is_told_once_per_reason():
+    found = plan("all", ["words", "pixels"])
+    assert found.left_out_lines == [
+        f"left out: {len(found.left_out)} of hierarchical, such as hierarchical/concatenation/concatenation ({NO_PARTS})"
+    ]
+    assert plan("average", ["words", "pixels"], architecture=Architecture.HIERARCHICAL, first="addition").left_out_lines == [
+        f"left out: hierarchical/addition/average ({NO_PARTS})"
+    ]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(SEVEN))[::701])
@@ -89,9 +135,10 @@ def test_networks_are_neither_two_nor_named():
     features += ["x.image", "y.image", "d.title"]
     wiring = wire(Architecture.HIERARCHICAL, features)
     assert wiring.groups == tuple((f"{network}.title", f"{network}.description") for network in "abc")
-    assert wiring.singles == ("x.image", "y.image")
+    assert wiring.singles == ("d.title", "x.image", "y.image")
     assert wire(Architecture.BASELINE, features).singles == (
         *(f"{network}.title_description" for network in "abc"),
+        "d.title",
         "x.image",
         "y.image",
     )
