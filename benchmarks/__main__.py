@@ -15,6 +15,7 @@ SMALL = (
     ("benchmarks.prediction", "rows", "--rows", "20000"),
     ("benchmarks.growth", "--products", "10000"),
     ("benchmarks.report", "--coverage", "40", "--null", "5", "--power", "5"),
+    ("benchmarks.report_pool", "--catalogues", "20"),
 )
 
 

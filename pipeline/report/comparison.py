@@ -138,7 +138,7 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
     judged = estimates[study.judged][metric.key].take(order)
     right = voted_right(ranked, study.judged, study.labels(study.judged))
     contrasts = tested(ranked, judged, right, reference)
-    pairs = all_pairs([candidate.strategy for candidate in ranked], judged, contrasts)
+    pairs = all_pairs(ranked, judged, contrasts)
     rows = tuple(
         Row(study.candidates[at], {part: scores[part][at] for part in study.parts}, _ensemble(study, at), group)
         for at, group in zip(order, pairs.groups, strict=True)

@@ -33,8 +33,9 @@ FAMILIES = {
 class Contrast:
     """One planned difference.
 
-    `p` is corrected over all primary contrasts; `only_one` and `only_other` count the products that the seeds' vote of one side
-    alone has right, `mcnemar` is the exact p of that (accuracy, uncorrected).
+    `p` is corrected over all primary contrasts, and 1 where a side has one of its seeds only: nobody knows their spread.
+    `only_one` and `only_other` count the products that the seeds' vote of one side alone has right, `mcnemar` is the exact p of
+    that (accuracy, uncorrected).
     """
 
     family: str
@@ -60,7 +61,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs, exploratory: `difference` (S, S) row less column, `p` (S, S) Holm's over all pairs, `groups` (S,) letters."""
+    """All pairs, exploratory: `difference` (S, S) row less column, `p` (S, S) Holm's over all, `groups` (S,) letters."""
 
     strategies: tuple[str, ...]
     difference: NDArray[np.float64]
@@ -111,6 +112,8 @@ def tested(
     plan = list(planned(ranked, reference))
     differences = [estimates.difference(at[one], at[other]) for _, one, other in plan]
     adjusted = corrected([family for family, *_ in plan], [difference.p for difference in differences])
+    unknown = {candidate.strategy for candidate in ranked if candidate.one_seed}
+    adjusted = [1.0 if unknown & {one, other} else p for (_, one, other), p in zip(plan, adjusted, strict=True)]
     return tuple(
         Contrast(family, one, other, difference, p, p < ALPHA, *mcnemar(right[one], right[other]))
         for (family, one, other), difference, p in zip(plan, differences, adjusted, strict=True)
@@ -140,12 +143,13 @@ def voted_right(candidates: Sequence[Candidate], part: str, labels: NDArray[np.i
     return result
 
 
-def all_pairs(names: Sequence[str], estimates: Estimates, primary: Sequence[Contrast]) -> Pairs:
+def all_pairs(ranked: Sequence[Candidate], estimates: Estimates, primary: Sequence[Contrast]) -> Pairs:
     """Every pair, Holm-corrected over all of them.
 
     Two strategies share a letter unless their primary contrast, or the exploration where they have none, tells them apart: the
     letters never contradict the verdict.
     """
+    names = [candidate.strategy for candidate in ranked]
     count = len(names)
     value, p = np.zeros((count, count)), np.ones((count, count))
     upper = [(one, other) for one in range(count) for other in range(one + 1, count)]
@@ -153,6 +157,8 @@ def all_pairs(names: Sequence[str], estimates: Estimates, primary: Sequence[Cont
     for (one, other), difference, adjusted in zip(upper, differences, holm([d.p for d in differences]), strict=True):
         value[one, other], value[other, one] = difference.value, -difference.value
         p[one, other] = p[other, one] = adjusted
+    unknown = np.array([candidate.one_seed for candidate in ranked])
+    p[unknown | unknown[:, None]] = 1
     apart = p < ALPHA
     at = {name: number for number, name in enumerate(names)}
     for contrast in primary:

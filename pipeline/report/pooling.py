@@ -1,23 +1,25 @@
 """Several studies as one answer that carries over to the next network seed, the next split or the next catalogue.
 
 Workspaces of one catalogue (other network seeds, other splits) are repetitions of one question: each strategy gets one mean
-per workspace, and Student's t over the workspaces says what carries over to the next network and split; seeds and products
-are inside of it. Workspaces of different catalogues are blocks: strategies are ranked within each (Friedman's test), and only
-there the critical difference of mean ranks is drawn (Demsar 2006, Nemenyi's test).
+per workspace, and `repeated` says how much is known of the mean over them. Workspaces of different catalogues are blocks:
+strategies are ranked within each (Friedman's test), and only there the critical difference of mean ranks is drawn (Demsar
+2006, Nemenyi's test).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.comparison import Comparison, bounded
 from fusecat.pipeline.report.contrasts import ALPHA
+from fusecat.pipeline.report.repeated import Over, Repeated, products
 from fusecat.pipeline.report.statistics import holm
 from fusecat.pipeline.report.verdict import gain
 from fusecat.stages.errors import UsageError
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.vocabulary import Metric, Part
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,15 @@ class Pooled:
 class Pool:
     """Several workspaces as one answer; rows best on validation first.
 
-    `same`: one catalogue (else several); `friedman`: p of equal ranks, None with fewer than three strategies;
-    `critical`: difference of mean ranks that would be real, only for several catalogues.
+    `same`: one catalogue (else several); `over`: what the studies differ in; `units`: how many different test sets (of several
+    catalogues, how many of these) they have; `friedman`: p of equal ranks, only for several catalogues and three strategies or
+    more; `critical`: difference of mean ranks that would be real, only for several catalogues.
     """
 
     workspaces: tuple[str, ...]
     same: bool
+    over: Over
+    units: int
     metric: str
     judged: str
     reference: str
@@ -71,23 +76,26 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     _refuse(comparisons)
     first = comparisons[0]
     metric, judged = first.metric, first.judged
-    same = all(_products(other) == _products(first) for other in comparisons[1:])
     names = [row.strategy for row in first.rows if all(_has(other, row.strategy) for other in comparisons)]
     if not names:
         message = "--pool: no strategy was run in all of these workspaces"
         raise UsageError(message)
     everything = {row.strategy for comparison in comparisons for row in comparison.rows}
-    scores = np.array([[_mean(c, name, judged) for c in comparisons] for name in names])
-    chooses = np.array([np.mean([_mean(c, name, "validation") for c in comparisons]) for name in names])
-    order = sorted(range(len(names)), key=lambda at: (-metric.sign * chooses[at], names[at]))
-    names, scores, chooses = [names[at] for at in order], scores[order], chooses[order]
+    chooses = {
+        name: float(np.mean([c.row(name).parts[Part.VALIDATION][metric.key].mean for c in comparisons])) for name in names
+    }
+    names.sort(key=lambda name: (-metric.sign * chooses[name], name))
+    repeated = Repeated.of(comparisons, names)
     single = [at for at, name in enumerate(names) if first.row(name).candidate.single]
     reference = single[0] if single else len(names) - 1
-    rows = _rows(names, scores, chooses, metric, reference)
-    friedman, critical = _ranks(scores, same=same)
+    rows = _rows(names, repeated, chooses, metric, reference)
+    same = repeated.over is not Over.CATALOGUES
+    friedman, critical = (None, None) if same else _ranks(repeated.by_unit)
     return Pool(
         tuple(str(c.study.workspace.root) for c in comparisons),
         same,
+        repeated.over,
+        len(repeated.units),
         metric.value,
         judged,
         names[reference],
@@ -95,7 +103,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
         tuple(sorted(everything - set(names))),
         friedman,
         critical,
-        _verdict(rows, names[reference], len(comparisons), metric, same=same),
+        _verdict(rows, names[reference], repeated, metric),
     )
 
 
@@ -113,11 +121,11 @@ def _refuse(comparisons: Sequence[Comparison]) -> None:
         if other.judged != first.judged:
             message = f"{where}: one is judged on {first.judged}, the other on {other.judged}"
             raise UsageError(message)
-        if set(_ids(other)) == set(_ids(first)) and _products(other) != _products(first):
+        if set(_ids(other)) == set(_ids(first)) and products(other) != products(first):
             message = f"{where}: the same product ids carry other type codes"
             raise UsageError(message)
         shared = len(set(_ids(other)) & set(_ids(first)))
-        if shared and _products(other) != _products(first):
+        if shared and products(other) != products(first):
             message = f"{where}: they share {shared:,} product ids, but neither is the other's catalogue (a cut of it?)"
             raise UsageError(message)
 
@@ -126,68 +134,52 @@ def _ids(comparison: Comparison) -> list[str]:
     return [str(identity) for identity in comparison.study.products.ids]
 
 
-def _products(comparison: Comparison) -> dict[str, str]:
-    """Id -> type code of every product; '' where it has none."""
-    products = comparison.study.products
-    codes = [products.classes[label] if label >= 0 else "" for label in products.labels]
-    return dict(zip(_ids(comparison), codes, strict=True))
-
-
 def _has(comparison: Comparison, strategy: str) -> bool:
     return any(row.strategy == strategy for row in comparison.rows)
 
 
-def _mean(comparison: Comparison, strategy: str, part: str) -> float:
-    return comparison.row(strategy).parts[part][comparison.metric.key].mean
-
-
 def _rows(
-    names: Sequence[str], scores: NDArray[np.float64], chooses: NDArray[np.float64], metric: Metric, reference: int
+    names: Sequence[str], repeated: Repeated, chooses: Mapping[str, float], metric: Metric, reference: int
 ) -> tuple[Pooled, ...]:
-    from scipy.stats import rankdata, t
+    from scipy.stats import rankdata
 
-    count = scores.shape[1]
-    quantile = float(t.ppf(0.975, count - 1))
-    ranks = np.mean([rankdata(-metric.sign * column) for column in scores.T], axis=0)
-    gaps = scores - scores[reference]
-    errors = gaps.std(axis=1, ddof=1) / np.sqrt(count)
-    raw = [
-        1.0
-        if at == reference or gap.mean() == 0
-        else 0.0
-        if error == 0
-        else float(2 * t.sf(abs(gap.mean()) / error, count - 1))
-        for at, (gap, error) in enumerate(zip(gaps, errors, strict=True))
-    ]
-    others = iter(holm([p for at, p in enumerate(raw) if at != reference]))
+    ranks = np.mean([rankdata(-metric.sign * column) for column in repeated.by_unit.T], axis=0)
+    gaps = {at: repeated.difference(at, reference) for at in range(len(names)) if at != reference}
+    adjusted = dict(zip(gaps, holm([gap.p for gap in gaps.values()]), strict=True))
     rows = []
     for at, name in enumerate(names):
-        mean, half = float(scores[at].mean()), quantile * float(scores[at].std(ddof=1)) / np.sqrt(count)
-        low, high = bounded(metric.key, float(mean - half), float(mean + half))
-        row = Pooled(name, tuple(scores[at].tolist()), float(chooses[at]), mean, low, high, float(ranks[at]))
-        if at != reference:
-            gap, reach, p = float(gaps[at].mean()), quantile * float(errors[at]), next(others)
-            row = replace(row, difference=gap, difference_low=gap - reach, difference_high=gap + reach, p=p, real=p < ALPHA)
+        known = repeated.mean(at)
+        low, high = bounded(metric.key, known.low, known.high)
+        values = tuple(repeated.values[at].tolist())
+        row = Pooled(name, values, chooses[name], known.value, low, high, float(ranks[at]))
+        if at in gaps:
+            gap, p = gaps[at], adjusted[at]
+            row = replace(row, difference=gap.value, difference_low=gap.low, difference_high=gap.high, p=p, real=p < ALPHA)
         rows.append(row)
     return tuple(rows)
 
 
-def _ranks(scores: NDArray[np.float64], *, same: bool) -> tuple[float | None, float | None]:
-    """Friedman's p, and Nemenyi's critical difference where the blocks are different catalogues."""
+def _ranks(scores: NDArray[np.float64]) -> tuple[float | None, float]:
+    """Friedman's p and Nemenyi's critical difference, of different catalogues."""
     from scipy.stats import friedmanchisquare, studentized_range
 
     strategies, blocks = scores.shape
-    friedman = None
-    if strategies >= 3 and np.ptp(scores) > 0:
-        friedman = float(friedmanchisquare(*scores).pvalue)
-    if same:
-        return friedman, None
+    friedman = float(friedmanchisquare(*scores).pvalue) if strategies >= 3 and np.ptp(scores) > 0 else None
     q = float(studentized_range.ppf(1 - ALPHA, strategies, np.inf)) / np.sqrt(2)
     return friedman, float(q * np.sqrt(strategies * (strategies + 1) / (6 * blocks)))
 
 
-def _verdict(rows: Sequence[Pooled], reference: str, count: int, metric: Metric, *, same: bool) -> str:
-    kind = f"{count} studies of one catalogue" if same else f"{count} catalogues"
+def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric: Metric) -> str:
+    studies, units = repeated.values.shape[1], len(repeated.units)
+    match repeated.over:
+        case Over.NETWORKS:
+            kind, carried = f"{studies} studies of one test set", "for other networks of this kind and other products"
+        case Over.SPLITS:
+            kind, carried = f"{studies} studies on {units} splits of one catalogue", "for other splits and products"
+        case Over.CATALOGUES:
+            kind, carried = f"{units} catalogues", "from one catalogue to the next"
+        case _:
+            assert_never(repeated.over)
     said = f"Over {kind}, {rows[0].strategy} is best on validation."
     best = next((row for row in rows if row.strategy != reference), None)
     if best is None or best.difference is None or best.difference_low is None or best.difference_high is None:
@@ -197,4 +189,4 @@ def _verdict(rows: Sequence[Pooled], reference: str, count: int, metric: Metric,
     span = (
         f"{gain(metric, best.difference)}{unit} ({gain(metric, best.difference_low)} to {gain(metric, best.difference_high)})"
     )
-    return f"{said} {best.strategy} against {reference}: {span}, {real} from one study to the next."
+    return f"{said} {best.strategy} against {reference}: {span}, {real} {carried}."

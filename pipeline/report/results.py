@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.console import quoted
 from fusecat.stages.errors import ModelError
-from fusecat.stages.fusion.runs import Products, Run, Runs
+from fusecat.stages.fusion.runs import DETERMINISTIC, Products, Run, Runs
 from fusecat.stages.fusion.select import named, refuse_nowhere, repetitions
 from fusecat.stages.study_record import StudyRecord, read_study
 from fusecat.stages.vocabulary import Architecture, Metric, Part
@@ -91,6 +91,11 @@ class Candidate:
     def single(self) -> bool:
         """Whether it looks at one feature only."""
         return self.architecture in SINGLE
+
+    @property
+    def one_seed(self) -> bool:
+        """Whether it was fitted with a single seed where others would give other figures: nothing tells how far they spread."""
+        return len(self.runs) == 1 and self.runs[0].seed != DETERMINISTIC
 
     @property
     def fused(self) -> bool:

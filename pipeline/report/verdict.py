@@ -29,8 +29,10 @@ def sentences(comparison: Comparison) -> list[str]:
     if comparison.judged == Part.VALIDATION:
         said.append("There is no test part: these are selection scores, better than what new products will show.")
     said += _untold(comparison)
-    if any(len(row.candidate.seeds) == 1 and row.candidate.runs[0].seed for row in comparison.rows):
-        said.append("Heads with one seed only: their spread over seeds is not known and not counted.")
+    if any(row.candidate.one_seed for row in comparison.rows):
+        said.append(
+            "Heads with one seed only: their spread over seeds is not known, so no difference from them is called real."
+        )
     said += caveats(comparison.study, comparison.judged)
     said.append("This holds for these networks and this split.")
     return said
@@ -94,8 +96,9 @@ def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
     else:
         said = f"{who} shows no real difference from {alone}: {span}."
         if min(difference.low, difference.high) > 0 or max(difference.low, difference.high) < 0:
-            planned = len(comparison.contrasts)
-            said += f" The interval alone leaves out zero; allowing for the {planned} planned comparisons, chance remains."
+            unknown = any(comparison.row(name).candidate.one_seed for name in (headline.one, headline.other))
+            chance = "another seed may" if unknown else f"chance, given {len(comparison.contrasts)} planned comparisons, may"
+            said += f" The interval alone leaves out zero, but {chance} explain it."
     smallest = figure(metric, comparison.detectable or 0.0)
     return [
         said,

@@ -1,11 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import t
 
-from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.comparison import compare, compare_study
 from fusecat.pipeline.report.pooled import lines, print_pool
 from fusecat.pipeline.report.pooling import pool
+from fusecat.pipeline.report.repeated import Over, Repeated
+from fusecat.pipeline.report.results import Candidate, Outcome, Study
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.runs import Products, Run
+from fusecat.stages.study_record import StudyRecord
+from fusecat.stages.workspace import Workspace
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
 
@@ -28,8 +35,7 @@ def test_studies_of_one_catalogue_are_repetitions(studies):
     row = pooled.rows[0]
     values = [comparison.row(row.strategy).parts["test"]["macro_f1"].mean for comparison in comparisons]
     assert row.values == pytest.approx(values)
-    half = t.ppf(0.975, 2) * np.std(values, ddof=1) / np.sqrt(3)
-    assert (row.low, row.high) == pytest.approx((np.mean(values) - half, np.mean(values) + half))
+    assert pooled.over is Over.NETWORKS and pooled.units == 1 and row.low < row.mean < row.high
     assert len(lines(pooled)) == len(FEW)
 
 
@@ -64,6 +70,61 @@ def test_one_workspace_is_no_pool(studies):
 
 def test_the_pool_is_printed_and_written(studies, capsys):
     print_pool(studies[0])
-    assert "one catalogue" in " ".join(capsys.readouterr().out.split())
+    assert "one test set" in " ".join(capsys.readouterr().out.split())
     names = {path.name for path in (studies[0][0] / "report").iterdir()}
     assert {"pool.html", "pool.json", "pool.md"} <= names
+
+
+def in_memory(values, *, split_seed=0, products=400, seed=0):
+    """A comparison of two features' networks with these shares of right answers; `split_seed` decides which products judge."""
+    fixed, random = np.random.default_rng(split_seed), np.random.default_rng(seed)
+    labels = (np.arange(products) % 4).astype(np.int32)
+    split = fixed.permutation(np.repeat([0, 1, 2], [products // 2, products // 4, products // 4])).astype(np.uint8)
+    ids = np.array([f"{products}-{number}" for number in range(products)])
+    known = Products(ids, labels, split, tuple("abcd"), ("train", "validation", "test"), "x")
+    rows = {part: known.rows(part) for part in ("validation", "test")}
+    candidates = []
+    for name, share in values.items():
+        said = np.where(random.random(products) < share, labels, (labels + 1) % 4).astype(np.int32)
+        outcomes = {part: (Outcome(said[of], *[np.full(len(of), 0.5, np.float32)] * 2),) for part, of in rows.items()}
+        marks = {part: {"macro_f1": float(np.mean(said[of] == labels[of]))} for part, of in rows.items()}
+        run = Run(f"unimodal/{name}", "unimodal", None, None, (name,), 0, (), 0, 0.0, 0.0, {}, marks)
+        candidates.append(Candidate((run,), outcomes))
+    study = Study(Workspace(Path(f"{split_seed}-{seed}")), StudyRecord(), known, tuple(candidates))
+    return compare_study(study, resamples=20)
+
+
+def test_splits_of_one_catalogue_are_not_independent():
+    """Nadeau and Bengio's factor on the spread over splits; the networks of one split are averaged first."""
+    shares = {"a.title": 0.8, "b.title": 0.7}
+    several = [in_memory(shares, split_seed=split, seed=10 * split + seed) for split in (1, 2, 3) for seed in (0, 1)]
+    known = Repeated.of(several, ["unimodal/a.title", "unimodal/b.title"])
+    assert known.over is Over.SPLITS and known.units == ((0, 1), (2, 3), (4, 5)) and known.share == pytest.approx(0.5)
+    gaps = (known.values[0] - known.values[1]).reshape(3, 2).mean(axis=1)
+    error = np.sqrt((1 / 3 + 0.5) * gaps.var(ddof=1))
+    found = known.difference(0, 1)
+    assert found.value == pytest.approx(gaps.mean())
+    assert found.high - found.value == pytest.approx(t.ppf(0.975, 2) * error)
+    assert found.p == pytest.approx(2 * t.sf(abs(gaps.mean()) / error, 2))
+
+
+def test_networks_on_one_test_set_keep_the_doubt_about_its_products():
+    """Networks that agree to the letter repeat nothing: what remains is the bootstrap of the products."""
+    shares = {"a.title": 0.8, "b.title": 0.7}
+    copies = [in_memory(shares) for _ in range(3)]
+    alone = copies[0]
+    known = Repeated.of(copies, ["unimodal/a.title", "unimodal/b.title"], resamples=1000)
+    assert known.over is Over.NETWORKS
+    alone = compare_study(alone.study, resamples=1000)
+    contrast = next(each for each in alone.contrasts if {each.one, each.other} == {"unimodal/a.title", "unimodal/b.title"})
+    assert known.difference(0, 1).error == pytest.approx(contrast.difference.error, rel=1e-6)
+    others = [in_memory(shares, seed=seed) for seed in (0, 1, 2)]
+    found = Repeated.of(others, ["unimodal/a.title", "unimodal/b.title"], resamples=1000)
+    gaps = found.values[0] - found.values[1]
+    assert found.difference(0, 1).error ** 2 > gaps.var(ddof=1) / 3
+
+
+def test_workspaces_of_one_catalogue_are_one_block_among_catalogues():
+    shares = {"a.title": 0.8, "b.title": 0.7}
+    pooled = pool([in_memory(shares), in_memory(shares, seed=1), in_memory(shares, products=480, seed=2)])
+    assert pooled.over is Over.CATALOGUES and pooled.units == 2
