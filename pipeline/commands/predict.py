@@ -42,6 +42,7 @@ FORMATS = ("csv", "parquet", "sigir", "ens")
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Probability below which no code is given."
 )
+@click.option("--reasons", is_flag=True, help="Say what text and image answer alone, and what each field adds.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that tokenise and decode.")
 @vectors_options
 @catalogue_options
@@ -58,6 +59,7 @@ def command(
     merges: tuple[str, ...],
     kind: str,
     output: Path | None,
+    reasons: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -80,7 +82,7 @@ def command(
     from fusecat.stages.catalogue.data_model import ReadingOptions
     from fusecat.stages.catalogue.read import read_catalogue
     from fusecat.stages.prediction import load_model, predict
-    from fusecat.stages.prediction.answer import as_in_study
+    from fusecat.stages.prediction.answer import as_in_study, predict_with_reasons
     from fusecat.stages.prediction.external_chunks import products_of
     from fusecat.stages.prediction.formats import Format, Layout, check, write
 
@@ -88,10 +90,11 @@ def command(
         message = "--model: an exported model is one strategy; leave out --strategy, --run and --refit"
         raise UsageError(message)
     external = external_files(options)
-    if folder:
-        model = load_model(folder, merges=merges)
-    else:
-        model = open_model(workspace, strategy, seed, refit=refit, external=external, merges=merges)
+    model: Model = (
+        load_model(folder, merges=merges)
+        if folder
+        else open_model(workspace, strategy, seed, refit=refit, external=external, merges=merges)
+    )
     reading = ReadingOptions()
     given = click.get_current_context().get_parameter_source
     if external and given("catalogue") is DEFAULT:
@@ -100,7 +103,7 @@ def command(
         told = [name for name in ("images", "max_images", "columns", "encoding") if given(name) is not DEFAULT]
         reading = as_in_study(catalogue, model.reading, reading_options(options, labels=False), told)
         read = read_catalogue(catalogue, reading)
-    layout = Layout(Format(kind), options["top"], options["threshold"], reading.encoding)
+    layout = Layout(Format(kind), options["top"], options["threshold"], reading.encoding, reasons)
     check(read, layout)
     path = output or workspace / "predictions" / f"{read.source.resolve().stem}{layout.format.suffix}"
     if (path.exists() and not path.is_file()) or path.absolute().parent == Path("/dev"):
@@ -111,7 +114,7 @@ def command(
     screen, encoded, joined = console(quiet=as_json), dict[str, int](), dict[str, dict[str, Any]]()
     tally = Tally(model, read, judged_before(workspace, folder, refit=refit))
     with keeping(workspace / "predictions") as store, Ticker(screen) as ticker:
-        answers = predict(
+        answers = (predict_with_reasons if reasons else predict)(
             model,
             read,
             store,

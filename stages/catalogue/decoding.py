@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DECODING_VERSION = "1"
 """Part of the recipe of image features: raise it when `decode` gives other pixels for the same bytes."""
 
+Picture = Path | bytes | NDArray[np.uint8]
+"""A file, the content of one, or pixels (H, W, 3) uint8 RGB as they are."""
+
 MAX_PIXELS = 40_000_000
 """Limit of width x height, read from the header before anything is decoded: 40 megapixels are 120 MB as RGB. A product picture
 of a shop has a quarter of a megapixel; a PNG of 48 kB can hold 400."""
@@ -43,12 +46,15 @@ def _unreadable(cause: str) -> NoReturn:
     raise UnreadableImage(cause)
 
 
-def decode(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode(picture: Picture, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """The picture as (H, W, 3) uint8 RGB: first frame, upright by EXIF, transparency on white, 16 bits and CMYK converted.
 
     Raises: UnreadableImage with a cause, for anything that is not a whole picture of at most `max_pixels`.
     """
-    return decode_bytes(read_bytes(path), max_pixels)
+    if isinstance(picture, np.ndarray):
+        _check_size(picture.shape[1], picture.shape[0], max_pixels)
+        return picture
+    return decode_bytes(picture if isinstance(picture, bytes) else read_bytes(picture), max_pixels)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -123,7 +129,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
 
 def _decode_any(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     """The way that knows every format: Pillow."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of sizes that are checked here
@@ -131,7 +137,7 @@ def _decode_any(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(*image.size, max_pixels)
                 image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(image)
         except UnreadableImage:
             raise
         except UnidentifiedImageError:
@@ -144,9 +150,11 @@ def _decode_any(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
             _unreadable("cut off" if "truncated" in str(error).lower() else "damaged")
 
 
-def _to_rgb(image: "Image") -> NDArray[np.uint8]:
-    """Eight bits, three channels, white behind what is transparent."""
-    from PIL import Image
+def to_rgb(image: "Image") -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: upright by EXIF, eight bits, three channels, white behind what is transparent."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
 
     if image.mode.startswith("I;16"):
         return _grey(np.asarray(image) >> 8)

@@ -82,6 +82,10 @@ class ImageIndex:
         readable = tuple(path for path in product.images if self.readable(path))
         return readable[:1] if self._use is ImageUse.FIRST else readable
 
+    def has_picture(self, product: Product) -> bool:
+        """True where one of its pictures can be read, or was not looked at."""
+        return any(path not in self.facts or self.readable(path) for path in product.images)
+
     @property
     def causes(self) -> dict[str, int]:
         """How many pictures cannot be read, by cause, most frequent first."""

@@ -97,8 +97,8 @@ class Encoder:
         count = self.extraction.folds
         return {"folds": {"count": count, "products": digest(study.folds(count).tolist())}} if count else {}
 
-    def inputs(self, study: Study, folder: Path, *, saved: bool, like: Inputs | None = None) -> Inputs:
-        """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`.
+    def inputs(self, study: Study, folder: Path, *, saved: bool, like: Inputs | None = None, tokenizer: Any = None) -> Inputs:
+        """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`, or `tokenizer`.
 
         `like`: inputs of the same field whose tokens are taken over where the tokenizer was not learnt from the training texts.
         """
@@ -107,7 +107,7 @@ class Encoder:
             return Images(study.pictures(), network.size, network.resize, network.augment, study.max_pixels)
         texts = study.texts(self.field)
         if saved:
-            tokenizer = load_tokenizer(folder)
+            tokenizer = tokenizer or load_tokenizer(folder)
         else:
             train = study.labelled(Part.TRAIN, study.present(self.field))
             tokenizer = build_tokenizer(self.network, [seen_by(self.network, texts[row] or "") for row in train], folder)

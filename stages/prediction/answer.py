@@ -4,46 +4,30 @@ Shapes: n products of a chunk, C classes.
 """
 
 import math
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusecat.cache.table import Feature
 from fusecat.stages.catalogue import challenge, custom
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, Product, ReadingOptions
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
-from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.catalogue.split import GroupSummary, Split
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.external.vectors import ExternalVectors, Files
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.progress import Progress, silent
+from fusecat.stages.prediction.answers import Answers, reasons_of, taken, takings
 from fusecat.stages.prediction.encode import CHUNK, Encoding
 from fusecat.stages.prediction.external_chunks import IDS, ExternalChunks
+from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.model import Model
 from fusecat.stages.vocabulary import Field, SplitProtocol
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the model says of some products.
-
-    `probabilities` (n, C). `absent`: per product the fields (title, description, image) that it lacks. `unseen` (n,): nothing
-    that the strategy looks at is there. `empty` (n,): there is nothing at all, and the training prior answers.
-    """
-
-    products: Sequence[Product]
-    probabilities: NDArray[np.float32]
-    absent: Sequence[tuple[str, ...]]
-    unseen: NDArray[np.bool_]
-    empty: NDArray[np.bool_]
 
 
 def predict(
@@ -69,22 +53,19 @@ def predict(
 
     Raises: ModelError for a feature that neither a network nor `external` provides.
     """
-    _refuse_gaps(model, external, catalogue)
+    refuse_gaps(model, external, catalogue)
     max_pixels = max_pixels or model.reading.get("max_image_pixels", MAX_PIXELS)
     networks = {name: fine_tuned for name, fine_tuned in model.fine_tuned.items() if name not in external}
-    # whole blocks of every network, so that batches are those of stage one
-    blocks = math.lcm(*(fine_tuned.encoder.extraction.block for fine_tuned in networks.values()))
-    size = -(-chunk // blocks) * blocks
-    count = len(catalogue.products)
-    chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    chunks = chunks_of(networks, len(catalogue.products), chunk)
     given = {
         name: ExternalChunks(files, model.shapes[name], catalogue, model.classes, chunks) for name, files in external.items()
     }
     for name, vectors in given.items():
         joined(name, vectors.external)
-    study = _study(catalogue, store, max_pixels, looks=any(each.field is Field.IMAGE for each in networks.values()))
+    images = _images(catalogue, store, max_pixels, looks=any(each.field is Field.IMAGE for each in networks.values()))
+    study = study_of(catalogue, images, max_pixels)
     encodings = {
-        name: Encoding(fine_tuned, study, store / "features", chunk=size, damaged=damaged)
+        name: Encoding(fine_tuned, study, store / "features", chunk=len(chunks[0]) if chunks else chunk, damaged=damaged)
         for name, fine_tuned in networks.items()
     }
     with ExitStack() as stack:
@@ -96,10 +77,25 @@ def predict(
         for number, rows in enumerate(chunks):
             features = {name: encoding.chunk(number) for name, encoding in encodings.items()}
             features |= {name: vectors.chunk(number) for name, vectors in given.items()}
-            yield _answer(model, catalogue.products[rows.start : rows.stop], features, study, frozenset(given))
+            yield answer(model, catalogue.products[rows.start : rows.stop], features, study, frozenset(given))
 
 
-def _answer(
+def predict_with_reasons(model: Model, catalogue: Catalogue, store: Path, **options: Any) -> Iterator[Answers]:
+    """`predict`, and of each product what text and image say alone and what each field adds; four more answers each.
+
+    Raises: UsageError where vectors are brought: a field cannot be taken out of them.
+    """
+    if options.get("external"):
+        message = "--reasons: fields cannot be taken out of vectors that are brought; leave out --vectors"
+        raise UsageError(message)
+    again = dict(options) | {"encoded": lambda *_: None}
+    streams = {name: predict(model, taken(catalogue, fields), store, **again) for name, fields in takings().items()}
+    for answers in predict(model, catalogue, store, **options):
+        said = {name: next(stream).probabilities for name, stream in streams.items()}
+        yield replace(answers, reasons=reasons_of(answers.probabilities, answers.absent, said))
+
+
+def answer(
     model: Model, products: Sequence[Product], features: Mapping[str, Feature], study: Study, given: frozenset[str]
 ) -> Answers:
     """What the heads say of some products."""
@@ -112,10 +108,10 @@ def _answer(
     empty = np.array([len(fields) == 3 for fields in absent], bool)
     probabilities[empty] = model.prior
     unseen = ~np.logical_or.reduce([feature.present for feature in features.values()])
-    return Answers(products, probabilities, absent, unseen, empty)
+    return Answers(products, probabilities, absent, unseen, empty, model.classes, model.class_names)
 
 
-def _refuse_gaps(model: Model, external: Mapping[str, Files], catalogue: Catalogue) -> None:
+def refuse_gaps(model: Model, external: Mapping[str, Files], catalogue: Catalogue) -> None:
     """Raise before anything is computed where a feature is missing, or was brought in vain."""
     for name in external:
         if name not in model.shapes:
@@ -137,23 +133,6 @@ def _refuse_gaps(model: Model, external: Mapping[str, Files], catalogue: Catalog
             raise ModelError(message)
 
 
-def classify(folder: Path, catalogue: Path, *, merges: Collection[str] = ()) -> list[tuple[str, str, float]]:
-    """Id, type code and probability of every product of a catalogue, by the model in `folder`; keeps nothing.
-
-    `merges`: the merges of one's own, `package.module:Class`, that the model may use: no code is run that is not named here.
-    """
-    from fusecat.stages.prediction.model_folder import load_model
-
-    model = load_model(folder, merges=merges)
-    read = read_catalogue(Path(catalogue), as_in_study(Path(catalogue), model.reading, ReadingOptions(labels=False)))
-    with tempfile.TemporaryDirectory() as store:
-        return [
-            (product.id, model.classes[row.argmax()], float(row.max()))
-            for answers in predict(model, read, Path(store))
-            for product, row in zip(answers.products, answers.probabilities, strict=True)
-        ]
-
-
 def as_in_study(path: Path, reading: Mapping[str, Any], options: ReadingOptions, told: Collection[str] = ()) -> ReadingOptions:
     """These options, with what the study's `reading` says of pictures in place of what was not `told`.
 
@@ -168,23 +147,33 @@ def as_in_study(path: Path, reading: Mapping[str, Any], options: ReadingOptions,
     return replace(options, **{name: getattr(known, name) for name in names - set(told) if name in reading})
 
 
-def _study(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) -> Study:
-    """The products without a split; pictures are decoded only where a network looks at them."""
-    images = ImageIndex({}, (), ImageUse.NONE)
-    if looks:
-        store.mkdir(parents=True, exist_ok=True)
-        images = ImageIndex.scan(catalogue, store / "images.sqlite", max_pixels=max_pixels)
+def chunks_of(networks: Mapping[str, FineTunedEncoder], count: int, chunk: int = CHUNK) -> list[range]:
+    """Rows of each chunk: whole blocks of every network, so that batches are those of stage one."""
+    blocks = math.lcm(*(fine_tuned.encoder.extraction.block for fine_tuned in networks.values()))
+    size = -(-chunk // blocks) * blocks
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def study_of(catalogue: Catalogue, images: ImageIndex, max_pixels: int) -> Study:
+    """The products without a split."""
     nobody = (None,) * len(catalogue.products)
     return Study(catalogue, images, Split(SplitProtocol.NO_TEST, 0.0, 0, nobody, GroupSummary(0, 0, ()), (), ""), max_pixels)
 
 
+def _images(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) -> ImageIndex:
+    """Pictures are decoded only where a network looks at them."""
+    if not looks:
+        return ImageIndex({}, (), ImageUse.NONE)
+    store.mkdir(parents=True, exist_ok=True)
+    return ImageIndex.scan(catalogue, store / "images.sqlite", max_pixels=max_pixels)
+
+
 def _absent(product: Product, study: Study, given: Collection[Field]) -> tuple[str, ...]:
     """The fields that a product lacks; a picture that cannot be read is absent, a field whose vector was `given` is there."""
-    facts = study.images.facts
     title, description = (bool(text) or field in given for field, text in _texts(product))
     if Field.TITLE_DESCRIPTION in given and not (title or description):
         title = description = True  # one of them is there, and only who made the vector knows which
-    image = Field.IMAGE in given or any(path not in facts or study.images.readable(path) for path in product.images)
+    image = Field.IMAGE in given or study.images.has_picture(product)
     there = {Field.TITLE: title, Field.DESCRIPTION: description, Field.IMAGE: image}
     return tuple(name.value for name, known in there.items() if not known)
 

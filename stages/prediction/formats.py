@@ -15,7 +15,7 @@ from fusecat.stages.catalogue.data_model import Catalogue
 from fusecat.stages.catalogue.delimited import open_table
 from fusecat.stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
 from fusecat.stages.errors import DataError, UsageError
-from fusecat.stages.prediction.answer import Answers
+from fusecat.stages.prediction.answers import ALONE, WITHOUT, Answers, Reasons
 from fusecat.stages.prediction.model import Model
 
 
@@ -41,11 +41,16 @@ class Layout:
     top: int = 3
     threshold: float = 0.0
     encoding: str = "utf-8"
+    reasons: bool = False
+    """Further columns: the answers of text and image alone, and the probability that each field adds."""
 
 
 def check(catalogue: Catalogue, layout: Layout) -> None:
     """Refuse, before anything is computed, what cannot be written. Raises UsageError."""
     if layout.format in (Format.SIGIR, Format.ENS):
+        if layout.reasons:
+            message = f"--reasons: a {layout.format} submission has no place for them; use --format csv"
+            raise UsageError(message)
         if layout.threshold:
             message = f"--threshold: a {layout.format} submission needs a code for every product; use --format csv"
             raise UsageError(message)
@@ -66,7 +71,7 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
         case Format.CSV:
             with publishing_text(path) as file:
                 writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(columns(layout.top))
+                writer.writerow(columns(layout))
                 for batch in answers:
                     writer.writerows(rows(model, batch, layout))
         case Format.PARQUET:
@@ -79,33 +84,45 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
     return path
 
 
-def columns(top: int) -> list[str]:
-    """The header of a table: the best code and what is known of it, the flags, then the next best."""
-    more = [f"{name}_{rank}" for rank in range(2, top + 1) for name in ("code", "name", "probability")]
-    return ["id", "code", "name", "probability", "missing", "flag", *more]
+def columns(layout: Layout) -> list[str]:
+    """The header of a table: the best code and what is known of it, the flags, the next best, the reasons."""
+    more = [f"{name}_{rank}" for rank in range(2, layout.top + 1) for name in ("code", "name", "probability")]
+    alone = [f"{modality}_{name}" for modality in ALONE for name in ("code", "probability")]
+    reasons = [*alone, *(f"{name}_adds" for name in WITHOUT)] if layout.reasons else []
+    return ["id", "code", "name", "probability", "missing", "flag", *more, *reasons]
 
 
 def rows(model: Model, batch: Answers, layout: Layout) -> Iterator[list[Any]]:
     """The rows of a table. Without a code: the model abstains. `flag`: empty, unseen, abstained or nothing."""
     top = min(layout.top, len(model.classes))
-    order = np.argsort(-batch.probabilities, axis=1, kind="stable")[:, :top]
-    for number, product in enumerate(batch.products):
-        best = [(model.classes[at], float(batch.probabilities[number, at])) for at in order[number]]
-        known = [[code, model.class_names.get(code, ""), round(chance, 6)] for code, chance in best]
-        abstains = best[0][1] < layout.threshold
-        flag = "empty" if batch.empty[number] else "unseen" if batch.unseen[number] else "abstained" if abstains else ""
+    for number, (product, best) in enumerate(zip(batch.products, batch.top(top), strict=True)):
+        known = [[code, name, round(chance, 6)] for code, name, chance in best]
+        abstains = best[0][2] < layout.threshold
+        flag = batch.flag(number) or ("abstained" if abstains else "")
         first = ["", "", known[0][2]] if abstains else known[0]
         rest = [cell for each in known[1:] for cell in each]
         padding: list[Any] = [None] * (3 * (layout.top - top))
-        yield [product.id, *first, " ".join(batch.absent[number]), flag, *rest, *padding]
+        why = _reasons(model, batch.reasons, number) if batch.reasons else []
+        yield [product.id, *first, " ".join(batch.absent[number]), flag, *rest, *padding, *why]
+
+
+def _reasons(model: Model, reasons: Reasons, number: int) -> Iterator[Any]:
+    """Cells of the columns on reasons; empty where there is nothing to say."""
+    for best, chance in reasons.alone.values():
+        at = int(best[number])
+        yield from (None, None) if at < 0 else (model.classes[at], round(float(chance[number]), 6))
+    for change in reasons.adds.values():
+        value = float(change[number])
+        yield None if np.isnan(value) else round(value, 6)
 
 
 def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[Answers]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = columns(layout.top)
-    schema = pa.schema([(name, pa.float64() if name.startswith("probability") else pa.string()) for name in names])
+    names = columns(layout)
+    numbers = ("probability", "_adds")
+    schema = pa.schema([(name, pa.float64() if any(part in name for part in numbers) else pa.string()) for name in names])
     with publishing(path) as file, pq.ParquetWriter(file, schema) as writer:
         for batch in answers:
             cells = list(zip(*rows(model, batch, layout), strict=True))

@@ -21,6 +21,7 @@ from fusecat.cache.publish import copy_tree, publish, publishing_folder
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.fusion.restore import load
+from fusecat.stages.prediction.classifier import Classifier
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.model import Model, Shape, checked
 
@@ -71,7 +72,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
     return folder
 
 
-def load_model(folder: Path, *, merges: Collection[str] = ()) -> Model:
+def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
     """The model that `save_model` wrote; whoever wrote it, no code is run that the caller has not named.
 
     `merges`: the merges of one's own, `package.module:Class`, that the caller names. Nothing outside of the folder is read.
@@ -99,7 +100,7 @@ def load_model(folder: Path, *, merges: Collection[str] = ()) -> Model:
         }
         heads = {int(seed): folder / "heads" / f"seed-{int(seed)}" for seed in record["seeds"]}
         encoders = {check_name(name): folder / "encoders" / name for name in record["encoders"]}
-        return Model(
+        return Classifier(
             strategy=strategy,
             classes=classes,
             predictors={seed: checked(load(place, merges=merges), place, strategy, classes) for seed, place in heads.items()},

@@ -1,0 +1,127 @@
+"""Products in memory in, answers out: no catalogue and no file, and the very answers of `fusecat predict`.
+
+Shapes: n products, C classes, D width of a vector.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.cache.table import Feature
+from fusecat.cache.writing import LARGEST_HALF
+from fusecat.stages.catalogue.data_model import Catalogue, ImageUse
+from fusecat.stages.catalogue.decoding import MAX_PIXELS
+from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.progress import silent
+from fusecat.stages.prediction.answer import answer, chunks_of, refuse_gaps, study_of
+from fusecat.stages.prediction.answers import Answers, reasons_of, taken, takings
+from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
+from fusecat.stages.prediction.model import Model
+from fusecat.stages.prediction.products_in_memory import PicturesInMemory, catalogue_of
+
+
+class _Networks:
+    """Networks and tokenizers of a model, loaded when they are first needed and kept; threads share them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._held: dict[str, tuple[Any, Any]] = {}
+
+    def of(self, fine_tuned: FineTunedEncoder) -> tuple[Any, Any]:
+        """Network and tokenizer (None of an image network)."""
+        from fusecat.stages.extraction.build_network import load_tokenizer
+
+        with self.lock:
+            if fine_tuned.feature not in self._held:
+                is_image = fine_tuned.encoder.network.is_image
+                network = fine_tuned.load()
+                self._held[fine_tuned.feature] = network, None if is_image else load_tokenizer(fine_tuned.folder)
+            return self._held[fine_tuned.feature]
+
+
+@dataclass(frozen=True)
+class Classifier(Model):
+    """A model that is called with products in memory. Threads may call one together."""
+
+    _networks: _Networks = field(default_factory=_Networks, init=False, repr=False, compare=False)
+
+    def __call__(self, products: Iterable[Any], *, reasons: bool = False) -> Answers:
+        """Classify products: mappings or objects with `title`, `description`, `image` (or `images`, a list), `id`.
+
+        Each may be missing. A picture is a path, a file's bytes, a PIL image or an (H, W, 3) uint8 RGB array. Texts are cleaned
+        here. What is missing, or a picture that cannot be decoded, is told in `absent`; the other fields answer. `reasons`: say
+        too what text and image say alone and what each field adds, which costs up to four answers more.
+
+        The networks are loaded with the first call. Beside the products and the (n, C) answers, memory holds one chunk of
+        vectors and one batch of pixels at a time.
+
+        Raises: DataError that names the position of what is no product; ModelError for a feature that no network here computes.
+        """
+        reading = self.reading
+        use, pixels = ImageUse(reading.get("images", ImageUse.FIRST)), reading.get("max_image_pixels", MAX_PIXELS)
+        catalogue = catalogue_of(products, use=use, max_images=reading.get("max_images", 8), max_pixels=pixels)
+        refuse_gaps(self, {}, catalogue)
+        answers = self._answers(catalogue, pixels)
+        if not reasons:
+            return answers
+        again = {name: self._answers(taken(catalogue, fields), pixels).probabilities for name, fields in takings().items()}
+        return replace(answers, reasons=reasons_of(answers.probabilities, answers.absent, again))
+
+    def _answers(self, catalogue: Catalogue, max_pixels: int) -> Answers:
+        parts = []
+        for rows in chunks_of(self.fine_tuned, len(catalogue.products)):
+            part = replace(catalogue, products=catalogue.products[rows.start : rows.stop])
+            study = study_of(part, PicturesInMemory(), max_pixels)
+            features = {name: self._feature(fine_tuned, study) for name, fine_tuned in self.fine_tuned.items()}
+            parts.append(answer(self, part.products, features, study, frozenset()))
+        if not parts:
+            nothing = np.empty(0, bool)
+            empty = np.empty((0, len(self.classes)), np.float32)
+            return Answers((), empty, (), nothing, nothing, self.classes, self.class_names)
+        return Answers(
+            catalogue.products,
+            np.concatenate([part.probabilities for part in parts]),
+            [fields for part in parts for fields in part.absent],
+            np.concatenate([part.unseen for part in parts]),
+            np.concatenate([part.empty for part in parts]),
+            self.classes,
+            self.class_names,
+        )
+
+    def _feature(self, fine_tuned: FineTunedEncoder, study: Study) -> Feature:
+        """Vectors (n, D) and logits (n, C), in the blocks and batches of stage one: padding changes last bits."""
+        from fusecat.stages.extraction.devices import processes
+        from fusecat.stages.extraction.embed import encode
+
+        network, tokenizer = self._networks.of(fine_tuned)
+        encoder, device = fine_tuned.encoder, processes().device
+        present = study.present(encoder.field)
+        with self._networks.lock:  # a tokenizer in Rust may not be set up by two threads at once
+            inputs = encoder.inputs(study, fine_tuned.folder, saved=True, tokenizer=tokenizer)
+        vectors = np.zeros((len(present), fine_tuned.width), np.float32)
+        logits = np.zeros((len(present), len(self.classes)), np.float32)
+        for start in range(0, len(present), encoder.extraction.block):
+            rows = (np.flatnonzero(present[start : start + encoder.extraction.block]) + start).tolist()
+            if rows:
+                vectors[rows], logits[rows] = encode(
+                    network,
+                    inputs,
+                    rows,
+                    classes=len(self.classes),
+                    budget=encoder.budget(device),
+                    device=device,
+                    precision=str(fine_tuned.description["precision"]),
+                    progress=silent,
+                    feature=fine_tuned.feature,
+                )
+        halves = encoder.extraction.storage == "float16" and np.abs(vectors).max(initial=0) <= LARGEST_HALF
+        return Feature(fine_tuned.feature, _stored(vectors, halves=halves), present, logits, fitted_on=None)
+
+
+def _stored(vectors: NDArray[np.float32], *, halves: bool) -> NDArray[Any]:
+    """As the cache would give them back."""
+    return vectors.astype(np.float16) if halves else vectors

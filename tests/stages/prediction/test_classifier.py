@@ -1,0 +1,161 @@
+"""A model called with products in memory: the answers of `predict`, without a file."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
+from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.errors import DataError
+from fusecat.stages.prediction import Classifier, Model, load_model, predict, save_model
+from fusecat.stages.prediction.answer import predict_with_reasons
+from fusecat.stages.prediction.formats import Format, Layout, write
+from tests.conftest import read_table
+from tests.stages.small_study import STRATEGIES, small_study
+
+HIERARCHICAL, BASELINE, LATE, _ = STRATEGIES
+
+
+@pytest.fixture(scope="module")
+def folders(sample_cut: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Strategy -> model folder."""
+    place = small_study(sample_cut, tmp_path_factory.getbasetemp() / "small study")
+    seeds = {HIERARCHICAL: (1, 2), BASELINE: (1,), LATE: (0,)}
+    root = tmp_path_factory.mktemp("models")
+    return {
+        name: save_model(Model.of_runs(place, name, some, class_names={}), root / str(number), "")
+        for number, (name, some) in enumerate(seeds.items())
+    }
+
+
+@pytest.fixture(scope="module")
+def model(folders) -> Classifier:
+    return load_model(folders[HIERARCHICAL])
+
+
+@pytest.fixture(scope="module")
+def catalogue(sample_cut: Path) -> Catalogue:
+    return read_catalogue(sample_cut, ReadingOptions(labels=False))
+
+
+def held(catalogue: Catalogue, picture=lambda path: path) -> list[dict]:
+    """The products as somebody's program may hold them."""
+    return [
+        {
+            "id": product.id,
+            "title": product.title,
+            "description": product.description,
+            "images": [picture(path) for path in product.images],
+        }
+        for product in catalogue.products
+    ]
+
+
+@pytest.mark.parametrize("strategy", [HIERARCHICAL, BASELINE, LATE])
+def test_products_in_memory_get_the_answers_of_predict_to_the_last_bit(folders, catalogue, tmp_path, strategy: str) -> None:
+    model = load_model(folders[strategy])
+    expected = np.concatenate([batch.probabilities for batch in predict(model, catalogue, tmp_path)])
+    answers = model(held(catalogue))
+    np.testing.assert_array_equal(answers.probabilities, expected)
+    np.testing.assert_array_equal(model(held(catalogue, Path.read_bytes)).probabilities, expected)
+    assert answers.codes == [model.classes[at] for at in expected.argmax(1)]
+    assert [record["code"] for record in answers.records()] == answers.codes
+
+
+def test_a_picture_may_be_a_path_bytes_pixels_or_pil_s(model, catalogue) -> None:
+    path = next(product.images[0] for product in catalogue.products if product.images)
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    answers = model([{"image": each} for each in (path, str(path), path.read_bytes(), pixels, Image.open(path))])
+    assert answers.absent == [("title", "description")] * 5
+    np.testing.assert_allclose(answers.probabilities, answers.probabilities[[0] * 5], atol=0.05)  # two JPEG decoders
+    np.testing.assert_allclose(answers.probabilities[:3], answers.probabilities[[0] * 3], rtol=1e-5)
+
+
+def test_what_is_missing_or_unreadable_is_told_and_the_prior_answers_nothing(model) -> None:
+    answers = model(
+        [{}, {"title": None, "description": float("nan")}, {"title": "Livre", "image": b"no picture"}, {"title": "<br>"}]
+    )
+    everything = ("title", "description", "image")
+    assert answers.absent == [everything, everything, ("description", "image"), everything]
+    assert answers.empty.tolist() == [True, True, False, True]
+    np.testing.assert_array_equal(answers.probabilities[0], model.prior)
+    assert len(model([])) == 0 and model([]).codes == [] and list(model([]).records()) == []
+
+
+def test_an_object_is_a_product_as_a_mapping_is(model) -> None:
+    one, other = model([SimpleNamespace(title="Livre ancien"), {"title": "Livre ancien", "price": 3}]).probabilities
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("product", "message"),
+    [
+        ("a text", "product 1: a str is no product"),
+        (3, "product 1: a int is no product"),
+        ({"titel": "Livre"}, "product 1: 'titel' is not read; did you mean 'title'"),
+        ({"Title": "Livre"}, "did you mean 'title'"),
+        ({"price": 3}, "none of id, title, description, image, images is in it, but 'price'"),
+        ({"title": 3}, "'title' is a int, not a text"),
+        ({"image": "nowhere.jpg"}, "there is no file 'nowhere.jpg'"),
+        ({"image": np.zeros((4, 4), np.float32)}, "uint8"),
+        ({"image": 3}, "the picture is a int"),
+        ({"images": "a.jpg"}, "'images' is a str, not a list"),
+        ({"image": b"", "images": [b""]}, "leave one out"),
+    ],
+)
+def test_what_is_no_product_is_refused_by_its_position(model, product, message: str) -> None:
+    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+        model([{"title": "Livre"}, product])
+
+
+def test_threads_share_a_model(folders, catalogue) -> None:
+    model, products = load_model(folders[HIERARCHICAL]), held(catalogue)[:20]
+    expected, found = load_model(folders[HIERARCHICAL])(products).probabilities, {}
+
+    def ask(number: int) -> None:
+        found[number] = model(products).probabilities
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    for each in found.values():
+        np.testing.assert_array_equal(each, expected)
+
+
+def test_reasons_are_what_the_model_says_without_a_field(model, catalogue, tmp_path) -> None:
+    catalogue = replace(
+        catalogue,
+        products=tuple(
+            replace(product, images=()) if number % 5 == 0 else product for number, product in enumerate(catalogue.products)
+        ),
+    )
+    products = held(catalogue)
+    answers = model(products, reasons=True)
+    assert answers.reasons is not None
+    best, chance = answers.reasons.alone["image"]
+    only = model([{"images": product["images"]} for product in products])
+    lacks = np.array(["image" in fields for fields in answers.absent])
+    assert (best[lacks] == -1).all() and np.isnan(chance[lacks]).all() and lacks.any()
+    np.testing.assert_array_equal(best[~lacks], only.probabilities.argmax(1)[~lacks])
+    np.testing.assert_allclose(chance[~lacks], only.probability[~lacks], rtol=1e-5)
+    without = model([product | {"title": None} for product in products]).probabilities
+    rows, at = np.arange(len(products)), answers.probabilities.argmax(1)
+    there = np.array(["title" not in fields for fields in answers.absent])
+    adds = answers.reasons.adds["title"]
+    np.testing.assert_allclose(adds[there], (answers.probabilities - without)[rows, at][there], atol=1e-6)
+
+    layout = Layout(Format.CSV, reasons=True)
+    path = write(tmp_path / "p.csv", layout, model, catalogue, predict_with_reasons(model, catalogue, tmp_path / "store"))
+    table = read_table(path, ",")
+    for number, (row, record) in enumerate(zip(table, answers.records(), strict=True)):
+        assert row["code"] == record["code"]
+        assert row["image_code"] == ("" if lacks[number] else model.classes[best[number]])
+        assert row["title_adds"] == "" or abs(float(row["title_adds"]) - adds[number]) < 1e-5
