@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.report.comparison import compare, compare_study
 from fusecat.pipeline.report.output import write_report
-from fusecat.pipeline.report.results import Candidate, Outcome, Study
-from fusecat.pipeline.report.statistics import Estimates, Models, bootstrap, score
+from fusecat.pipeline.report.results import Candidate, Study
+from fusecat.pipeline.report.statistics import Estimates, bootstrap, score
 from fusecat.stages.fusion.runs import Products, Run
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.scores import Outcome, scores_of
+from fusecat.stages.study_record import StudyRecord
 from fusecat.stages.workspace import Workspace
 
 CLASSES = 27
@@ -68,7 +71,7 @@ def coverage(simulations: int, n: int = 3000, resamples: int = 500) -> None:
         truth = np.mean([values.mean() for values, _ in figures])
         covered = 0
         for values, predicted in figures[:simulations]:
-            draws = bootstrap(Models(labels, predicted, np.ones(predicted.shape)), resamples, int(random.integers(1 << 30)))[0]
+            draws = bootstrap(_outcomes(labels, predicted), resamples, int(random.integers(1 << 30)))["macro_f1"]
             low, high = Estimates.of([values], [draws]).interval(0)
             covered += low <= truth <= high
         print(
@@ -118,12 +121,15 @@ def simulated(number: int, strategies: int, n: int, *, gain: float, own_share: f
             own = own_share * random.normal(size=len(truth)) if own_share else 0.0
             mixed = (hard[part] + own) / np.sqrt(1 + own_share**2)
             outcomes[part] = tuple(
-                Outcome(each, np.full(len(truth), 0.5, np.float32), np.full(len(truth), 0.5, np.float32))
+                Outcome(truth, each, np.zeros(len(truth), np.int32), *(np.full((2, len(truth)), 0.5, np.float32)))
                 for each in predictions(truth, level, 0.3, mixed, random)
             )
         architecture, _, rest = name.partition("/")
         runs = tuple(
-            Run(name, architecture, None, rest.rpartition("/")[2], ("camembert.title",), seed, ("train",), 1, 1.0, 0.1, {}, {})
+            Run(
+                *(name, architecture, None, rest.rpartition("/")[2], ("camembert.title",), seed, ("train",), 1, 1.0, 0.1, {}),
+                scores={part: scores_of(of[seed - 1]) for part, of in outcomes.items()},
+            )
             for seed in range(1, SEEDS + 1)
         )
         candidates.append(Candidate(runs, outcomes, {part: of[0] for part, of in outcomes.items()}))
@@ -132,7 +138,7 @@ def simulated(number: int, strategies: int, n: int, *, gain: float, own_share: f
     ids = np.arange(len(everything)).astype(str)
     codes = tuple(str(at) for at in range(CLASSES))
     products = Products(ids, everything, split, codes, tuple(labels), "simulated")
-    return Study(Workspace(Path()), {}, products, tuple(candidates))
+    return Study(Workspace(Path()), StudyRecord(), products, tuple(candidates), MACRO_F1)
 
 
 @cache
@@ -160,9 +166,14 @@ def size(classes: int, names: Sequence[str], n: int, seeds: int) -> None:
         print(f"size, {what}: {seconds:.1f} s, {megabytes:.2f} MB", flush=True)
 
 
+def _outcomes(labels: NDArray[np.intp], predicted: NDArray) -> list[Outcome]:
+    sure, first = np.ones(len(labels), np.float32), np.zeros(len(labels), np.int32)
+    return [Outcome(labels, each, first, sure, sure) for each in predicted]
+
+
 def _one(labels: NDArray[np.intp], level: NDArray[np.float64], random: np.random.Generator) -> tuple[NDArray, NDArray]:
     predicted = predictions(labels, level, 0.3, random.normal(size=len(labels)), random)
-    return score(Models(labels, predicted, np.ones(predicted.shape)))[0], predicted
+    return score(_outcomes(labels, predicted))["macro_f1"], predicted
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from fusecat.pipeline.report.comparison import Comparison, Row, Score
 from fusecat.pipeline.report.contrasts import Pairs
 from fusecat.pipeline.report.repeated import Repeated
 from fusecat.pipeline.report.results import Candidate, Outcome, Study
-from fusecat.stages.fusion.fit import quick_scores
 from fusecat.stages.fusion.runs import DETERMINISTIC, Products, Run
+from fusecat.stages.scores import scores
 from fusecat.stages.study_record import StudyRecord
 from fusecat.stages.workspace import Workspace
 
@@ -52,7 +52,7 @@ def study(
         chances = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
         outcomes = {part: (Outcome.of(chances[rows[part]], labels[rows[part]]),) for part in PARTS[1:]}
-        marks = {part: quick_scores(labels[rows[part]], chances[rows[part]]) for part in PARTS[1:]}
+        marks = {part: scores(labels[rows[part]], chances[rows[part]]) for part in PARTS[1:]}
         architecture, _, feature = name.partition("/")
         run = Run(name, architecture, None, None, (feature,), DETERMINISTIC, (), 0, 0.0, 0.0, {}, marks)
         told = {part: {metric: Score(value, None, (value,)) for metric, value in of.items()} for part, of in marks.items()}

@@ -23,7 +23,7 @@ from fusecat.stages.fusion.fit_data import gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Loss
 from fusecat.stages.fusion.run_strategy import run_strategy
 from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import MACRO_F1
 
 STRATEGIES = (
     "baseline/concatenation",
@@ -112,7 +112,7 @@ def main() -> None:
             start = time.process_time()
             for strategy in options.strategy or STRATEGIES:
                 for seed in range(1, options.seeds + 1):
-                    run, _ = run_strategy(Strategy.parse(strategy), seed, fit_data, settings, Metric.MACRO_F1)
+                    run, _ = run_strategy(Strategy.parse(strategy), seed, fit_data, settings, MACRO_F1)
                     found.append([run.scores["validation"]["macro_f1"], run.scores["test"]["macro_f1"], len(run.curve)])
             seconds = (time.process_time() - start) / len(found)
             validation, test, epochs = np.mean(found, axis=0)

@@ -51,7 +51,8 @@ def main() -> None:
     from fusecat.stages.extraction.encoder import Encoder
     from fusecat.stages.extraction.fine_tune import fine_tune
     from fusecat.stages.extraction.progress import silent
-    from fusecat.stages.vocabulary import Field, Metric
+    from fusecat.stages.metrics import MACRO_F1
+    from fusecat.stages.vocabulary import Field
 
     name, field, *variants = sys.argv[1:]
     preset = load_preset("tiny").select([name])
@@ -65,9 +66,9 @@ def main() -> None:
             encoder = Encoder(variant(preset.networks[0], changes), Field(field), preset.extraction)
             scores, epochs, begin = [], [], time.process_time()
             for number, study in enumerate(studies):
-                recipe = encoder.recipe(study, Metric.MACRO_F1, "fp32")
+                recipe = encoder.recipe(study, MACRO_F1, "fp32")
                 folder = Path(scratch) / f"{hash(changes)}-{number}"
-                _, _, record = fine_tune(encoder, study, recipe, folder, metric=Metric.MACRO_F1, progress=silent)
+                _, _, record = fine_tune(encoder, study, recipe, folder, metric=MACRO_F1, progress=silent)
                 scores.append(record["validation"]["macro_f1"])
                 epochs.append(record["best_epoch"])
             seconds = (time.process_time() - begin) / len(SPLITS)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusecat.stages.metrics import METRICS, Metric
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -40,6 +42,27 @@ merges_option = click.option(
     help="A merge of your own that the strategy uses: it is code, and only run where you name it here. Repeat for more.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
+
+
+class MetricChoice(click.Choice[Any]):
+    """The names in the table of metrics; gives back the metric."""
+
+    def __init__(self) -> None:
+        super().__init__(list(METRICS))
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Metric:
+        """Look up the name in the table as it is now."""
+        self.choices = tuple(METRICS)
+        return value if isinstance(value, Metric) else METRICS[super().convert(value, param, ctx)]
+
+
+def metric_option(told: str, *, default: Metric | None = None) -> Callable[..., Any]:
+    """`--metric`; `told` is its help."""
+    name = default and default.name
+    return click.option("--metric", type=MetricChoice(), default=name, show_default=bool(name), help=told)
+
+
+select_metric_option = metric_option("What ranks on validation, and so chooses [the metric of 'fusecat fuse'].")
 
 
 def choice(kind: type[StrEnum]) -> "click.Choice[Any]":

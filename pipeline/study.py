@@ -9,8 +9,8 @@ from fusecat.cache.errors import DamagedFile
 from fusecat.cache.publish import set_aside
 from fusecat.pipeline.console import warn
 from fusecat.stages.errors import UsageError
+from fusecat.stages.metrics import Metric
 from fusecat.stages.study_record import StudyRecord, change_study, read_study
-from fusecat.stages.vocabulary import Metric
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def write_study(
                 "reading": {name: getattr(reading, name) for name in READING} | {"max_image_pixels": max_pixels},
                 "preset": preset.name,
                 "fusion_settings": preset.fusion,
-                "metric": metric,
+                "selection_metric": known.selection_metric if known.metric == metric.name else None,
+                "metric": metric.name,
                 "commands": with_command(known.commands, command),
                 "split": found.split.record,
                 "features": features,
@@ -136,10 +137,21 @@ def imported(place: Workspace) -> dict[str, Any]:
     return found
 
 
-def remember_command(place: Workspace, command: str) -> None:
-    """Add a command to `study.json`, so that the report's commands repeat the study; nothing where there is no such file."""
-    if place.study.exists():
-        change_study(place, lambda known: known and replace(known, commands=with_command(known.commands, command)))
+def remember_command(place: Workspace, command: str, metric: Metric | None = None) -> None:
+    """Add a command to `study.json`, so that the report's commands repeat the study, and the metric that chooses from now on.
+
+    Nothing is written where there is no such file and no metric.
+    """
+
+    def renew(known: StudyRecord | None) -> StudyRecord | None:
+        if known is None and metric is None:
+            return None
+        known = known or StudyRecord()
+        chooses = known.selection_metric if metric is None else None if metric.name == known.metric else metric.name
+        return replace(known, commands=with_command(known.commands, command), selection_metric=chooses)
+
+    if place.study.exists() or metric is not None:
+        change_study(place, renew)
 
 
 def _feature(outcome: "Outcome") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fusecat.cache.disk import locked
 from fusecat.cache.records import damaged, read_record, write_record
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import MACRO_F1, Metric, metric_named
 from fusecat.stages.workspace import Workspace
 
 WAY_OUT = "run the 'fusecat extract' (or 'fusecat import --labels') that made this workspace again: it writes the file anew"
@@ -16,6 +16,7 @@ WAY_OUT = "run the 'fusecat extract' (or 'fusecat import --labels') that made th
 class StudyRecord:
     """What is known of a study; everything is optional, because vectors may be imported without a catalogue.
 
+    `metric`: what chose the networks' epochs. `selection_metric`: what chooses heads and strategies, where it is another.
     `features`: feature -> what is known of its network. `reading`: how the catalogue was read. `split`: protocol, seed, counts.
     `counts`: what `fusecat check` counted, and whatever else is in the file.
     """
@@ -26,7 +27,8 @@ class StudyRecord:
     labelled: int | None = None
     preset: str | None = None
     fusion_settings: str = ""
-    metric: Metric = Metric.MACRO_F1
+    metric: str = MACRO_F1.name
+    selection_metric: str | None = None
     class_names: Mapping[str, str] = field(default_factory=dict)
     top_level: Mapping[str, str] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +38,16 @@ class StudyRecord:
     warnings: tuple[Mapping[str, Any], ...] = ()
     commands: tuple[str, ...] = ()
     counts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (self.metric, self.selection_metric):
+            if name is not None:
+                metric_named(name)
+
+    @property
+    def selects(self) -> Metric:
+        """The metric that chooses heads, ensembles and strategies."""
+        return metric_named(self.selection_metric or self.metric)
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "StudyRecord":

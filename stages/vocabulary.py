@@ -78,22 +78,3 @@ class Late(StrEnum):
     LIGHTGBM = "lightgbm"
     SELECTION = "selection"
     VOTE = "vote"
-
-
-class Metric(StrEnum):
-    """What chooses the epoch, the strategy and the ensemble of a workspace."""
-
-    MACRO_F1 = "macro-f1"
-    WEIGHTED_F1 = "weighted-f1"
-    ACCURACY = "accuracy"
-    LOG_LOSS = "log-loss"
-
-    @property
-    def key(self) -> str:
-        """The metric's key in every JSON that is written: `macro_f1`."""
-        return self.value.replace("-", "_")
-
-    @property
-    def sign(self) -> int:
-        """+1 where more is better, -1 where less is."""
-        return -1 if self is Metric.LOG_LOSS else 1

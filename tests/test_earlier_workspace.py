@@ -6,15 +6,19 @@ report, `predicted.csv` what its model said of the catalogue; `encoders/` is wit
 """
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from fusecat.pipeline.cli import cli
 from fusecat.stages.fusion.restore import load
+from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.tune import read_tuned
+from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.prediction.refit import read_refit
 from fusecat.stages.workspace import Workspace
 from tests.conftest import cut_sample
@@ -56,11 +60,59 @@ def test_runs_are_hits_and_the_report_has_the_same_figures(earlier, run):
     assert len(found["runs"]) == len(list((earlier / "w" / "runs").rglob("run.json"))) > 20
     assert {path: path.stat().st_mtime_ns for path in (earlier / "w" / "runs").rglob("seed-*/*")} == before
     report, expected = json.loads(run("report", "--json")), json.loads((earlier / "w" / "expected.json").read_text("utf-8"))
-    kept = ("strategy", "features", "seeds", "validation", "test", "parameters")
+    kept = ("strategy", "features", "seeds", "parameters")
     assert [[row[name] for name in kept] for row in report["rows"]] == [
         [row[name] for name in kept] for row in expected["rows"]
     ]
-    assert report["chosen"] == expected["chosen"] and report["headline"] == expected["headline"]
+    for row, before in zip(report["rows"], expected["rows"], strict=True):
+        for part in ("validation", "test"):
+            for key, score in before[part].items():  # of the metrics that there were
+                for name, value in score.items():
+                    assert row[part][key][name] == pytest.approx(value, rel=1e-6), (row["strategy"], part, key)
+    assert report["chosen"] == expected["chosen"] and report["headline"] == pytest.approx(expected["headline"], rel=1e-6)
+
+
+def test_runs_know_metrics_that_came_after_them(earlier, run):
+    report = json.loads(run("report", "--json", "--metric", "top-3-accuracy"))
+    values = [row["validation"]["top_3_accuracy"]["mean"] for row in report["rows"]]
+    assert values == sorted(values, reverse=True) and len(set(values)) > 1
+    record = json.loads((earlier / "w" / "runs" / report["chosen"] / "seed-1" / "run.json").read_text("utf-8"))
+    assert "top_3_accuracy" not in record["scores"]["validation"]
+
+
+def test_a_metric_is_one_entry(earlier, tmp_path, monkeypatch):
+    """Ranked by, fitted for, reported, exported and scored, though the table is all that knows of it."""
+    error = Metric("error-rate", "error rate", lambda outcome: 1 - outcome.mean(outcome.right), sign=-1)
+    monkeypatch.setitem(METRICS, error.name, error)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(earlier / "w", tmp_path / "w")
+    shutil.copytree(earlier / "catalogue", tmp_path / "catalogue")
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli, [*words, "--workspace", "w"])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.stdout
+
+    told = run(*FUSE[:-1], "--architecture", "baseline", "--metric", error.name, "--processes", "1")
+    assert "chosen by error-rate on validation" in told and "macro-f1 chose their epochs" in told
+    epochs = [epoch["error_rate"] for epoch in Runs(Path("w/runs")).record("baseline/average", 1)["curve"]]
+    assert Runs(Path("w/runs")).record("baseline/average", 1)["settings"]["best_epoch"] - 1 in np.flatnonzero(
+        np.array(epochs) == min(epochs)
+    )
+    report = json.loads(run("report", "--json"))
+    values = [row["validation"]["error_rate"]["mean"] for row in report["rows"]]
+    assert report["metric"] == error.name and values == sorted(values)
+    assert "error rate" in Path("w/report/index.html").read_text("utf-8")
+    assert "test_error_rate_mean" in Path("w/report/report.csv").read_text("utf-8")
+    plans = json.loads(
+        run("extract", "catalogue", "--preset", "w/preset.toml", "--networks", "camembert", "--explain", "--json")
+    )
+    assert {plan["verdict"]["state"] for plan in plans} == {"hit"}
+    strategy = "probe/camembert.title"
+    run("export", "model", "--strategy", strategy, "--metric", error.name)
+    assert "error rate" in Path("model/README.md").read_text("utf-8")
+    scored = json.loads(run("predict", "catalogue", "--strategy", strategy, "--json"))["scores"]
+    assert scored["error_rate"] == pytest.approx(1 - scored["accuracy"])
 
 
 def test_what_was_tuned_and_refitted_is_read(earlier, run):

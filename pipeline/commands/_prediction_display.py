@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusecat.pipeline.console import safe
+from fusecat.stages.metrics import METRICS
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fusecat.stages.catalogue.data_model import Catalogue
     from fusecat.stages.external.vectors import ExternalVectors
     from fusecat.stages.prediction import Answers, Model
+    from fusecat.stages.scores import Outcome
 
 
 class Tally:
@@ -25,12 +27,14 @@ class Tally:
         self.model, self.known, self.names = model, known, {code: at for at, code in enumerate(model.classes)}
         self.products, self.abstained, self.left_out, self.foreign = len(catalogue.products), 0, 0, 0
         self.flagged = dict.fromkeys(("without_title", "without_description", "without_image", "unseen", "empty"), 0)
-        self.judged: list[Any] = []
+        self.judged: list[Outcome] = []
         self.begin = self.first = time.monotonic()
 
     def watch(self, answers: "Iterator[Answers]", threshold: float) -> "Iterator[Answers]":
-        """Pass the answers on; of a labelled one three numbers are kept, not its C probabilities."""
+        """Pass the answers on; of a labelled one five numbers are kept, not its C probabilities."""
         import numpy as np
+
+        from fusecat.stages.scores import Outcome
 
         for batch in answers:
             self.abstained += int((batch.probabilities.max(1) < threshold).sum())
@@ -50,26 +54,22 @@ class Tally:
                     kept.append(number)
                     labels.append(self.names[product.code])
             if kept:
-                found = batch.probabilities[kept]
-                self.judged.append(np.stack([labels, found.argmax(1), found[range(len(kept)), labels]]))
+                self.judged.append(Outcome.of(batch.probabilities[kept], np.array(labels)))
             yield batch
 
     def record(self) -> dict[str, Any]:
         """Everything counted, as JSON values."""
-        import numpy as np
+        from fusecat.stages.scores import Outcome, scores_of
 
-        from fusecat.stages.scores import scores_of
-
-        labels, predicted, truth = np.concatenate([np.empty((3, 0)), *self.judged], axis=1)
-        judged = scores_of(labels.astype(np.int32), predicted.astype(np.int32), truth) if len(labels) else None
+        judged = Outcome.joined(self.judged) if self.judged else None
         return {
             "products": self.products,
             "flagged": self.flagged,
             "abstained": self.abstained,
-            "scored": len(labels),
+            "scored": len(judged.labels) if judged else 0,
             "left_out_of_scores": self.left_out,
             "unknown_codes": self.foreign,
-            "scores": judged,
+            "scores": scores_of(judged) if judged else None,
             "seconds": time.monotonic() - self.begin,
         }
 
@@ -115,10 +115,7 @@ def show(screen: Any, result: dict[str, Any]) -> None:
     if result["unknown_codes"]:
         lines.append(f"not scored: {result['unknown_codes']:,} products with a type code that the model does not know")
     if result["scores"]:
-        scores = result["scores"]
-        lines.append(
-            f"scores on {result['scored']:,} labelled products: macro-F1 {scores['macro_f1']:.4f}, "
-            f"accuracy {scores['accuracy']:.4f}, weighted F1 {scores['weighted_f1']:.4f}, log loss {scores['log_loss']:.4f}"
-        )
+        scores = ", ".join(f"{metric.shown} {result['scores'][metric.key]:.4f}" for metric in METRICS.values())
+        lines.append(f"scores on {result['scored']:,} labelled products: {scores}")
     for line in [*lines, result["output"]]:
         screen.print(safe(line), markup=False)

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.commands.predict import open_model
-from fusecat.pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
+from fusecat.pipeline.console import (
+    console,
+    json_option,
+    merges_option,
+    print_json,
+    quoted,
+    safe,
+    select_metric_option,
+    workspace_option,
+)
 from fusecat.stages.extraction.settings import NEW
+from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from fusecat.stages.prediction import Model
-
-SHOWN = ("macro_f1", "accuracy", "weighted_f1", "log_loss")
 
 
 @click.command()
@@ -21,6 +29,7 @@ SHOWN = ("macro_f1", "accuracy", "weighted_f1", "log_loss")
 @click.option("--strategy", help="Another strategy than the one that the report chose on validation.")
 @click.option("--run", "seed", type=int, metavar="SEED", help="One run instead of all seeds.")
 @click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
+@select_metric_option
 @merges_option
 @workspace_option
 @json_option
@@ -28,6 +37,7 @@ def command(
     folder: Path,
     workspace: Path,
     *,
+    metric: Metric | None,
     strategy: str | None,
     seed: int | None,
     refit: bool,
@@ -44,7 +54,7 @@ def command(
     from fusecat.stages.prediction import save_model
 
     quieten()
-    model = open_model(workspace, strategy, seed, refit=refit, merges=merges)
+    model = open_model(workspace, strategy, seed, metric=metric, refit=refit, merges=merges)
     facts = gather(Workspace(workspace), model, refit=refit)
     save_model(replace(model, card=facts), folder, card(model, facts))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -99,7 +109,8 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
         if name not in model.fine_tuned
     ]
     scored = [
-        f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in SHOWN) + " |" for part, values in facts["scores"].items()
+        f"| {part} | " + " | ".join(f"{values[metric.key]:.4f}" for metric in METRICS.values()) + " |"
+        for part, values in facts["scores"].items()
     ]
     counts = ", ".join(f"{part} {count:,}" for part, count in (split["counts"] or {}).items())
     fitted = " and ".join(model.fitted_on) or "nothing (it has no trained head)"
@@ -113,7 +124,8 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
     tested += (
         "only test is a measurement." if "test" in facts["scores"] else "there is no test, so nothing here is a measurement."
     )
-    table = ["| part | macro-F1 | accuracy | weighted F1 | log loss |", "|---|---|---|---|---|", *scored, "", tested]
+    shown = " | ".join(metric.shown for metric in METRICS.values())
+    table = [f"| part | {shown} |", "|---" * (len(METRICS) + 1) + "|", *scored, "", tested]
     if facts["refit"]:
         table = ["None: these heads were fitted on all labelled products, test included; nothing is left to test them on."]
     lines = [

@@ -25,6 +25,7 @@ from fusecat.pipeline.console import (
     command_line,
     console,
     json_option,
+    metric_option,
     print_json,
     safe,
     warn,
@@ -33,7 +34,8 @@ from fusecat.pipeline.console import (
 from fusecat.pipeline.places import may_write, remembering
 from fusecat.pipeline.study import open_study, validate_catalogue, write_study
 from fusecat.stages.extraction.settings import Pooling, Precision
-from fusecat.stages.vocabulary import Field, Metric, SplitProtocol
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.vocabulary import Field, SplitProtocol
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -72,8 +74,8 @@ if TYPE_CHECKING:
     type=click.Choice(["all", "described"]),
     help="described: only products with a description, as the thesis did (default: the preset's).",
 )
-@click.option(
-    "--metric", type=choice(Metric), default=Metric.MACRO_F1.value, show_default=True, help="What chooses epoch and strategy."
+@metric_option(
+    "What chooses the networks' epochs, and strategies until 'fusecat fuse --metric' names another.", default=MACRO_F1
 )
 @click.option("--seed", type=int, help="Seed of the networks (default: the preset's).")
 @click.option(

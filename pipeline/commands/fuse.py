@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusecat.pipeline.console import command_line, console, json_option, print_json, warn, workspace_option
+from fusecat.pipeline.console import command_line, console, json_option, metric_option, print_json, warn, workspace_option
 from fusecat.stages.fusion.strategy import ALL, FUSED, THESIS
+from fusecat.stages.metrics import Metric
 from fusecat.stages.study_record import StudyRecord, read_study
-from fusecat.stages.vocabulary import Architecture, Merge, Metric, Variant
+from fusecat.stages.vocabulary import Architecture, Merge, Variant
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -71,9 +72,12 @@ def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--processes", type=click.IntRange(0), default=0, help="How many share the work [one per core]; changes no figure."
 )
+@metric_option("What chooses epochs of heads and strategies; kept for later commands [that of the last one, or of 'extract'].")
 @workspace_option
 @json_option
-def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json: bool, **choice: Any) -> None:
+def command(
+    *, seeds: int, tuned: bool, processes: int, metric: Metric | None, workspace: Path, as_json: bool, **choice: Any
+) -> None:
     """Fit a head for every strategy with that merge, and compare them.
 
     One merge M runs baseline/M, flat/M and hierarchical/F/M for each first merge F of concatenation, addition and average;
@@ -86,7 +90,7 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
 
     place = Workspace(workspace)
     table, chosen, settings, rows = prepare(place, **choice)
-    remember_command(place, command_line())
+    remember_command(place, command_line(), metric)
     metric = metric_of(place)
     better = read_tuned(place.root / "tuning") if tuned else {}
     jobs = sum(seeds if strategy.seeded else 1 for strategy in chosen.strategies)
@@ -96,6 +100,8 @@ def command(*, seeds: int, tuned: bool, processes: int, workspace: Path, as_json
         say.print(
             f"{len(chosen.strategies)} strategies, {jobs} runs; heads fitted on {fitted}, chosen by {metric} on validation"
         )
+        if networks := epochs_chosen_by(place, metric):
+            say.print(networks)
         for line in chosen.left_out_lines:
             say.print(line, style="yellow", markup=False)
     with Ticker(say, metric) as ticker:
@@ -170,8 +176,16 @@ def table_of(cache: "FeatureCache", *, streamed: bool | None) -> "FeatureTable":
 
 
 def metric_of(place: Workspace) -> Metric:
-    """Return the metric that governs every choice in this workspace."""
-    return (read_study(place) or StudyRecord()).metric
+    """Return the metric that chooses heads and strategies in this workspace."""
+    return (read_study(place) or StudyRecord()).selects
+
+
+def epochs_chosen_by(place: Workspace, metric: Metric) -> str:
+    """What is to be said where another metric than `metric` chose the networks' epochs; '' where it is the same."""
+    study = read_study(place)
+    if study is None or not study.features or study.metric == metric.name:
+        return ""
+    return f"the networks stay as they are: {study.metric} chose their epochs, which only 'fusecat extract --metric' changes"
 
 
 def summary(run: "Run") -> dict[str, Any]:

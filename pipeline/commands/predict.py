@@ -12,9 +12,19 @@ from fusecat.pipeline.commands._catalogue_options import catalogue_options, read
 from fusecat.pipeline.commands._prediction_display import Tally, judged_before, show
 from fusecat.pipeline.commands._prediction_display import joined as what_joined
 from fusecat.pipeline.commands._vectors_options import external_files, vectors_options
-from fusecat.pipeline.console import catalogue_argument, console, json_option, merges_option, print_json, safe, workspace_option
+from fusecat.pipeline.console import (
+    catalogue_argument,
+    console,
+    json_option,
+    merges_option,
+    print_json,
+    safe,
+    select_metric_option,
+    workspace_option,
+)
 from fusecat.pipeline.places import keeping, may_write
 from fusecat.stages.errors import UsageError
+from fusecat.stages.metrics import Metric
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ FORMATS = ("csv", "parquet", "sigir", "ens")
     "--model", "folder", type=click.Path(file_okay=False, path_type=Path), help="A folder that 'fusecat export' wrote."
 )
 @click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
+@select_metric_option
 @merges_option
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="How the file looks.")
 @click.option(
@@ -53,6 +64,7 @@ def command(
     workspace: Path,
     *,
     folder: Path | None,
+    metric: Metric | None,
     strategy: str | None,
     seed: int | None,
     refit: bool,
@@ -86,14 +98,14 @@ def command(
     from fusecat.stages.prediction.external_chunks import products_of
     from fusecat.stages.prediction.formats import Format, Layout, check, write
 
-    if folder and (strategy or refit or seed is not None):
-        message = "--model: an exported model is one strategy; leave out --strategy, --run and --refit"
+    if folder and (strategy or refit or metric or seed is not None):
+        message = "--model: an exported model is one strategy; leave out --strategy, --metric, --run and --refit"
         raise UsageError(message)
     external = external_files(options)
     model: Model = (
         load_model(folder, merges=merges)
         if folder
-        else open_model(workspace, strategy, seed, refit=refit, external=external, merges=merges)
+        else open_model(workspace, strategy, seed, metric=metric, refit=refit, external=external, merges=merges)
     )
     reading = ReadingOptions()
     given = click.get_current_context().get_parameter_source
@@ -148,6 +160,7 @@ def open_model(
     strategy: str | None,
     seed: int | None,
     *,
+    metric: Metric | None,
     refit: bool,
     external: Collection[str] = (),
     merges: Collection[str] = (),
@@ -171,11 +184,11 @@ def open_model(
     if refit:
         from fusecat.stages.prediction.refit import refitted
 
-        if strategy or seed is not None:
-            message = "--refit: one strategy was refitted; leave out --strategy and --run, or run 'fusecat refit --strategy'"
+        if strategy or metric or seed is not None:
+            message = "--refit: one strategy was refitted; leave out --strategy, --metric and --run ('fusecat refit' takes two)"
             raise UsageError(message)
         return replace(refitted(place, names, external, merges), reading=reading)
-    chosen = select(Runs(place.runs), study.metric, strategy)
+    chosen = select(Runs(place.runs), metric or study.selects, strategy)
     seeds = chosen.seeds if seed is None else (seed,)
     model = Model.of_runs(place, chosen.strategy, seeds, class_names=names, external=external, merges=merges)
     return replace(model, reading=reading)

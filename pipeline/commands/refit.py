@@ -4,16 +4,27 @@ from pathlib import Path
 
 import click
 
-from fusecat.pipeline.console import console, json_option, merges_option, print_json, quoted, safe, workspace_option
+from fusecat.pipeline.console import (
+    console,
+    json_option,
+    merges_option,
+    print_json,
+    quoted,
+    safe,
+    select_metric_option,
+    workspace_option,
+)
+from fusecat.stages.metrics import Metric
 from fusecat.stages.workspace import Workspace
 
 
 @click.command()
 @click.option("--strategy", help="Another strategy than the one that the report chose on validation.")
+@select_metric_option
 @merges_option
 @workspace_option
 @json_option
-def command(workspace: Path, *, strategy: str | None, merges: tuple[str, ...], as_json: bool) -> None:
+def command(workspace: Path, *, metric: Metric | None, strategy: str | None, merges: tuple[str, ...], as_json: bool) -> None:
     """Fit the strategy again on train, head, validation and test, with the epochs and settings of the compared runs.
 
     For a submission: 'fusecat predict --refit' and 'fusecat export --refit' use it. It has no test score: nothing is left to
@@ -29,7 +40,7 @@ def command(workspace: Path, *, strategy: str | None, merges: tuple[str, ...], a
     from fusecat.stages.study_record import StudyRecord, read_study
 
     place = Workspace(workspace)
-    chosen = select(Runs(place.runs), (read_study(place) or StudyRecord()).metric, strategy)
+    chosen = select(Runs(place.runs), metric or (read_study(place) or StudyRecord()).selects, strategy)
     folder = refit(place, chosen.strategy, chosen.seeds, merges=merges)
     record = read_refit(place) | {"folder": str(folder)}
     if as_json:

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
-from fusecat.pipeline.console import json_option, print_json, workspace_option
+from fusecat.pipeline.console import json_option, print_json, select_metric_option, workspace_option
 from fusecat.stages.errors import UsageError
+from fusecat.stages.metrics import Metric
 
 
 @click.command(name="report")
 @click.argument("workspaces", metavar="[WORKSPACE]...", nargs=-1, type=click.Path(file_okay=False, path_type=Path))
 @workspace_option
+@select_metric_option
 @click.option("--against", metavar="STRATEGY", help="Measure every strategy against this one, not the best single feature.")
 @click.option("--shareable", is_flag=True, help="Leave out titles, pictures and ids; add a bundle of predictions.")
 @click.option(
@@ -27,6 +29,7 @@ def command(
     *,
     workspaces: tuple[Path, ...],
     workspace: Path,
+    metric: Metric | None,
     against: str | None,
     shareable: bool,
     pooled: bool,
@@ -41,7 +44,7 @@ def command(
         message = f"--output {output}: there is an index.html that is no report; name another folder"
         raise UsageError(message)
     if pooled:
-        _pool(workspaces, output, as_json=as_json)
+        _pool(workspaces, output, metric, as_json=as_json)
         return
     if len(workspaces) > 1:
         message = "several workspaces need --pool"
@@ -50,20 +53,20 @@ def command(
     if not as_json:
         from fusecat.pipeline.report.terminal import print_report
 
-        print_report(workspace, against=against, shareable=shareable, output=output)
+        print_report(workspace, metric=metric, against=against, shareable=shareable, output=output)
         return
     from fusecat.pipeline.report.comparison import compare
     from fusecat.pipeline.report.output import write_if_allowed
 
-    print_json(write_if_allowed(compare(workspace, against=against), output, shareable=shareable)[1])
+    print_json(write_if_allowed(compare(workspace, metric=metric, against=against), output, shareable=shareable)[1])
 
 
-def _pool(workspaces: tuple[Path, ...], output: Path | None, *, as_json: bool) -> None:
+def _pool(workspaces: tuple[Path, ...], output: Path | None, metric: Metric | None, *, as_json: bool) -> None:
     from fusecat.pipeline.report.pooled import print_pool, write_pool
 
     if as_json:
         from dataclasses import asdict
 
-        print_json(asdict(write_pool(workspaces, output)[0]))
+        print_json(asdict(write_pool(workspaces, output, metric)[0]))
     else:
-        print_pool(workspaces, output)
+        print_pool(workspaces, output, metric)

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.commands.fuse import metric_of, prepare, strategy_options
-from fusecat.pipeline.console import command_line, console, json_option, print_json, quoted, safe, warn, workspace_option
+from fusecat.pipeline.console import (
+    command_line,
+    console,
+    json_option,
+    metric_option,
+    print_json,
+    quoted,
+    safe,
+    warn,
+    workspace_option,
+)
+from fusecat.stages.metrics import Metric
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -16,9 +27,10 @@ if TYPE_CHECKING:
 @click.command()
 @strategy_options
 @click.option("--trials", type=click.IntRange(1), default=50, show_default=True, help="Settings tried for each strategy.")
+@metric_option("What is searched for [that which chooses strategies].")
 @workspace_option
 @json_option
-def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> None:
+def command(*, trials: int, metric: Metric | None, workspace: Path, as_json: bool, **choice: Any) -> None:
     """Search learning rate, weight decay, smoothing and dropouts for each strategy, the same budget for all.
 
     Trials that were done before count. 'fusecat fuse --tuned' then uses what was found and marks those runs.
@@ -32,7 +44,7 @@ def command(*, trials: int, workspace: Path, as_json: bool, **choice: Any) -> No
     table, chosen, base, rows = prepare(place, **choice)
     remember_command(place, command_line())
     strategies = [strategy for strategy in chosen.strategies if strategy.learned]
-    metric = metric_of(place)
+    metric = metric or metric_of(place)
     say = None if as_json else console()
     if say:
         say.print(f"{len(strategies)} strategies, {trials} trials each, judged by {metric} on validation")

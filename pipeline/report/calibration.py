@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.pipeline.report.results import Candidate, Outcome
+from fusecat.pipeline.report.results import Candidate
+from fusecat.stages.scores import Outcome
 
 BINS = 15
 

@@ -4,7 +4,7 @@ Validation chooses (the strategy, the reference, the best of each kind); the jud
 is no test - is only reported.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares, tested, voted_right
-from fusecat.pipeline.report.results import Candidate, Outcome, Study
-from fusecat.pipeline.report.statistics import METRICS, RESAMPLES, Estimates, Models, bootstrap, score
+from fusecat.pipeline.report.results import Candidate, Study
+from fusecat.pipeline.report.statistics import RESAMPLES, Estimates, bootstrap, score
 from fusecat.stages.errors import DataError
 from fusecat.stages.fusion.select import rank
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import METRICS, Metric
+from fusecat.stages.vocabulary import Part
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,16 @@ class Comparison:
         return next(row for row in self.rows if row.strategy == strategy)
 
 
-def compare(workspace: Path, *, against: str | None = None, resamples: int = RESAMPLES) -> Comparison:
+def compare(
+    workspace: Path, *, metric: Metric | None = None, against: str | None = None, resamples: int = RESAMPLES
+) -> Comparison:
     """Compare all finished runs of a workspace.
 
-    `against`: the strategy that every other is measured against, by default the single feature (probe or uni-modal) that
-    validation prefers. Raises: as `Study.read`; DataError where no product is in the validation part.
+    `metric`: what ranks, by default the one that chooses in the workspace. `against`: the strategy that every other is measured
+    against, by default the single feature (probe or uni-modal) that validation prefers. Raises: as
+    `Study.read`; DataError where no product is in the validation part.
     """
-    return compare_study(Study.read(workspace), against=against, resamples=resamples)
+    return compare_study(Study.read(workspace, metric), against=against, resamples=resamples)
 
 
 def compare_study(study: Study, *, against: str | None = None, resamples: int = RESAMPLES) -> Comparison:
@@ -148,18 +152,18 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
 
 def _estimates(study: Study, part: str, resamples: int) -> tuple[dict[str, Estimates], list[Scores]]:
     """Per metric the estimates of all candidates, and per candidate its scores."""
-    labels = study.labels(part)
     counts = [len(candidate.seeds) for candidate in study.candidates]
-    models = _models(labels, [outcome for candidate in study.candidates for outcome in candidate.outcomes[part]])
-    values, draws = score(models), bootstrap(models, resamples)
+    outcomes = [outcome for candidate in study.candidates for outcome in candidate.outcomes[part]]
+    values, draws = score(outcomes), bootstrap(outcomes, resamples)
     cuts = np.cumsum(counts)[:-1]
-    estimates = {
-        metric: Estimates.of(np.split(values[at], cuts), np.split(draws[at], cuts)) for at, metric in enumerate(METRICS)
-    }
+    estimates = {key: Estimates.of(np.split(values[key], cuts), np.split(draws[key], cuts)) for key in values}
     scores: list[Scores] = []
-    for number, columns in enumerate(np.split(values, cuts, axis=1)):
-        intervals = {metric: bounded(metric, *estimates[metric].interval(number)) for metric in METRICS}
-        scores.append({metric: _score(columns[at], *intervals[metric]) for at, metric in enumerate(METRICS)})
+    for number in range(len(counts)):
+        found = {}
+        for metric in METRICS.values():
+            bounds = metric.bounded(*estimates[metric.key].interval(number))
+            found[metric.key] = _score(np.split(values[metric.key], cuts)[number], *bounds)
+        scores.append(found)
     return estimates, scores
 
 
@@ -167,19 +171,9 @@ def _ensemble(study: Study, at: int) -> Mapping[str, Scores] | None:
     ensemble = study.candidates[at].ensemble
     if ensemble is None:
         return None
-    values = {part: score(_models(study.labels(part), [outcome]))[:, 0] for part, outcome in ensemble.items()}
-    return {part: {metric: _score(of[[at]]) for at, metric in enumerate(METRICS)} for part, of in values.items()}
+    return {part: {key: _score(value) for key, value in score([outcome]).items()} for part, outcome in ensemble.items()}
 
 
 def _score(values: NDArray[np.float64], low: float | None = None, high: float | None = None) -> Score:
     spread = float(values.std(ddof=1)) if len(values) > 1 else None
     return Score(float(values.mean()), spread, tuple(float(value) for value in values), low, high)
-
-
-def bounded(metric: str, low: float, high: float) -> tuple[float, float]:
-    """No score lies below 0, and only log loss above 1."""
-    return max(low, 0.0), high if metric == Metric.LOG_LOSS.key else min(high, 1.0)
-
-
-def _models(labels: NDArray[np.integer], outcomes: Sequence[Outcome]) -> Models:
-    return Models(labels, np.stack([o.predicted for o in outcomes]), np.stack([o.truth for o in outcomes]))

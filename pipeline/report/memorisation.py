@@ -60,7 +60,10 @@ def mean_scores(candidate: Candidate, key: str) -> dict[str, float]:
 
 def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Metric -> mean."""
-    return {metric: float(np.mean([each[metric] for each in scores])) for metric in scores[0]} if scores else {}
+    shared = (
+        [metric for metric in scores[0] if all(metric in each for each in scores)] if scores else []
+    )  # earlier runs have fewer
+    return {metric: float(np.mean([each[metric] for each in scores])) for metric in shared}
 
 
 def caveats(study: Study, judged: str) -> list[str]:

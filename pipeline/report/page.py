@@ -18,8 +18,9 @@ from fusecat.pipeline.report.page_figures import Pictures, front
 from fusecat.pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
 from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
 from fusecat.pipeline.report.svg import Sheet
-from fusecat.pipeline.report.verdict import figure, gain, metric_name, sentences
-from fusecat.stages.vocabulary import Architecture, Metric
+from fusecat.pipeline.report.verdict import sentences
+from fusecat.stages.metrics import METRICS
+from fusecat.stages.vocabulary import Architecture
 
 EXTREMES = 20
 """Classes shown at each end where there are too many for a table."""
@@ -37,8 +38,8 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
     metric = comparison.metric
     environment.filters |= {
         "plain": safe,
-        "figure": partial(figure, metric),
-        "gain": partial(gain, metric),
+        "figure": metric.figure,
+        "gain": metric.gain,
         "per_cent": _per_cent,
         "breakable": breakable,
     }
@@ -46,9 +47,9 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
         "of": tables.of,
         "label": tables.label,
         "group_text": tables.group_text,
+        "less": lambda one, other: None if one is None else one - other,
         "interval": partial(tables.interval_text, metric),
-        "score": lambda value, name=metric: tables.score_text(Metric(name), value),
-        "metric_name": metric_name,
+        "score": lambda value, name=metric.name: tables.score_text(METRICS[name], value),
     }
     sheet = Sheet()
     pictures = Pictures(comparison, seen, sheet).all()
@@ -56,6 +57,7 @@ def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, card
     return environment.get_template("index.html").render(
         report=report,
         metric=metric,
+        others=[each for each in METRICS.values() if each != metric],
         judged=comparison.judged,
         sentences=sentences(comparison),
         shown=list(tables.shown_rows(report)),

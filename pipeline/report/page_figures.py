@@ -14,8 +14,7 @@ from fusecat.pipeline.report.insights import Insights
 from fusecat.pipeline.report.provenance import head_curves, network_curves
 from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
 from fusecat.pipeline.report.svg import MARKERS, TONES, Sheet, picture, tone_of
-from fusecat.pipeline.report.verdict import metric_name
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,9 +28,9 @@ class Pictures:
 
     def __init__(self, comparison: Comparison, seen: Insights, sheet: Sheet) -> None:
         self.comparison, self.seen, self.sheet = comparison, seen, sheet
-        self.scale = 1 if comparison.metric is Metric.LOG_LOSS else 100
+        self.scale = comparison.metric.scale
         unit = "" if self.scale == 1 else ", per cent"
-        self.axis = f"{comparison.judged} {metric_name(comparison.metric)}{unit}"
+        self.axis = f"{comparison.judged} {comparison.metric.shown}{unit}"
 
     def all(self) -> dict[str, Markup | None]:
         """Every picture by name."""
@@ -110,7 +109,7 @@ class Pictures:
 
     def cost(self) -> Markup:
         """Validation score over seconds: what to choose for its price is a choice, so test figures have no part in it."""
-        metric, axis = self.comparison.metric, f"validation {metric_name(self.comparison.metric)}"
+        metric, axis = self.comparison.metric, f"validation {self.comparison.metric.shown}"
         points = [
             (
                 row.strategy,
@@ -131,7 +130,7 @@ class Pictures:
         if not any(len(points) > 1 for points in lines.values()):
             return None
         scaled = {key: [(x, y * self.scale) for x, y in points] for key, points in lines.items()}
-        axis = f"validation {metric_name(self.comparison.metric)}"
+        axis = f"validation {self.comparison.metric.shown}"
 
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
             return figures.curves(scaled, axis=axis, narrow=narrow)

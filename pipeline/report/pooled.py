@@ -18,8 +18,7 @@ from fusecat.pipeline.report.markup import breakable, content_policy
 from fusecat.pipeline.report.pooling import Pool, pool
 from fusecat.pipeline.report.svg import MARKERS, Sheet, picture, tone_of
 from fusecat.pipeline.report.tables import cell
-from fusecat.pipeline.report.verdict import figure, gain, metric_name
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,12 +27,14 @@ if TYPE_CHECKING:
 HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "difference", "95 % interval", "p (Holm)", "real")
 
 
-def write_pool(workspaces: Sequence[Path], output: Path | None = None) -> tuple[Pool, Path | None]:
+def write_pool(
+    workspaces: Sequence[Path], output: Path | None = None, metric: Metric | None = None
+) -> tuple[Pool, Path | None]:
     """Compare each workspace, pool them, write into `output` or the first one's report folder; returns the pool and its page.
 
     Where the first one may not be written and there is no `output`, there is a warning and no page.
     """
-    pooled = pool([compare(workspace) for workspace in workspaces])
+    pooled = pool([compare(workspace, metric=metric) for workspace in workspaces])
     folder = output or Workspace(workspaces[0]).report
     if output is None and not may_write(folder):
         warn(f"{folder} may not be written, so there is no page; 'fusecat report --pool ... --output DIR' writes it elsewhere")
@@ -44,18 +45,16 @@ def write_pool(workspaces: Sequence[Path], output: Path | None = None) -> tuple[
     return pooled, publish(folder / "pool.html", _page(pooled))
 
 
-def print_pool(workspaces: Sequence[Path], output: Path | None = None) -> Pool:
+def print_pool(workspaces: Sequence[Path], output: Path | None = None, metric: Metric | None = None) -> Pool:
     """`write_pool`, then the verdict, the table and where the page is."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    pooled, page = write_pool(workspaces, output)
+    pooled, page = write_pool(workspaces, output, metric)
     terminal = console()
     shown = range(len(HEADINGS)) if terminal.width >= 110 else (0, 1, 4, 5, 7)
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"{metric_name(Metric(pooled.metric))} over {len(workspaces)} studies", pad_edge=False
-    )
+    table = Table(box=box.SIMPLE_HEAD, title=f"{METRICS[pooled.metric].shown} over {len(workspaces)} studies", pad_edge=False)
     for at, name in enumerate(HEADINGS):
         if at in shown:
             table.add_column(
@@ -74,19 +73,19 @@ def print_pool(workspaces: Sequence[Path], output: Path | None = None) -> Pool:
 
 def lines(pooled: Pool) -> list[list[str]]:
     """One line of text per strategy, in the order of `HEADINGS`."""
-    metric = Metric(pooled.metric)
+    metric = METRICS[pooled.metric]
     found = []
     for row in pooled.rows:
         line = [
             row.strategy,
-            figure(metric, row.mean),
-            f"{figure(metric, row.low)} to {figure(metric, row.high)}",
+            metric.figure(row.mean),
+            f"{metric.figure(row.low)} to {metric.figure(row.high)}",
             f"{row.rank:.1f}",
         ]
         if row.difference is None or row.difference_low is None or row.difference_high is None:
             line += ["reference", "", "", ""]
         else:
-            line += [gain(metric, row.difference), f"{gain(metric, row.difference_low)} to {gain(metric, row.difference_high)}"]
+            line += [metric.gain(row.difference), f"{metric.gain(row.difference_low)} to {metric.gain(row.difference_high)}"]
             line += [f"{row.p:.3g}", "yes" if row.real else "no"]
         found.append(line)
     return found
@@ -112,7 +111,7 @@ def _page(pooled: Pool) -> str:
     style = sources["style.css"] + sheet.css
     return environment.get_template("pool.html").render(
         pool=pooled,
-        metric=metric_name(Metric(pooled.metric)),
+        metric=METRICS[pooled.metric].shown,
         headings=HEADINGS,
         lines=lines(pooled),
         picture=drawn,
@@ -123,8 +122,8 @@ def _page(pooled: Pool) -> str:
 
 def _picture(pooled: Pool, sheet: Sheet) -> Markup:
     """Studies of one catalogue: means with intervals. Several catalogues: mean ranks with the critical difference."""
-    metric = Metric(pooled.metric)
-    scale = 1 if metric is Metric.LOG_LOSS else 100
+    metric = METRICS[pooled.metric]
+    scale = metric.scale
     half = (pooled.critical or 0) / 2
     dots = []
     for row in pooled.rows:
@@ -135,7 +134,7 @@ def _picture(pooled: Pool, sheet: Sheet) -> Markup:
             dots.append(Dot(row.strategy, row.mean * scale, row.low * scale, row.high * scale, *look, ticks, bold=best))
         else:
             dots.append(Dot(row.strategy, row.rank, row.rank - half, row.rank + half, *look, bold=best))
-    axis = f"{pooled.judged} {metric_name(metric)}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
+    axis = f"{pooled.judged} {metric.shown}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
 
     def draw(narrow: bool) -> "Figure":  # noqa: FBT001
         return figures.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)

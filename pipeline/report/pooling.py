@@ -13,13 +13,13 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.pipeline.report.comparison import Comparison, bounded
+from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.contrasts import ALPHA
 from fusecat.pipeline.report.repeated import Over, Repeated, products
 from fusecat.pipeline.report.statistics import holm
-from fusecat.pipeline.report.verdict import gain
 from fusecat.stages.errors import UsageError
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import Metric
+from fusecat.stages.vocabulary import Part
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
         same,
         repeated.over,
         len(repeated.units),
-        metric.value,
+        metric.name,
         judged,
         names[reference],
         rows,
@@ -149,7 +149,7 @@ def _rows(
     rows = []
     for at, name in enumerate(names):
         known = repeated.mean(at)
-        low, high = bounded(metric.key, known.low, known.high)
+        low, high = metric.bounded(known.low, known.high)
         values = tuple(repeated.values[at].tolist())
         row = Pooled(name, values, chooses[name], known.value, low, high, float(ranks[at]))
         if at in gaps:
@@ -185,8 +185,6 @@ def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric:
     if best is None or best.difference is None or best.difference_low is None or best.difference_high is None:
         return said
     real = "a real difference" if best.real else "no real difference"
-    unit = "" if metric is Metric.LOG_LOSS else " points"
-    span = (
-        f"{gain(metric, best.difference)}{unit} ({gain(metric, best.difference_low)} to {gain(metric, best.difference_high)})"
-    )
+    reach = f"{metric.gain(best.difference_low)} to {metric.gain(best.difference_high)}"
+    span = f"{metric.gain(best.difference)}{metric.points} ({reach})"
     return f"{said} {best.strategy} against {reference}: {span}, {real} {carried}."

@@ -21,7 +21,7 @@ def record(comparison: Comparison, seen: Insights | None = None) -> dict[str, An
         "catalogue": info.catalogue,
         "split": dict(info.split) or None,
         "preset": info.preset,
-        "metric": comparison.metric.value,
+        "metric": comparison.metric.name,
         "judged": comparison.judged,
         "classes": len(study.products.classes),
         "products": {part: len(study.labels(part)) for part in study.parts},

@@ -14,44 +14,19 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.console import quoted
 from fusecat.stages.errors import ModelError
-from fusecat.stages.fusion.runs import DETERMINISTIC, Products, Run, Runs
+from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, Products, Run, Runs
 from fusecat.stages.fusion.select import named, refuse_nowhere, repetitions
+from fusecat.stages.metrics import Metric
+from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord, read_study
-from fusecat.stages.vocabulary import Architecture, Metric, Part
+from fusecat.stages.vocabulary import Architecture
 from fusecat.stages.workspace import Workspace
-
-JUDGED = (Part.VALIDATION.value, Part.TEST.value)
-"""The parts that runs predict: the first chooses, the second is only reported."""
 
 SINGLE = (Architecture.PROBE.value, Architecture.UNIMODAL.value)
 """Architectures that look at one feature: what a fusion has to beat."""
 
 FUSED = (Architecture.BASELINE.value, Architecture.FLAT.value, Architecture.HIERARCHICAL.value)
 """Architectures that merge vectors."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one run says of one part.
-
-    `predicted` (n,) int32 class; `truth` (n,) float32 probability of the true class; `confidence` (n,) float32 probability of
-    the predicted one.
-    """
-
-    predicted: NDArray[np.int32]
-    truth: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> "Outcome":
-        """Reduce `probabilities` (n, C) of products whose classes are `labels` (n,)."""
-        rows = np.arange(len(labels))
-        predicted = probabilities.argmax(axis=1)
-        return cls(
-            predicted.astype(np.int32),
-            probabilities[rows, labels].astype(np.float32),
-            probabilities[rows, predicted].astype(np.float32),
-        )
 
 
 @dataclass(frozen=True)
@@ -105,18 +80,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Study:
-    """A workspace as the report sees it. `info` is study.json (empty for imported vectors without one)."""
+    """A workspace as the report sees it. `info` is study.json (empty for imported vectors without one), `metric` what ranks."""
 
     workspace: Workspace
     info: StudyRecord
     products: Products
     candidates: tuple[Candidate, ...]
+    metric: Metric
     interrupted: tuple[str, ...] = ()
     failed: tuple[str, ...] = field(default=())
 
     @classmethod
-    def read(cls, root: Path) -> "Study":
-        """Read the runs of a workspace.
+    def read(cls, root: Path, metric: Metric | None = None) -> "Study":
+        """Read the runs of a workspace, to be ranked by `metric` (None: the workspace's own).
 
         Raises: UsageError where there is no such folder, ModelError where nothing was fused yet, DamagedFile where a file is
         not as it was written: a comparison without one of its runs may choose another strategy.
@@ -136,9 +112,8 @@ class Study:
         if not candidates:
             message = f"{workspace.runs}: no run is finished; run again: fusecat fuse --workspace {quoted(root)}"
             raise ModelError(message)
-        return cls(
-            workspace, read_study(workspace) or StudyRecord(), products, candidates, tuple(runs.interrupted()), tuple(failed)
-        )
+        info = read_study(workspace) or StudyRecord()
+        return cls(workspace, info, products, candidates, metric or info.selects, tuple(runs.interrupted()), tuple(failed))
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -149,11 +124,6 @@ class Study:
     def judged(self) -> str:
         """The part whose figures the verdict speaks of: test, or validation where there is no test."""
         return self.parts[-1]
-
-    @property
-    def metric(self) -> Metric:
-        """What chooses."""
-        return self.info.metric
 
     def labels(self, part: str) -> NDArray[np.int32]:
         """(n,) class of each product of a part."""

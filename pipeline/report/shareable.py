@@ -18,6 +18,7 @@ import numpy as np
 from fusecat.cache.publish import publishing
 from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.tables import spreadsheet
+from fusecat.stages.metrics import METRICS
 
 NAME = "report-bundle.zip"
 
@@ -25,13 +26,13 @@ README = """Predictions behind a comparison of fusion strategies, without produc
 
 predictions.csv  one line per product of validation and test: key (salted, meaningless elsewhere), part, label, and
                  one column per run (strategy#seed) with the predicted type code
-recompute.py     prints accuracy, macro-F1 and weighted F1 of every strategy from predictions.csv (numpy, scikit-learn)
+recompute.py     prints what metrics follow from predictions.csv, of every strategy (numpy, scikit-learn)
 report.json      the report
 
-Log loss, calibration and the ensembles of seeds need probabilities, which are not shared.
+The other metrics, calibration and the ensembles of seeds need probabilities, which are not shared.
 """
 
-RECOMPUTE = '''"""Recompute the table from predictions.csv: accuracy, macro-F1 and weighted F1 per strategy, mean over seeds."""
+RECOMPUTE = '''"""Recompute the table from predictions.csv: per strategy what metrics need no probabilities, mean over seeds."""
 
 import csv
 import json
@@ -39,7 +40,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 with (Path(__file__).parent / "predictions.csv").open(newline="", encoding="utf-8") as file:
     lines = list(csv.DictReader(file))
@@ -53,9 +54,7 @@ for part in ("validation", "test"):
         predicted = np.array([line[run] for line in rows])
         classes = np.unique(labels)
         found[run.partition("#")[0]][part].append({
-            "accuracy": accuracy_score(labels, predicted),
-            "macro_f1": f1_score(labels, predicted, labels=classes, average="macro", zero_division=0),
-            "weighted_f1": f1_score(labels, predicted, labels=classes, average="weighted", zero_division=0),
+            @METRICS@
         })
 table = {
     strategy: {part: {name: float(np.mean([one[name] for one in runs])) for name in runs[0]} for part, runs in parts.items()}
@@ -72,12 +71,17 @@ def write_bundle(comparison: Comparison, folder: Path, report: str, salt: bytes 
     with publishing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in (
             ("README.txt", README),
-            ("recompute.py", RECOMPUTE),
+            ("recompute.py", RECOMPUTE.replace("@METRICS@", _recomputed())),
             ("predictions.csv", _predictions(comparison, salt)),
             ("report.json", report),
         ):
             bundle.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
     return path
+
+
+def _recomputed() -> str:
+    told = [f'"{metric.key}": {metric.recomputed},' for metric in METRICS.values() if metric.recomputed]
+    return "\n            ".join(told)
 
 
 def _predictions(comparison: Comparison, salt: bytes) -> str:

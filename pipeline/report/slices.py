@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.report.comparison import Comparison, Row
 from fusecat.pipeline.report.results import Candidate, Study
-from fusecat.pipeline.report.statistics import METRICS, Models, score
+from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Field
 
 MANY_CLASSES = 120
@@ -107,7 +107,7 @@ def product_slices(comparison: Comparison, rows: Sequence[Row]) -> list[Slice]:
         present = present[study.products.rows(part)]
         for name, chosen in ((f"with {field}", present), (f"without {field}", ~present)):
             if 0 < chosen.sum() < len(chosen):
-                scores = tuple(_score(row.candidate, part, study.labels(part), chosen, comparison.metric.key) for row in rows)
+                scores = tuple(_score(row.candidate, part, chosen, comparison.metric) for row in rows)
                 found.append(Slice(name, int(chosen.sum()), scores))
     return found
 
@@ -130,11 +130,8 @@ def _present(study: Study, field: Field) -> NDArray[np.bool_] | None:
     return None
 
 
-def _score(candidate: Candidate, part: str, labels: NDArray[np.integer], rows: NDArray[np.bool_], metric: str) -> float:
-    outcomes = candidate.outcomes[part]
-    predicted = np.stack([outcome.predicted[rows] for outcome in outcomes])
-    truth = np.stack([outcome.truth[rows] for outcome in outcomes])
-    return float(score(Models(labels[rows], predicted, truth))[METRICS.index(metric)].mean())
+def _score(candidate: Candidate, part: str, rows: NDArray[np.bool_], metric: Metric) -> float:
+    return float(np.mean([metric.of(outcome.take(rows)) for outcome in candidate.outcomes[part]]))
 
 
 def _f1(predicted: NDArray[np.integer], labels: NDArray[np.integer], classes: int) -> NDArray[np.float64]:

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss")
-"""The order of the first axis wherever four metrics stand together."""
+from fusecat.stages.metrics import METRICS
+from fusecat.stages.scores import Outcome, scores_of
 
 RESAMPLES = 1000
 """The relative error of a bootstrapped standard error is 1 / sqrt(2 B): 2.2 %."""
@@ -33,15 +33,6 @@ SEED = 2020
 _BLOCK = 16_000_000  # weights held at once: 64 MB of float32
 _PIECE = 250_000  # weights drawn at once: what they pass through fits the processor's cache
 _UNIT = 1e-12  # a variance below this is none: scores are of order 1
-
-
-@dataclass(frozen=True)
-class Models:
-    """The outcomes of M models on the same n products: `labels` (n,), `predicted` (M, n), `truth` (M, n)."""
-
-    labels: NDArray[np.integer]
-    predicted: NDArray[np.integer]
-    truth: NDArray[np.floating]
 
 
 def resampling_weights(labels: NDArray[np.integer], resamples: int, seed: int = SEED) -> Iterator[NDArray[np.float32]]:
@@ -67,46 +58,24 @@ def resampling_weights(labels: NDArray[np.integer], resamples: int, seed: int = 
         yield weights
 
 
-def weighted_scores(models: Models, weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The four metrics of every model under every weighting: (4, M, b) for `weights` (b, n).
+def score(outcomes: Sequence[Outcome]) -> dict[str, NDArray[np.float64]]:
+    """Key of each metric -> (M,), of every model."""
+    found = [scores_of(outcome) for outcome in outcomes]
+    return {key: np.array([scores[key] for scores in found]) for key in found[0]}
 
-    F1 runs over the classes that occur in `labels`, as in `stages.scores`.
+
+def bootstrap(outcomes: Sequence[Outcome], resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, NDArray[np.float64]]:
+    """Key of each metric -> (M, B), of every model in every resample.
+
+    Models answer the same products and share the resamples, so differences are paired.
     """
-    from scipy.sparse import csr_matrix
-
-    n = len(models.labels)
-    classes, labels = np.unique(models.labels, return_inverse=True)
-    column = np.full(int(max(models.labels.max(), models.predicted.max())) + 1, -1)
-    column[classes] = np.arange(len(classes))
-    across = np.ascontiguousarray(weights.T)
-    sizes = np.bincount(labels, minlength=len(classes)).astype(np.float64)
-    scores = np.empty((4, len(models.predicted), weights.shape[0]))
-    loss = -np.log(np.clip(models.truth.astype(np.float64), np.finfo(np.float32).eps, 1))
-    right = models.predicted == models.labels
-    scores[2] = right.astype(weights.dtype) @ across / n
-    scores[3] = loss @ across / n
-    for model, predicted in enumerate(models.predicted):
-        claimed = column[predicted]
-        seen = np.flatnonzero(claimed >= 0)
-        hit = np.flatnonzero(right[model])
-        rows = np.concatenate([claimed[seen], labels[hit] + len(classes)])
-        ones = csr_matrix((np.ones(len(rows), weights.dtype), (rows, np.concatenate([seen, hit]))), shape=(2 * len(classes), n))
-        claims, hits = np.split(np.asarray(ones @ across, np.float64), 2)
-        f1 = 2 * hits / (sizes[:, None] + claims)
-        scores[0, model] = f1.mean(axis=0)
-        scores[1, model] = sizes @ f1 / n
-    return scores
-
-
-def score(models: Models) -> NDArray[np.float64]:
-    """The four metrics of every model: (4, M)."""
-    return weighted_scores(models, np.ones((1, len(models.labels))))[:, :, 0]
-
-
-def bootstrap(models: Models, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
-    """The four metrics of every model in every resample: (4, M, B); models share the resamples, so differences are paired."""
-    blocks = [weighted_scores(models, weights) for weights in resampling_weights(models.labels, resamples, seed)]
-    return np.concatenate(blocks, axis=2)
+    found: dict[str, list[NDArray[np.float64]]] = {metric.key: [] for metric in METRICS.values()}
+    for weights in resampling_weights(outcomes[0].labels, resamples, seed):
+        across = np.ascontiguousarray(weights.T)
+        seen = [outcome.weighted(across) for outcome in outcomes]
+        for metric in METRICS.values():
+            found[metric.key].append(np.stack([metric.of(outcome) for outcome in seen]))
+    return {key: np.concatenate(blocks, axis=1) for key, blocks in found.items()}
 
 
 @dataclass(frozen=True)

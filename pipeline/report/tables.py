@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fusecat.pipeline.console import safe
-from fusecat.pipeline.report.verdict import figure, gain, metric_name
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import ACCURACY, METRICS, Metric
 
-METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -35,15 +33,15 @@ def score_text(metric: Metric, score: Mapping[str, Any] | None) -> str:
     """`67.3 ± 0.8`, without the spread for a single value, a dash for a part that does not exist."""
     if score is None:
         return "–"
-    spread = "" if score["sd"] is None else f" ± {figure(metric, score['sd'])}"
-    return figure(metric, score["mean"]) + spread
+    spread = "" if score["sd"] is None else f" ± {metric.figure(score['sd'])}"
+    return metric.figure(score["mean"]) + spread
 
 
 def interval_text(metric: Metric, score: Mapping[str, Any] | None) -> str:
     """`65.1 to 69.5`, or nothing."""
     if score is None or score["low"] is None:
         return ""
-    return f"{figure(metric, score['low'])} to {figure(metric, score['high'])}"
+    return f"{metric.figure(score['low'])} to {metric.figure(score['high'])}"
 
 
 def group_text(letters: str | None) -> str:
@@ -65,10 +63,10 @@ def of(row: Mapping[str, Any], part: str, metric: str) -> Mapping[str, Any] | No
 
 def markdown(report: Mapping[str, Any]) -> str:
     """report.md: verdict, ranked table, primary contrasts."""
-    metric = Metric(report["metric"])
+    metric = METRICS[report["metric"]]
     lines = ["# Comparison of fusion strategies", "", cell(report["verdict"]), ""]
     lines += [
-        f"Ranked by {metric_name(metric)} on validation; mean ± deviation over seeds; intervals over products and seeds.",
+        f"Ranked by {metric.shown} on validation; mean ± deviation over seeds; intervals over products and seeds.",
         "",
     ]
     lines += ["| strategy | validation | test | test interval | group | test accuracy | parameters | fit s | fitted on |"]
@@ -81,7 +79,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             score_text(metric, of(row, "test", metric.key)),
             interval_text(metric, of(row, "test", metric.key)),
             group_text(row["group"]),
-            score_text(Metric.ACCURACY, of(row, "test", "accuracy")),
+            score_text(ACCURACY, of(row, "test", "accuracy")),
             f"{row['parameters']:,}",
             f"{row['fit_seconds']:.1f}",
             ", ".join(row["fitted_on"]),
@@ -90,8 +88,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += ["", f"## Planned differences ({report['judged']}, p corrected over all of them)", ""]
     lines += ["| one | other | difference | 95 % interval | p | real |", "|---|---|---|---|---|---|"]
     for contrast in report["contrasts"]:
-        span = f"{gain(metric, contrast['low'])} to {gain(metric, contrast['high'])}"
-        cells = [cell(contrast["one"]), cell(contrast["other"]), gain(metric, contrast["difference"]), span]
+        span = f"{metric.gain(contrast['low'])} to {metric.gain(contrast['high'])}"
+        cells = [cell(contrast["one"]), cell(contrast["other"]), metric.gain(contrast["difference"]), span]
         cells += [format(contrast["p"], ".3g"), "yes" if contrast["real"] else "no"]
         lines.append(f"| {' | '.join(cells)} |")
     for title in ("interrupted", "failed"):
@@ -105,7 +103,8 @@ def comma_separated(report: Mapping[str, Any]) -> str:
     head = ["strategy", "ensemble", "chosen", "architecture", "first", "final", "features", "seeds", "group"]
     head += ["parameters", "fit_seconds", "predict_seconds", "fitted_on"]
     parts = [part for part in ("validation", "test") if report["rows"][0][part] is not None]
-    head += [f"{part}_{metric}_{kind}" for part in parts for metric in METRICS for kind in ("mean", "sd", "low", "high")]
+    keys = [metric.key for metric in METRICS.values()]
+    head += [f"{part}_{key}_{kind}" for part in parts for key in keys for kind in ("mean", "sd", "low", "high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
@@ -114,7 +113,7 @@ def comma_separated(report: Mapping[str, Any]) -> str:
         cells: list[Any] = [row["strategy"], "yes" if row["ensemble"] else "no", chosen, row["architecture"]]
         cells += [row["first"], row["final"], " ".join(row["features"]), len(row["seeds"]), row["group"]]
         cells += [row["parameters"], row["fit_seconds"], row["predict_seconds"], " ".join(row["fitted_on"])]
-        cells += [row[part][metric][kind] for part in parts for metric in METRICS for kind in ("mean", "sd", "low", "high")]
+        cells += [row[part][key][kind] for part in parts for key in keys for kind in ("mean", "sd", "low", "high")]
         writer.writerow([spreadsheet(cell) for cell in cells])
     return out.getvalue()
 

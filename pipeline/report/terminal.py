@@ -8,8 +8,7 @@ from fusecat.pipeline.console import console, safe
 from fusecat.pipeline.report.comparison import Comparison, compare
 from fusecat.pipeline.report.output import write_if_allowed
 from fusecat.pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
-from fusecat.pipeline.report.verdict import metric_name
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import ACCURACY, METRICS, Metric
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,17 +17,24 @@ _WIDE, _ROOMY, _MIDDLE = 130, 95, 76  # columns for the whole table, for names o
 
 
 def print_report(
-    workspace: Path, *, against: str | None = None, shareable: bool = False, output: Path | None = None
+    workspace: Path,
+    *,
+    metric: Metric | None = None,
+    against: str | None = None,
+    shareable: bool = False,
+    output: Path | None = None,
 ) -> Comparison:
     """Compare the runs of a workspace, write the report, print verdict and ranked table. Returns the comparison.
 
     `output`: the folder of the report's files; without it a workspace that may not be written gets none, and a warning says so.
     """
-    comparison = compare(workspace, against=against)
+    comparison = compare(workspace, metric=metric, against=against)
     page, report = write_if_allowed(comparison, output, shareable=shareable)
     terminal = console()
     terminal.print(ranked_table(report, terminal.width), soft_wrap=False)
     terminal.print(safe(report["verdict"]), markup=False, soft_wrap=False)
+    for line in other_choices(comparison):
+        terminal.print(line)
     for title in ("interrupted", "failed"):
         for name in report[title]:
             terminal.print(f"{title}, not counted: {safe(name)}", markup=False)
@@ -37,17 +43,31 @@ def print_report(
     return comparison
 
 
+def other_choices(comparison: Comparison) -> list[str]:
+    """What another metric than the one that ranks has chosen, or will choose."""
+    ranks, selects = comparison.metric.name, comparison.study.info.selects.name
+    heads = sorted({str(name) for row in comparison.rows for run in row.candidate.runs if (name := run.settings.get("metric"))})
+    said = []
+    if heads and heads != [ranks]:
+        said.append(
+            f"ranked by {ranks}; the heads' epochs were chosen by {', '.join(heads)} ('fusecat fuse --metric' changes that)"
+        )
+    if ranks != selects:
+        said.append(f"predict, refit and export choose by {selects} unless they are given --metric {ranks}")
+    return said
+
+
 def ranked_table(report: dict[str, Any], width: int) -> "Table":
     """The rows, best on validation first, with as many columns as the terminal is wide."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    metric = Metric(report["metric"])
+    metric = METRICS[report["metric"]]
     tested = report["judged"] == "test"
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{metric_name(metric)}, ranked on validation (* chosen)",
+        title=f"{metric.shown}, ranked on validation (* chosen)",
         title_justify="left",
         pad_edge=False,
         collapse_padding=True,
@@ -66,7 +86,7 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
             "test": score_text(metric, of(row, "test", metric.key)),
             "95 % interval": interval_text(metric, of(row, report["judged"], metric.key)),
             "group": group_text(row["group"]),
-            "accuracy": score_text(Metric.ACCURACY, of(row, report["judged"], "accuracy")),
+            "accuracy": score_text(ACCURACY, of(row, report["judged"], "accuracy")),
             "parameters": f"{row['parameters']:,}",
             "fit s": f"{row['fit_seconds']:.1f}",
             "fitted on": ", ".join(row["fitted_on"]) or "-",

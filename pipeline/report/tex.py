@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fusecat.pipeline.report.tables import label, of, shown_rows, tex_text
-from fusecat.stages.vocabulary import Architecture, Metric
+from fusecat.stages.metrics import ACCURACY, MACRO_F1
+from fusecat.stages.vocabulary import Architecture
 
 TITLES = {
     Architecture.UNIMODAL: "Uni-modal networks",
@@ -37,7 +38,7 @@ def _table(title: str, rows: list[Mapping[str, Any]], report: Mapping[str, Any])
     for row in rows:
         chosen = row["strategy"] == report["chosen"] and not row["ensemble"]
         name = tex_text(label(row))
-        cells = [_figure(of(row, part, key)) for part in parts for key in (Metric.ACCURACY.key, Metric.MACRO_F1.key)]
+        cells = [_figure(of(row, part, key)) for part in parts for key in (ACCURACY.key, MACRO_F1.key)]
         lines.append(" & ".join([f"\\textbf{{{name}}}" if chosen else name, *cells]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
 

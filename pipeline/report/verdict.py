@@ -6,7 +6,8 @@ from fusecat.pipeline.report.comparison import Comparison, Score
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.memorisation import caveats
 from fusecat.stages.fusion.strategy import FUSED, Unwirable, wire
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import ACCURACY
+from fusecat.stages.vocabulary import Part
 
 
 def verdict(comparison: Comparison) -> str:
@@ -38,28 +39,11 @@ def sentences(comparison: Comparison) -> list[str]:
     return said
 
 
-def metric_name(metric: Metric) -> str:
-    """The metric as papers write it."""
-    return {Metric.MACRO_F1: "macro-F1", Metric.WEIGHTED_F1: "weighted F1", Metric.LOG_LOSS: "log loss"}.get(
-        metric, metric.value
-    )
-
-
-def figure(metric: Metric, value: float) -> str:
-    """A score as people read it: per cent with one decimal, log loss with three."""
-    return f"{value:.3f}" if metric is Metric.LOG_LOSS else f"{100 * value:.1f}"
-
-
-def gain(metric: Metric, value: float) -> str:
-    """A difference with its sign: points with one decimal, log loss with three."""
-    return f"{value:+.3f}" if metric is Metric.LOG_LOSS else f"{100 * value:+.1f}"
-
-
 def _figures(comparison: Comparison, score: Score) -> str:
-    interval = ""
+    metric, interval = comparison.metric, ""
     if score.low is not None and score.high is not None:
-        interval = f", 95 % interval {figure(comparison.metric, score.low)} to {figure(comparison.metric, score.high)}"
-    return f"{comparison.judged} {metric_name(comparison.metric)} {figure(comparison.metric, score.mean)}{interval}"
+        interval = f", 95 % interval {metric.figure(score.low)} to {metric.figure(score.high)}"
+    return f"{comparison.judged} {metric.shown} {metric.figure(score.mean)}{interval}"
 
 
 def _left_out(comparison: Comparison) -> list[str]:
@@ -85,8 +69,8 @@ def _left_out(comparison: Comparison) -> list[str]:
 def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
     metric, difference = comparison.metric, headline.difference
     better = metric.sign * difference.value > 0
-    unit = "" if metric is Metric.LOG_LOSS else " points"
-    span = f"{gain(metric, difference.value)}{unit} ({gain(metric, difference.low)} to {gain(metric, difference.high)})"
+    unit = metric.points
+    span = f"{metric.gain(difference.value)}{unit} ({metric.gain(difference.low)} to {metric.gain(difference.high)})"
     who = "It" if headline.one == comparison.chosen.strategy else f"The best fusion, {headline.one},"
     alone = f"{headline.other}, the best single feature on validation"
     if not comparison.row(headline.other).candidate.single:
@@ -99,7 +83,7 @@ def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
             unknown = any(comparison.row(name).candidate.one_seed for name in (headline.one, headline.other))
             chance = "another seed may" if unknown else f"chance, given {len(comparison.contrasts)} planned comparisons, may"
             said += f" The interval alone leaves out zero, but {chance} explain it."
-    smallest = figure(metric, comparison.detectable or 0.0)
+    smallest = metric.figure(comparison.detectable or 0.0)
     return [
         said,
         f"The smallest difference that this {comparison.judged} set could have shown between them is {smallest}{unit}.",
@@ -113,7 +97,7 @@ def _untold(comparison: Comparison) -> list[str]:
     said = []
     if single:
         said.append(f"{single:,} of {(sizes > 0).sum():,} type codes have one {judged} product: no interval counts its luck.")
-    values = comparison.chosen.parts[judged][Metric.ACCURACY.key].values
+    values = comparison.chosen.parts[judged][ACCURACY.key].values
     if set(values) <= {0.0} or set(values) <= {1.0}:
         extreme = "right" if values[0] else "wrong"
         said.append(f"It has every {judged} product {extreme}, so its interval says nothing: a larger {judged} set would.")

@@ -21,6 +21,7 @@ from fusecat.stages.extraction.inputs import Images, Inputs, Texts
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.settings import NEW, Extraction, Network, Pooling
 from fusecat.stages.extraction.tokenising import seen_by, tokenise
+from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Field, Part
 
 RECIPE_VERSION = 2
@@ -55,7 +56,7 @@ class Encoder:
             return self.extraction.images * (GPU_IMAGES if on_gpu else 1)
         return self.extraction.tokens * (GPU_TOKENS if on_gpu else 1)
 
-    def recipe(self, study: Study, metric: str, precision: str) -> dict[str, Any]:
+    def recipe(self, study: Study, metric: Metric, precision: str) -> dict[str, Any]:
         """Everything that decides the feature, known before anything is computed.
 
         Left out on purpose: paths, times, the number of workers, fields that the network does not see.
@@ -71,7 +72,7 @@ class Encoder:
         for name in irrelevant:
             del network[name]
         network["weights"] = weights.identity(self.network)
-        training = asdict(self.network.training) | {"metric": metric}
+        training = asdict(self.network.training) | {"metric": metric.name}
         if self.network.learns_from_vectors:
             training["sees"] = "vectors"  # and not, as before there were any, texts and augmented pictures in every epoch
             del training["token_dropout"]

@@ -26,8 +26,9 @@ from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.settings import Extraction, Network, Precision
 from fusecat.stages.extraction.training_record import read_learning
 from fusecat.stages.extraction.versions import versions
+from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.scores import scores
-from fusecat.stages.vocabulary import Field, Metric, Part
+from fusecat.stages.vocabulary import Field, Part
 from fusecat.stages.workspace import Workspace
 
 
@@ -72,7 +73,7 @@ def extract(
     chosen: Sequence[Encoder],
     workspace: Workspace,
     *,
-    metric: Metric = Metric.MACRO_F1,
+    metric: Metric = MACRO_F1,
     wait: bool = True,
     tensorboard: bool = False,
     progress: Progress = silent,

@@ -27,7 +27,8 @@ from fusecat.stages.extraction.train_network import TrainingResult, train_networ
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.extraction.training_record import RECORD, read_learning
 from fusecat.stages.extraction.weights import tensors_digest
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import Metric
+from fusecat.stages.vocabulary import Part
 
 MEMORY = "economy.json"
 """What was given up because memory ran out before."""

@@ -25,7 +25,8 @@ from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.progress import Progress
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import Metric
+from fusecat.stages.vocabulary import Part
 
 LOGITS = "logits.npz"
 KEPT = (LOGITS, "learning.json")

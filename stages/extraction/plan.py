@@ -10,7 +10,8 @@ from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.extract import device_precision, explain
 from fusecat.stages.extraction.probe import Timing, probe
 from fusecat.stages.extraction.progress import Progress, silent
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import Metric
+from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 
 

@@ -24,7 +24,8 @@ from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.tokenising import tokenise
 from fusecat.stages.extraction.train_network import train_network
 from fusecat.stages.extraction.trainer import TrainingData
-from fusecat.stages.vocabulary import Field, Metric, Part
+from fusecat.stages.metrics import Metric
+from fusecat.stages.vocabulary import Field, Part
 
 STEPS = 20
 """Optimiser steps that are timed, after one to warm up."""

@@ -26,8 +26,8 @@ from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.extraction.settings import Balance, Optimizer, Training
 from fusecat.stages.extraction.trainer import Epochs, MarkComplete, OrderedTrainer, Tell, TrainingData, curve, last_complete
-from fusecat.stages.scores import SCORES, scores
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import METRICS, Metric
+from fusecat.stages.scores import scores
 
 LOGS = "TENSORBOARD_LOGGING_DIR"
 """Tells `Trainer` where TensorBoard's files go; else they lie among the checkpoints, which are removed in the end."""
@@ -121,7 +121,7 @@ def train_network(
         best_epoch=int(best["epoch"]),
         seconds=time.monotonic() - begin,
         curve=epochs,
-        validation={name: best[name] for name in SCORES},
+        validation={each.key: best[each.key] for each in METRICS.values() if each.key in best},
     )
 
 

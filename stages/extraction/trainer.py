@@ -16,8 +16,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from fusecat.stages.extraction.inputs import Examples, Inputs, Texts
 from fusecat.stages.extraction.progress import Progress
-from fusecat.stages.scores import SCORES
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import METRICS, Metric
 
 COMPLETE = "complete"
 """Marks a checkpoint whose every file is there: `Trainer` writes several and renames none."""
@@ -133,12 +132,12 @@ def last_complete(checkpoints: Path) -> str | None:
 
 def curve(history: list[dict[str, float]]) -> tuple[dict[str, float], ...]:
     """One mapping per epoch from `Trainer`'s log, keys as in `stages.scores`."""
-    epochs: dict[int, dict[str, float]] = {}
+    keys, epochs = {metric.key for metric in METRICS.values()}, dict[int, dict[str, float]]()
     for entry in history:
         epoch = epochs.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
         if "loss" in entry:
             epoch["train_loss"] = entry["loss"]
         for name, value in entry.items():
-            if name.startswith("eval_") and name.removeprefix("eval_") in SCORES:
+            if name.startswith("eval_") and name.removeprefix("eval_") in keys:
                 epoch[name.removeprefix("eval_")] = value
-    return tuple(epoch for epoch in epochs.values() if SCORES[0] in epoch)
+    return tuple(epoch for epoch in epochs.values() if keys & epoch.keys())

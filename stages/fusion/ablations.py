@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusecat.stages.fusion.fit import EVALUATION_BATCH, Source, ahead, answers, scores_of
+from fusecat.stages.fusion.fit import EVALUATION_BATCH, Source, ahead
 from fusecat.stages.fusion.head import Head, Masks, Views
 from fusecat.stages.fusion.strategy import field_of
+from fusecat.stages.scores import Outcome, scores_of
 
 
 def ablations(
@@ -17,24 +18,22 @@ def ablations(
     """`without FIELD` (masked) and `shuffled FIELD` (vectors of another product of the part) -> part -> scores.
 
     Nothing is fitted again: this is what the head would lose if the field were missing, or nonsense, when it predicts. The
-    permutation is the same for every seed, and for every head over the same features. Two numbers per product are held.
+    permutation is the same for every seed, and for every head over the same features. Four numbers per product are held.
     """
     head.eval()
     found: dict[str, dict[str, dict[str, float]]] = {}
     for part, rows in parts.items():
         if not len(rows):
             continue
-        said: dict[str, list[tuple[NDArray[np.intp], NDArray[np.floating]]]] = {}
+        said: dict[str, list[Outcome]] = {}
         with torch.inference_mode():
             for label, views, present in _changed(head, data, rows):
                 blocks = said.setdefault(label, [])
                 begin = EVALUATION_BATCH * len(blocks)
                 true = labels[rows[begin : begin + EVALUATION_BATCH]]
-                blocks.append(answers(true, head(views, present).softmax(1).numpy()))
+                blocks.append(Outcome.of(head(views, present).softmax(1).numpy(), true))
         for label, blocks in said.items():
-            predicted, sure = zip(*blocks, strict=True)
-            marks = scores_of(labels[rows], np.concatenate(predicted), np.concatenate(sure), head.classes)
-            found.setdefault(label, {})[part] = marks
+            found.setdefault(label, {})[part] = scores_of(Outcome.joined(blocks))
     return found
 
 

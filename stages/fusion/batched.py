@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
-from fusecat.stages.fusion.fit import EVALUATION_BATCH, Fitted, drop_fields, groups, quick_scores, schedule
+from fusecat.stages.fusion.fit import EVALUATION_BATCH, Fitted, drop_fields, groups, schedule
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import LOG_LOSS, MACRO_F1, Metric
+from fusecat.stages.scores import scores
 
 
 def batchable(settings: FitSettings) -> bool:
@@ -34,7 +35,7 @@ def fit_seeds(
     validation_rows: NDArray[np.intp],
     settings: FitSettings,
     *,
-    metric: Metric = Metric.MACRO_F1,
+    metric: Metric = MACRO_F1,
     seeds: Sequence[int],
     device: torch.device,
 ) -> list[Fitted]:
@@ -93,9 +94,9 @@ def fit_seeds(
             for place in sorted(running):
                 seen = {"epoch": float(epoch), "loss": float(total[place]) / len(rows)}
                 if found is not None:
-                    seen |= quick_scores(np.asarray(labels)[validation_rows], found[place])
+                    seen |= scores(np.asarray(labels)[validation_rows], found[place])
                 curves[place].append(seen)
-                value = (metric.sign * seen[metric.key], -seen["log_loss"]) if found is not None else (float(epoch), 0.0)
+                value = (metric.sign * seen[metric.key], -seen[LOG_LOSS.key]) if found is not None else (float(epoch), 0.0)
                 if value > best[place]:
                     best[place], best_epoch[place] = value, epoch
                     for name, weight in parameters.items():

@@ -20,7 +20,8 @@ from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
 from fusecat.stages.fusion.fuse import feasible, fuse
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import ALL, THESIS, StrategyPlan, plan
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import MACRO_F1, Metric, metric_named
+from fusecat.stages.vocabulary import Part
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def compare(
     logits: Mapping[str, ArrayLike] | None = None,
     fusion: str = "all",
     seeds: int = 3,
-    metric: Metric | str = Metric.MACRO_F1,
+    metric: Metric | str = MACRO_F1,
     settings: FitSettings | None = None,
     workspace: Path | None = None,
     random_state: int = 0,
@@ -83,7 +84,7 @@ def compare(
         assert_all_finite(answers, input_name="labels")
     names, codes = np.unique(answers, return_inverse=True)
     table = _table(features, codes, tuple(str(name) for name in names), present or {}, logits or {}, random_state)
-    chosen, metric = feasible(table, plan(fusion, table.features)), Metric(metric)
+    chosen, metric = feasible(table, plan(fusion, table.features)), metric_named(metric) if isinstance(metric, str) else metric
     with tempfile.TemporaryDirectory() as temporary:
         runs = Runs((workspace or Path(temporary)) / "runs")
         found = fuse(

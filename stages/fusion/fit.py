@@ -21,7 +21,8 @@ from fusecat.stages.fusion.head import Head, Masks
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
 from fusecat.stages.fusion.streamed import StreamedVectors
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import LOG_LOSS, MACRO_F1, Metric
+from fusecat.stages.scores import scores
 
 Source = Vectors | StreamedVectors
 """In memory, or read window by window."""
@@ -63,7 +64,7 @@ def fit(
     validation_rows: NDArray[np.intp],
     settings: FitSettings,
     *,
-    metric: Metric = Metric.MACRO_F1,
+    metric: Metric = MACRO_F1,
     seed: int = 1,
 ) -> Fitted:
     """Fit a head on `rows` and keep the epoch with the best `metric` on `validation_rows` (the last, where there are none).
@@ -95,9 +96,9 @@ def fit(
             loss = sum(learner.step(*batch) for batch in _batches(data, targets, rows, size, settings)) / len(rows)
             seen = {"epoch": float(epoch), "loss": loss}
             if len(validation_rows):
-                seen |= quick_scores(labels[validation_rows], predict(kept, data, validation_rows))
+                seen |= scores(labels[validation_rows], predict(kept, data, validation_rows))
             curve.append(seen)
-            value = (metric.sign * seen[metric.key], -seen["log_loss"]) if len(validation_rows) else (float(epoch), 0.0)
+            value = (metric.sign * seen[metric.key], -seen[LOG_LOSS.key]) if len(validation_rows) else (float(epoch), 0.0)
             if value > best:
                 best, best_epoch = value, epoch
                 best_state = {name: tensor.clone() for name, tensor in kept.state_dict().items()}
@@ -119,32 +120,6 @@ def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.floa
             found[place : place + len(block)] = block
             place += len(block)
     return found
-
-
-def quick_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> dict[str, float]:
-    """What `stages.scores.scores` gives, by one confusion count: cheap enough for every epoch."""
-    return scores_of(labels, *answers(labels, probabilities), probabilities.shape[1])
-
-
-def answers(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
-    """Of each row (n,) the class said and the probability of the true one: all that scores need of (n, C)."""
-    return probabilities.argmax(1), probabilities[np.arange(len(labels)), labels]
-
-
-def scores_of(
-    labels: NDArray[np.integer], predicted: NDArray[np.intp], truth: NDArray[np.floating], classes: int
-) -> dict[str, float]:
-    """The scores of these `answers`."""
-    counts = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-    support = counts.sum(1)
-    total = support + counts.sum(0)
-    f1 = np.divide(2 * counts.diagonal(), total, out=np.zeros(classes), where=total > 0)
-    return {
-        "accuracy": float(counts.trace() / len(labels)),
-        "macro_f1": float(f1[support > 0].mean()),
-        "weighted_f1": float((f1 * support).sum() / len(labels)),
-        "log_loss": float(-np.log(np.clip(truth.astype(np.float64), np.finfo(np.float32).eps, 1)).mean()),
-    }
 
 
 def _batches(

@@ -18,13 +18,13 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import DataError
 from fusecat.stages.fusion.fit import Source
 from fusecat.stages.fusion.in_memory import Statistics, Vectors, identity, standardised, statistics
+from fusecat.stages.fusion.runs import JUDGED
 from fusecat.stages.fusion.strategy import canonical
 from fusecat.stages.fusion.streamed import StreamedVectors, streamed_statistics
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.vocabulary import Part
 
 LOGITS = ("logits", "logits_oof")
-EVALUATED = (Part.VALIDATION.value, Part.TEST.value)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class FitData:
     @property
     def parts(self) -> dict[str, NDArray[np.intp]]:
         """The rows of validation and test, as far as they exist."""
-        return {part: self.rows[part] for part in EVALUATED if part in self.rows}
+        return {part: self.rows[part] for part in JUDGED if part in self.rows}
 
 
 def with_logits(features: Mapping[str, Feature]) -> tuple[str, ...]:

@@ -22,7 +22,8 @@ from fusecat.stages.fusion.late.ensemble_runs import combine, in_order, members_
 from fusecat.stages.fusion.parallel import Job, cores, run_jobs
 from fusecat.stages.fusion.runs import DETERMINISTIC, MEMBERS, PRODUCTS, Run, Runs
 from fusecat.stages.fusion.strategy import FUSED, Strategy, StrategyPlan
-from fusecat.stages.vocabulary import Architecture, Metric, Part
+from fusecat.stages.metrics import MACRO_F1, Metric
+from fusecat.stages.vocabulary import Architecture, Part
 
 REVISION = 5
 """Part of every run's key: raise it when the same settings give other figures."""
@@ -41,7 +42,7 @@ def fuse(
     settings: FitSettings = DEFAULT,
     *,
     seeds: int = 5,
-    metric: Metric = Metric.MACRO_F1,
+    metric: Metric = MACRO_F1,
     fit_on: Sequence[str] = FIT_ON,
     tuned: Mapping[str, FitSettings] | None = None,
     processes: int = 0,
@@ -149,7 +150,7 @@ def schedule(
             "strategy": strategy.name,
             "features": {name: marks[name] for name in features_of(strategy, table)},
             "settings": asdict(own) if strategy.learned else {},
-            "metric": metric if strategy.learned else "",
+            "metric": metric.name if strategy.learned else "",
             "fit_on": list(fit_on),
         }
         if code := code_of(strategy):
@@ -169,7 +170,7 @@ def schedule(
             for seed in range(1, seeds + 1):
                 # an ensemble is decided by its members: by all of the call's runs that it may choose from
                 members = [job.key for job in jobs if job.seed in (seed, DETERMINISTIC) and not job.strategy.ensemble]
-                text = json.dumps([REVISION, strategy.name, seed, metric, members])
+                text = json.dumps([REVISION, strategy.name, seed, metric.name, members])
                 key = hashlib.sha256(text.encode()).hexdigest()
                 jobs.append(Job(strategy, seed, settings, metric, key, ""))
     return jobs

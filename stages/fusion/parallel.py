@@ -33,7 +33,7 @@ from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.run_strategy import run_strategy
 from fusecat.stages.fusion.runs import Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import Metric
 
 WORTH_SPREADING = 8.0
 """Seconds of work left over which starting workers (about 4 s for torch) pays."""

@@ -19,8 +19,9 @@ from fusecat.stages.fusion.predictor import Predictor, TrainedHead
 from fusecat.stages.fusion.runs import DETERMINISTIC, Run
 from fusecat.stages.fusion.strategy import FUSED, Strategy
 from fusecat.stages.fusion.unimodal import probabilities
+from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import scores
-from fusecat.stages.vocabulary import Architecture, Late, Metric
+from fusecat.stages.vocabulary import Architecture, Late
 
 
 def run_strategy(
@@ -85,7 +86,7 @@ def _fit_head(
         predict_seconds=seconds,
         probabilities=found,
         scores=marks,
-        settings=asdict(settings) | {"best_epoch": fitted.best_epoch},
+        settings=asdict(settings) | {"best_epoch": fitted.best_epoch, "metric": metric.name},
         curve=fitted.curve,
         controls=ablations(head, data, fit_data.labels, fit_data.parts) if fused else {},
         key=key,

@@ -21,8 +21,14 @@ from fusecat.cache.disk import locked
 from fusecat.cache.publish import publish_arrays
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
 from fusecat.cache.table import FeatureTable
+from fusecat.stages.metrics import METRICS
+from fusecat.stages.scores import scores
+from fusecat.stages.vocabulary import Part
 
 PRODUCTS, PREDICTIONS, RECORD = "products.npz", "predictions.npz", "run.json"
+JUDGED = (Part.VALIDATION.value, Part.TEST.value)
+"""The parts that runs predict: the first chooses, the second is only reported."""
+
 FILES = "files"
 """The key of a run's files and their SHA-256 in its record."""
 WAY_OUT = "run 'fusecat fuse' again, which sets it aside and fits it anew"
@@ -97,6 +103,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._products: Products | None = None
 
     def path(self, strategy: str, seed: int) -> Path:
         """The folder of one run."""
@@ -108,6 +115,7 @@ class Runs:
 
     def write_products(self, table: FeatureTable) -> None:
         """Remember ids, labels, split and classes beside the runs, so that a report needs no feature file."""
+        self._products = None
         columns = {"ids": table.ids, "labels": table.labels, "split": table.split}
         names = {"classes": np.array(table.classes), "parts": np.array(table.parts), "fingerprint": np.array(table.fingerprint)}
         publish_arrays(self.folder / PRODUCTS, columns | names)
@@ -151,7 +159,22 @@ class Runs:
             _read_arrays(folder / PREDICTIONS)
         for name in ("features", "fitted_on", "curve", "notes"):
             record[name] = tuple(record[name])
-        return Run(probabilities={}, **record)
+        return self._scored(Run(probabilities={}, **record))
+
+    def _scored(self, run: Run) -> Run:
+        """The run with every metric of what it predicts: an earlier version did not know them all. Raises DamagedFile."""
+        keys = {metric.key for metric in METRICS.values()}
+        lacking = [part for part in JUDGED if part in run.scores and not keys <= run.scores[part].keys()]
+        if not lacking or not (self.folder / PRODUCTS).is_file():
+            return run
+        self._products = products = self._products or self.products()
+        found = _read_arrays(self.path(run.strategy, run.seed) / PREDICTIONS)
+        added = {}
+        for part in lacking:
+            labels = products.labels[products.rows(part)] if part in products.parts else products.labels[:0]
+            if part in found and found[part].shape == (len(labels), len(products.classes)):
+                added[part] = scores(labels, found[part]) | dict(run.scores[part])
+        return replace(run, scores={**run.scores, **added})
 
     def has(self, strategy: str, seed: int) -> bool:
         """Whether that run is finished."""

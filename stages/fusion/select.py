@@ -10,7 +10,8 @@ import numpy as np
 
 from fusecat.stages.errors import DataError, ModelError, UsageError
 from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
-from fusecat.stages.vocabulary import Late, Metric, Part
+from fusecat.stages.metrics import Metric
+from fusecat.stages.vocabulary import Late, Part
 
 
 class _HasStrategy(Protocol):
@@ -59,6 +60,12 @@ def repetitions(runs: Runs) -> Iterator[Repetitions]:
 
 def rank(runs: Sequence[Run], metric: Metric) -> tuple[float, str]:
     """What strategies are sorted by, the best on validation first: the mean over the seeds; ties go by name."""
+    for run in runs:
+        if metric.key not in run.scores[Part.VALIDATION]:
+            message = (
+                f"{run.strategy}, seed {run.seed}: its {metric} is not known; run 'fusecat fuse' again, or rank by another"
+            )
+            raise DataError(message)
     score = np.mean([run.scores[Part.VALIDATION][metric.key] for run in runs])
     return -metric.sign * float(score), runs[0].strategy
 
@@ -107,17 +114,23 @@ def _repeats(one: Run, other: Run, runs: Runs) -> bool:
     features and fit rows, is what the seed decides.
     """
     if MEMBERS not in one.settings:
-        return _terms(vars(one)) == _terms(vars(other))
+        return _alike(_terms(vars(one)), _terms(vars(other)))
     libraries = [_library(run) for run in (one, other)]
     if None not in libraries and libraries[0] != libraries[1]:
         return False
     terms = [_member_terms(run, runs) for run in (one, other)]
-    return all(terms[0][name] == terms[1][name] for name in terms[0].keys() & terms[1].keys())
+    return all(_alike(terms[0][name], terms[1][name]) for name in terms[0].keys() & terms[1].keys())
 
 
-def _terms(record: Mapping[str, Any]) -> tuple[Any, ...]:
+def _terms(record: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in record["settings"].items() if name != "best_epoch"}
-    return tuple(record["features"]), tuple(record["fitted_on"]), record["tuned"], settings
+    return settings | {name: record[name] for name in ("features", "fitted_on", "tuned")}
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs were fitted on the same terms; what metric chose the epoch, earlier versions did not say."""
+    said = "metric" in one and "metric" in other
+    return all(one.get(name) == other.get(name) for name in one.keys() | other.keys() if said or name != "metric")
 
 
 def _library(ensemble: Run) -> set[str] | None:
@@ -128,7 +141,7 @@ def _library(ensemble: Run) -> set[str] | None:
     return voted if ensemble.final == Late.VOTE else None
 
 
-def _member_terms(ensemble: Run, runs: Runs) -> dict[str, tuple[Any, ...]]:
+def _member_terms(ensemble: Run, runs: Runs) -> dict[str, dict[str, Any]]:
     """Strategy -> the terms of the member that is there still."""
     places = [name.rpartition(" ") for name in ensemble.settings[MEMBERS]]
     return {strategy: _terms(runs.record(strategy, int(seed))) for strategy, _, seed in places if runs.has(strategy, int(seed))}

@@ -29,7 +29,8 @@ from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
 from fusecat.stages.fusion.fuse import FIT_ON, digest, features_of
 from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import MACRO_F1, Metric
+from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -60,7 +61,7 @@ def tune(
     folder: Path,
     *,
     trials: int = 50,
-    metric: Metric = Metric.MACRO_F1,
+    metric: Metric = MACRO_F1,
     fit_on: Sequence[str] = FIT_ON,
     base: FitSettings = DEFAULT,
     progress: Progress | None = None,
@@ -87,7 +88,13 @@ def tune(
             names = features_of(strategy, table)
             value = partial(_value, strategy, gather(table, names, fit_on, standardise=base.standardise), metric)
             # other rows, labels or vectors are another study: their trials say nothing about these
-            decided = [table.fingerprint, [digest(table.features[name]) for name in names], list(fit_on), metric, asdict(base)]
+            decided = [
+                table.fingerprint,
+                [digest(table.features[name]) for name in names],
+                list(fit_on),
+                metric.name,
+                asdict(base),
+            ]
             if code := code_of(strategy):
                 decided.append(code)
             study = optuna.create_study(

@@ -2,7 +2,6 @@ import json
 
 from fusecat.pipeline.study import remember_command
 from fusecat.stages.study_record import StudyRecord, read_study
-from fusecat.stages.vocabulary import Metric
 from fusecat.stages.workspace import Workspace
 
 
@@ -12,7 +11,7 @@ def test_commands_are_remembered_in_order_and_once(tmp_path):
     for command in ("fusecat fuse", "fusecat fuse --fusion all", "fusecat fuse"):
         remember_command(place, command)
     commands = ("fusecat extract", "fusecat fuse", "fusecat fuse --fusion all")
-    assert read_study(place) == StudyRecord(metric=Metric.ACCURACY, commands=commands)
+    assert read_study(place) == StudyRecord(metric="accuracy", commands=commands)
 
 
 def test_without_a_study_nothing_is_written(tmp_path):

@@ -15,8 +15,9 @@ from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, vote
 from fusecat.stages.fusion.late.late_predictors import refer
 from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
 from fusecat.stages.fusion.strategy import FUSED, Strategy
+from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import scores
-from fusecat.stages.vocabulary import Architecture, Late, Metric, Part
+from fusecat.stages.vocabulary import Architecture, Late, Part
 
 
 def members_of(strategy: Strategy, seed: int, found: Sequence[Run]) -> list[Run]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.stages.fusion.fit import quick_scores
 from fusecat.stages.fusion.late.crossfit import FOLDS, folds
-from fusecat.stages.vocabulary import Metric, Part
+from fusecat.stages.metrics import LOG_LOSS, Metric
+from fusecat.stages.scores import Outcome
+from fusecat.stages.vocabulary import Part
 
 ROUNDS = 30
 """Draws of the greedy selection; a member may be drawn often, which is its weight."""
@@ -73,5 +74,5 @@ def cross_fitted_selection(
 
 
 def _value(labels: NDArray[np.integer], probabilities: NDArray[np.floating], metric: Metric) -> tuple[float, float]:
-    marks = quick_scores(labels, probabilities)
-    return metric.sign * marks[metric.key], -marks["log_loss"]
+    outcome = Outcome.of(probabilities, labels)
+    return metric.sign * float(metric.of(outcome)), -float(LOG_LOSS.of(outcome))

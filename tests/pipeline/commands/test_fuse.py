@@ -11,7 +11,8 @@ from fusecat.pipeline.console import console
 from fusecat.pipeline.report.comparison import compare
 from fusecat.pipeline.report.verdict import verdict
 from fusecat.stages.errors import UsageError
-from fusecat.stages.vocabulary import Merge, Metric
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.vocabulary import Merge
 from tests.stages.fusion.synthetic import table
 from tests.stages.fusion.workspace import seal
 
@@ -105,7 +106,7 @@ def test_the_ticker_says_what_was_done_when_it_is_interrupted(capsys):
     class Run:
         strategy, seed, scores = "baseline/average", 1, {"validation": {"macro_f1": 0.5}}
 
-    with pytest.raises(KeyboardInterrupt), Ticker(console(), Metric.MACRO_F1) as ticker:
+    with pytest.raises(KeyboardInterrupt), Ticker(console(), MACRO_F1) as ticker:
         ticker(Run(), 1, 60)
         raise KeyboardInterrupt
     assert "1 of 60 runs done" in capsys.readouterr().out

@@ -41,7 +41,7 @@ def test_the_table_can_be_recomputed_from_the_bundle_alone(shared, tmp_path):
     report = json.loads((shared / "report.json").read_text())
     for row in report["rows"]:
         for part in ("validation", "test"):
-            for metric in ("accuracy", "macro_f1", "weighted_f1"):
+            for metric in ("accuracy", "macro_f1", "weighted_f1", "balanced_accuracy"):
                 assert table[row["strategy"]][part][metric] == pytest.approx(row[part][metric]["mean"])
 
 

@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
 from scipy.stats import norm, t
-from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from fusecat.pipeline.report.statistics import (
     Estimates,
-    Models,
     bootstrap,
     holm,
     letters,
@@ -13,46 +11,20 @@ from fusecat.pipeline.report.statistics import (
     resampling_weights,
     score,
     vote,
-    weighted_scores,
 )
+from fusecat.stages.scores import Outcome
 
 
-def models(n: int = 300, classes: int = 5, count: int = 3, accuracy: float = 0.7, seed: int = 0) -> Models:
+def outcomes(labels: np.ndarray, predicted: np.ndarray, truth: np.ndarray | None = None) -> list[Outcome]:
+    truth = np.ones(predicted.shape, np.float32) if truth is None else truth
+    return [Outcome(labels, each, np.zeros(len(labels), int), sure, sure) for each, sure in zip(predicted, truth, strict=True)]
+
+
+def models(n: int = 300, classes: int = 5, count: int = 3, accuracy: float = 0.7, seed: int = 0) -> list[Outcome]:
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, n)
     predicted = np.where(random.random((count, n)) < accuracy, labels, random.integers(0, classes, (count, n)))
-    return Models(labels, predicted, random.random((count, n)).astype(np.float32))
-
-
-def test_scores_equal_those_of_scikit_learn():
-    given = models()
-    values = score(given)
-    for at, predicted in enumerate(given.predicted):
-        assert values[0, at] == pytest.approx(f1_score(given.labels, predicted, average="macro"), abs=1e-12)
-        assert values[1, at] == pytest.approx(f1_score(given.labels, predicted, average="weighted"), abs=1e-12)
-        assert values[2, at] == pytest.approx(accuracy_score(given.labels, predicted), abs=1e-12)
-
-
-def test_log_loss_equals_that_of_scikit_learn():
-    random = np.random.default_rng(1)
-    chances = random.dirichlet(np.ones(4), 50)
-    labels = np.arange(50) % 4
-    given = Models(labels, chances.argmax(axis=1)[None], chances[np.arange(50), labels][None])
-    assert score(given)[3, 0] == pytest.approx(log_loss(labels, chances), rel=1e-12)
-
-
-def test_a_class_that_is_predicted_and_never_true_costs_no_row_of_the_mean():
-    given = Models(np.array([0, 0, 1, 1]), np.array([[0, 2, 1, 1]]), np.ones((1, 4)))
-    assert score(given)[0, 0] == pytest.approx((2 / 3 + 1) / 2)
-
-
-def test_a_weight_of_two_is_the_product_twice():
-    given = models(n=60)
-    random = np.random.default_rng(2)
-    drawn = np.concatenate([random.choice(np.flatnonzero(given.labels == c), (given.labels == c).sum()) for c in range(5)])
-    repeated = Models(given.labels[drawn], given.predicted[:, drawn], given.truth[:, drawn])
-    weights = np.bincount(drawn, minlength=60)[None].astype(np.float64)
-    assert weighted_scores(given, weights)[:, :, 0] == pytest.approx(score(repeated))
+    return outcomes(labels, predicted, random.random((count, n)).astype(np.float32))
 
 
 def test_resampling_keeps_the_size_of_every_class_and_repeats_itself():
@@ -71,9 +43,9 @@ def test_the_bootstrapped_error_of_accuracy_is_the_textbook_one_even_in_small_cl
     labels = np.repeat(np.arange(50), 4)
     random = np.random.default_rng(3)
     right = random.random(200) < 0.6
-    given = Models(labels, np.where(right, labels, labels + 1)[None], np.ones((1, 200)))
+    given = outcomes(labels, np.where(right, labels, labels + 1)[None])
     expected = np.sqrt(sum(np.var(right[labels == c], ddof=1) * 4 for c in range(50))) / 200
-    assert bootstrap(given, 4000)[2, 0].std() == pytest.approx(expected, rel=0.06)
+    assert bootstrap(given, 4000)["accuracy"][0].std() == pytest.approx(expected, rel=0.06)
 
 
 def test_identical_strategies_do_not_differ_and_a_pure_seed_spread_gives_students_interval():
@@ -88,8 +60,8 @@ def test_identical_strategies_do_not_differ_and_a_pure_seed_spread_gives_student
 
 def test_differences_are_paired_by_product():
     given = models(count=1)
-    draws = bootstrap(given, 200)[0]
-    estimates = Estimates.of([score(given)[0], score(given)[0] + 0.01], [draws, draws + 0.01])
+    draws, value = bootstrap(given, 200)["macro_f1"], score(given)["macro_f1"]
+    estimates = Estimates.of([value, value + 0.01], [draws, draws + 0.01])
     difference = estimates.difference(1, 0)
     assert difference.value == pytest.approx(0.01)
     assert difference.error == pytest.approx(0, abs=1e-6)

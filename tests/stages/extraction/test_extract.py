@@ -18,7 +18,8 @@ from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.extract import encoders, explain, extract
 from fusecat.stages.extraction.settings import Network, Pooling
-from fusecat.stages.vocabulary import Field, Metric
+from fusecat.stages.metrics import ACCURACY, MACRO_F1, Metric
+from fusecat.stages.vocabulary import Field
 from fusecat.stages.workspace import Workspace
 from tests.conftest import cut_sample, read_table, write_table
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, NETWORKS, SE_RESNEXT50, open_study
@@ -41,7 +42,7 @@ def catalogue(sample_cut: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sample_cut, tmp_path / "catalogue"))
 
 
-def stale(workspace: Workspace, study: Study, chosen: list[Encoder], metric: Metric = Metric.MACRO_F1) -> set[str]:
+def stale(workspace: Workspace, study: Study, chosen: list[Encoder], metric: Metric = MACRO_F1) -> set[str]:
     """The fields of the features that would be computed again."""
     verdicts = explain(study, chosen, workspace, metric)
     return {name.rpartition(".")[2] for name, verdict in verdicts.items() if verdict.state != "hit"}
@@ -171,7 +172,7 @@ def test_split_metric_precision_and_storage_make_every_feature_stale(sample_cut:
     study, chosen = open_study(sample_cut), encoders(QUICK, EXTRACTION)
     assert stale(extracted, open_study(sample_cut, seed=1), chosen) == EVERY
     assert stale(extracted, open_study(sample_cut, head_share=0.2), chosen) == EVERY
-    assert stale(extracted, study, chosen, Metric.ACCURACY) == EVERY
+    assert stale(extracted, study, chosen, ACCURACY) == EVERY
     for change in ({"precision": "bf16"}, {"storage": "float32"}, {"tokens": 128, "images": 4}, {"block": 32}):
         other = dataclasses.replace(EXTRACTION, **change)
         if "precision" in change:

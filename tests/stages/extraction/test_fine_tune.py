@@ -17,7 +17,8 @@ from fusecat.stages.extraction.settings import Balance, Network
 from fusecat.stages.extraction.train_network import class_weights
 from fusecat.stages.extraction.trainer import OrderedTrainer
 from fusecat.stages.extraction.training_record import read_learning
-from fusecat.stages.vocabulary import Field, Metric, Part
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.vocabulary import Field, Part
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
 
 
@@ -33,8 +34,8 @@ def fine_tuned(network: Network, **training: object) -> Encoder:
 
 
 def teach(encoder: Encoder, study: Study, folder: Path, progress=silent):
-    recipe = encoder.recipe(study, Metric.MACRO_F1, "fp32")
-    return fine_tune(encoder, study, recipe, folder, metric=Metric.MACRO_F1, progress=progress)
+    recipe = encoder.recipe(study, MACRO_F1, "fp32")
+    return fine_tune(encoder, study, recipe, folder, metric=MACRO_F1, progress=progress)
 
 
 def test_a_text_network_learns_more_than_chance_and_keeps_its_best_epoch(study: Study, tmp_path: Path) -> None:

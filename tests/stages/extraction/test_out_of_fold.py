@@ -13,7 +13,8 @@ from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.extract import encoders, explain, extract
 from fusecat.stages.extraction.plan import plan
 from fusecat.stages.extraction.stratified_folds import stratified_group_folds
-from fusecat.stages.vocabulary import Field, Metric, Part
+from fusecat.stages.metrics import MACRO_F1, METRICS
+from fusecat.stages.vocabulary import Field, Part
 from fusecat.stages.workspace import Workspace
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, open_study
 
@@ -37,7 +38,7 @@ def study(sample_cut: Path) -> Study:
 def folded(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("folded"))
     (outcome,) = extract(study, chosen(FOLDS), workspace)
-    assert set(outcome.out_of_fold) == {"accuracy", "macro_f1", "weighted_f1", "log_loss"}
+    assert set(outcome.out_of_fold) == {metric.key for metric in METRICS.values()}
     return workspace
 
 
@@ -104,7 +105,7 @@ def test_the_label_of_a_product_reaches_only_the_logits_of_other_folds(
 
 def test_features_are_stale_exactly_when_the_number_of_folds_changes(study: Study, folded: Workspace) -> None:
     def state(folds: int) -> str:
-        return explain(study, chosen(folds), folded, Metric.MACRO_F1)[FEATURE].state
+        return explain(study, chosen(folds), folded, MACRO_F1)[FEATURE].state
 
     assert [state(FOLDS), state(FOLDS + 1), state(0)] == ["hit", "stale", "stale"]
 
@@ -155,7 +156,7 @@ def test_late_fusion_learns_from_them(study: Study, tmp_path: Path) -> None:
 
 
 def test_the_plan_counts_the_steps_of_all_folds(study: Study, tmp_path: Path) -> None:
-    (alone,), (with_folds,) = (plan(study, chosen(count), Workspace(tmp_path), Metric.MACRO_F1) for count in (0, FOLDS))
+    (alone,), (with_folds,) = (plan(study, chosen(count), Workspace(tmp_path), MACRO_F1) for count in (0, FOLDS))
     assert alone.steps < with_folds.steps <= alone.steps * (FOLDS + 1)
 
 

@@ -10,7 +10,8 @@ from fusecat.stages.extraction import plan
 from fusecat.stages.extraction.extract import encoders
 from fusecat.stages.extraction.inputs import Texts
 from fusecat.stages.extraction.probe import Timing, _first_is_longest
-from fusecat.stages.vocabulary import Field, Metric
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.vocabulary import Field
 from fusecat.stages.workspace import Workspace
 from tests.stages.extraction.small import EXTRACTION, FLAUBERT, open_study
 
@@ -25,8 +26,8 @@ def test_hours_are_those_of_all_steps_and_products(
     study = open_study(sample_cut)
     network = dataclasses.replace(FLAUBERT, training=dataclasses.replace(FLAUBERT.training, freeze=freeze))
     chosen = encoders((network,), dataclasses.replace(EXTRACTION, folds=folds), [Field.TITLE])
-    plans = plan.plan(study, chosen, Workspace(tmp_path), Metric.MACRO_F1)
-    (found,) = plan.estimate(study, chosen, plans, Metric.MACRO_F1)
+    plans = plan.plan(study, chosen, Workspace(tmp_path), MACRO_F1)
+    (found,) = plan.estimate(study, chosen, plans, MACRO_F1)
     products, validation, train, epochs = 180, study.split.counts["validation"], study.split.counts["train"], 2
     once, each_epoch = validation * (1 + folds) + train * max(1, folds), validation * epochs * (1 + folds)
     scored = once if freeze else each_epoch

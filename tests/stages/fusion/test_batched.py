@@ -15,7 +15,7 @@ from fusecat.stages.fusion.fuse import fuse, schedule
 from fusecat.stages.fusion.parallel import by_seed
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.vocabulary import Metric
+from fusecat.stages.metrics import MACRO_F1
 from tests.stages.fusion.synthetic import SEVEN, table
 
 SETTINGS = FitSettings(epochs=4, modality_dropout=0, learning_rate=1e-2)
@@ -63,7 +63,7 @@ def test_runs_of_all_seeds_at_once_are_stored_as_those_of_single_seeds(tmp_path)
     made = table(products=200)
     strategies = [Strategy.parse(name) for name in ("baseline/average", "probe/camembert.title", "unimodal/camembert.title")]
     alone = fuse(made, strategies, Runs(tmp_path / "alone"), SETTINGS, seeds=2)
-    jobs = schedule(made, strategies, SETTINGS, seeds=2, metric=Metric.MACRO_F1, fit_on=("train",))
+    jobs = schedule(made, strategies, SETTINGS, seeds=2, metric=MACRO_F1, fit_on=("train",))
     fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
     together = [run for _, run in by_seed(jobs, fit_data, Runs(tmp_path / "together"), torch.device("cpu"))]
     assert [(run.strategy, run.seed) for run in together] == [(run.strategy, run.seed) for run in alone]

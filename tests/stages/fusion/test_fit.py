@@ -9,14 +9,14 @@ import torch
 from benchmarks.generators import additive, multiplicative
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.build_head import build_head
-from fusecat.stages.fusion.fit import _clip, drop_fields, fit, groups, predict, quick_scores
+from fusecat.stages.fusion.fit import _clip, drop_fields, fit, groups, predict
 from fusecat.stages.fusion.fit_data import gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Loss
 from fusecat.stages.fusion.losses import loss_function, order
 from fusecat.stages.fusion.run_strategy import run_strategy
 from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.scores import scores
-from fusecat.stages.vocabulary import Merge, Metric
+from fusecat.stages.metrics import ACCURACY, LOG_LOSS, MACRO_F1
+from fusecat.stages.vocabulary import Merge
 from tests.stages.fusion.synthetic import SEVEN, table
 
 OPTIONS = {
@@ -39,7 +39,7 @@ STRATEGY = Strategy.parse("hierarchical/concatenation/average")
 def learn(made, settings, strategy=STRATEGY, seed=1):
     fit_data = gather(made, sorted(made.features), ("train",), standardise=settings.standardise)
     settings = dataclasses.replace(settings, epochs=max(settings.epochs if settings.epochs < 30 else 10, 10), least_steps=12)
-    return run_strategy(strategy, seed, fit_data, dataclasses.replace(settings, learning_rate=1e-2), Metric.MACRO_F1)
+    return run_strategy(strategy, seed, fit_data, dataclasses.replace(settings, learning_rate=1e-2), MACRO_F1)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -92,7 +92,7 @@ def test_constant_or_huge_features_give_no_nan(merge, kind):
         features[name] = Feature(name, vectors, features[name].present, fitted_on=("train",))
     made = dataclasses.replace(made, features=features)
     fit_data = gather(made, sorted(features), ("train",), standardise=True)
-    run, _ = run_strategy(Strategy.parse(f"hierarchical/{merge}/{merge}"), 1, fit_data, FitSettings(epochs=2), Metric.MACRO_F1)
+    run, _ = run_strategy(Strategy.parse(f"hierarchical/{merge}/{merge}"), 1, fit_data, FitSettings(epochs=2), MACRO_F1)
     assert all(np.isfinite(found).all() for found in run.probabilities.values())
 
 
@@ -100,7 +100,7 @@ def test_the_best_epoch_is_kept_not_the_last():
     made = table(products=160, signal=0.7)
     fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
     settings = FitSettings(epochs=25, patience=0, learning_rate=5e-2, label_smoothing=0, weight_decay=0)
-    run, _ = run_strategy(STRATEGY, 1, fit_data, settings, Metric.LOG_LOSS)
+    run, _ = run_strategy(STRATEGY, 1, fit_data, settings, LOG_LOSS)
     losses = [epoch["log_loss"] for epoch in run.curve]
     assert losses[-1] > min(losses)
     assert run.scores["validation"]["log_loss"] == pytest.approx(min(losses), abs=1e-6)
@@ -113,18 +113,9 @@ def test_patience_ends_a_fit_that_has_stopped_getting_better():
         1,
         gather(table(), sorted(SEVEN), ("train",), standardise=True),
         FitSettings(epochs=500, steps=0, patience=3, schedule="constant"),
-        Metric.ACCURACY,
+        ACCURACY,
     )
     assert len(run.curve) == run.settings["best_epoch"] + 3
-
-
-def test_quick_scores_are_the_scores():
-    random = np.random.default_rng(0)
-    found = random.dirichlet(np.ones(6), 200).astype(np.float32)
-    labels = random.integers(0, 5, 200)
-    quick = quick_scores(labels, found)
-    for name, value in scores(labels, found).items():
-        assert quick[name] == pytest.approx(value)
 
 
 def test_modality_dropout_keeps_one_field_and_adds_none():
@@ -189,7 +180,7 @@ def test_large_catalogues_get_fewer_passes_and_wide_heads_smaller_steps():
 
 def reached(made: FeatureTable, strategy: str, settings: FitSettings = DEFAULT) -> float:
     fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
-    run, _ = run_strategy(Strategy.parse(strategy), 1, fit_data, settings, Metric.MACRO_F1)
+    run, _ = run_strategy(Strategy.parse(strategy), 1, fit_data, settings, MACRO_F1)
     return run.scores["validation"]["macro_f1"]
 
 

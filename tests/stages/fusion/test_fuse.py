@@ -14,8 +14,9 @@ from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.fuse import FIT_ON, fuse, schedule
 from fusecat.stages.fusion.runs import DETERMINISTIC, Runs
 from fusecat.stages.fusion.strategy import Strategy, plan
+from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.scores import scores
-from fusecat.stages.vocabulary import Architecture, Metric
+from fusecat.stages.vocabulary import Architecture
 from tests.stages.fusion.synthetic import SEVEN, table
 from tests.stages.fusion.test_merges import OWN
 
@@ -203,7 +204,7 @@ def test_a_merge_of_ones_own_that_was_edited_is_fitted_anew(planted, tmp_path, m
     strategy = Strategy(Architecture.BASELINE, final="edited_merge:Halves")
 
     def key():
-        return schedule(planted, [strategy], QUICK, seeds=1, metric=Metric.MACRO_F1, fit_on=FIT_ON)[0].key
+        return schedule(planted, [strategy], QUICK, seeds=1, metric=MACRO_F1, fit_on=FIT_ON)[0].key
 
     before = key()
     assert key() == before

@@ -16,7 +16,8 @@ from fusecat.stages.fusion.late.method import LateMethod
 from fusecat.stages.fusion.late.modality_logits import ModalityLogits
 from fusecat.stages.fusion.runs import DETERMINISTIC, Runs
 from fusecat.stages.fusion.strategy import Strategy, plan
-from fusecat.stages.vocabulary import Architecture, Late, Metric
+from fusecat.stages.metrics import ACCURACY
+from fusecat.stages.vocabulary import Architecture, Late
 from tests.stages.fusion.synthetic import SEVEN, table
 
 METHODS = [late for late in Late if method_class(late) is not None]
@@ -113,7 +114,7 @@ def test_selection_never_does_worse_than_the_best_member_where_it_is_fitted():
     labels = random.integers(0, CLASSES, 300)
     members = [random.dirichlet(np.ones(CLASSES), 300).astype(np.float32) for _ in range(5)]
     members[3][np.arange(300), labels] += 0.5
-    weights = select(members, labels, Metric.ACCURACY)
+    weights = select(members, labels, ACCURACY)
     best = max((member.argmax(1) == labels).mean() for member in members)
     mixed = sum(weight * member for weight, member in zip(weights, members, strict=True))
     assert weights.sum() == pytest.approx(1)

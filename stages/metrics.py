@@ -1,0 +1,121 @@
+"""The metrics, one entry each: scores, choices, bootstrap, report, export and prediction iterate over this table.
+
+Imports nothing heavy: command-line choices come from here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fusecat.stages.scores import Outcome
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What may choose the epoch, the strategy and the ensemble, and what every table shows.
+
+    `name`: the word of the command line and of `study.json`. `shown`: as papers write it. `of`: an `Outcome` -> one number, or
+    (b,) where products are weighted in b ways. `sign`: +1 where more is better, -1 where less is. `percent`: a share, shown in
+    per cent; it lies between 0 and 1. `recomputed`: the same in scikit-learn's words, from arrays `labels` and `predicted` and
+    the `classes` that occur; '' where it takes probabilities.
+    """
+
+    name: str
+    shown: str
+    of: Callable[["Outcome"], Any]
+    sign: int = 1
+    percent: bool = True
+    recomputed: str = ""
+
+    @property
+    def key(self) -> str:
+        """The metric's key in every JSON that is written: `macro_f1`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def scale(self) -> int:
+        """What figures are multiplied by before they are shown."""
+        return 100 if self.percent else 1
+
+    @property
+    def points(self) -> str:
+        """What stands after a difference."""
+        return " points" if self.percent else ""
+
+    def figure(self, value: float | None) -> str:
+        """A score as people read it: per cent with one decimal, others with three; a dash for what is not known."""
+        if value is None:
+            return "–"
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+
+    def gain(self, value: float | None) -> str:
+        """A difference with its sign; nothing where it is not known."""
+        if value is None:
+            return ""
+        return f"{100 * value:+.1f}" if self.percent else f"{value:+.3f}"
+
+    def bounded(self, low: float, high: float) -> tuple[float, float]:
+        """An interval without what no score can be: below 0, or a share above 1."""
+        return max(low, 0.0), min(high, 1.0) if self.percent else high
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _macro_f1(outcome: "Outcome") -> Any:
+    return outcome.f1.mean(0)
+
+
+def _weighted_f1(outcome: "Outcome") -> Any:
+    return outcome.sizes @ outcome.f1 / len(outcome.labels)
+
+
+def _accuracy(outcome: "Outcome") -> Any:
+    return outcome.mean(outcome.right)
+
+
+def _balanced_accuracy(outcome: "Outcome") -> Any:
+    return outcome.recall.mean(0)
+
+
+def _top_3_accuracy(outcome: "Outcome") -> Any:
+    return outcome.mean(outcome.rank < 3)
+
+
+def _log_loss(outcome: "Outcome") -> Any:
+    return outcome.mean(outcome.loss)
+
+
+_F1 = 'f1_score(labels, predicted, labels=classes, average="{}", zero_division=0)'
+
+MACRO_F1 = Metric("macro-f1", "macro-F1", _macro_f1, recomputed=_F1.format("macro"))
+WEIGHTED_F1 = Metric("weighted-f1", "weighted F1", _weighted_f1, recomputed=_F1.format("weighted"))
+ACCURACY = Metric("accuracy", "accuracy", _accuracy, recomputed="accuracy_score(labels, predicted)")
+LOG_LOSS = Metric("log-loss", "log loss", _log_loss, sign=-1, percent=False)
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        MACRO_F1,
+        WEIGHTED_F1,
+        ACCURACY,
+        LOG_LOSS,
+        Metric(
+            "balanced-accuracy",
+            "balanced accuracy",
+            _balanced_accuracy,
+            recomputed='recall_score(labels, predicted, labels=classes, average="macro", zero_division=0)',
+        ),
+        Metric("top-3-accuracy", "top-3 accuracy", _top_3_accuracy),
+    )
+}
+"""Name -> metric, in the order of tables. One more entry is one more metric everywhere."""
+
+
+def metric_named(name: str) -> Metric:
+    """Raises ValueError that lists the names."""
+    if name not in METRICS:
+        message = f"'{name}' is no metric; there are {', '.join(METRICS)}"
+        raise ValueError(message)
+    return METRICS[name]
