@@ -102,6 +102,7 @@ def write_study(
                 "reading": {name: getattr(reading, name) for name in READING} | {"max_image_pixels": max_pixels},
                 "preset": preset.name,
                 "fusion_settings": preset.fusion,
+                "fusion": dict(preset.fusion_changes),
                 "selection_metric": known.selection_metric if known.metric == metric.name else None,
                 "metric": metric.name,
                 "commands": with_command(known.commands, command),

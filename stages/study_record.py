@@ -17,6 +17,7 @@ class StudyRecord:
     """What is known of a study; everything is optional, because vectors may be imported without a catalogue.
 
     `metric`: what chose the networks' epochs. `selection_metric`: what chooses heads and strategies, where it is another.
+    `fusion_settings`: the name of the settings of heads, `fusion`: the fields that differ from them.
     `features`: feature -> what is known of its network. `reading`: how the catalogue was read. `split`: protocol, seed, counts.
     `counts`: what `fusecat check` counted, and whatever else is in the file.
     """
@@ -27,6 +28,7 @@ class StudyRecord:
     labelled: int | None = None
     preset: str | None = None
     fusion_settings: str = ""
+    fusion: Mapping[str, Any] = field(default_factory=dict)
     metric: str = MACRO_F1.name
     selection_metric: str | None = None
     class_names: Mapping[str, str] = field(default_factory=dict)

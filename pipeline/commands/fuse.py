@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.console import command_line, console, json_option, metric_option, print_json, warn, workspace_option
+from fusecat.stages.fusion.fit_settings import NAMED
 from fusecat.stages.fusion.strategy import ALL, FUSED, THESIS
 from fusecat.stages.metrics import Metric
 from fusecat.stages.study_record import StudyRecord, read_study
@@ -53,7 +54,10 @@ def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Read the vectors from disk again in each pass [where they would fill half of the free memory].",
         ),
         click.option(
-            "--settings", "named", type=click.Choice(["default", "thesis"]), help="How heads are fitted [the preset's]."
+            "--settings",
+            "named",
+            metavar="NAME|PRESET",
+            help=f"How heads are fitted: {', '.join(NAMED)}, or as the [fusion] of a preset says [the study's preset].",
         ),
     )
     for option in reversed(options):
@@ -143,7 +147,6 @@ def prepare(
     from fusecat.cache.store import FeatureCache
     from fusecat.stages.errors import UsageError
     from fusecat.stages.fusion.build_head import find_merge
-    from fusecat.stages.fusion.fit_settings import DEFAULT, NAMED
     from fusecat.stages.fusion.fuse import feasible
     from fusecat.stages.fusion.strategy import plan
 
@@ -156,9 +159,26 @@ def prepare(
     table = table_of(FeatureCache(place.features), streamed=streamed)
     final = f"{own or fusion}+{variant}" if variant else own or fusion
     chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
+    return table, feasible(table, chosen), settings_named(place, named), FITS[fit_on]
+
+
+def settings_named(place: Workspace, named: str | None) -> "FitSettings":
+    """`--settings`, or what the study's preset said. Raises UsageError, DamagedFile."""
+    from fusecat.cache.records import damaged
+    from fusecat.pipeline.presets.preset import load_preset
+    from fusecat.stages.fusion.fit_settings import settings_of
+    from fusecat.stages.study_record import WAY_OUT
+
+    if named in NAMED:
+        return NAMED[named]
+    if named:
+        preset = load_preset(named, "--settings")
+        return settings_of(preset.fusion, preset.fusion_changes)
     study = read_study(place) or StudyRecord()
-    settings = NAMED.get(named or study.fusion_settings, DEFAULT)
-    return table, feasible(table, chosen), settings, FITS[fit_on]
+    try:
+        return settings_of(study.fusion_settings or "default", study.fusion)
+    except ValueError as error:
+        raise damaged(place.study, str(error), WAY_OUT) from error
 
 
 def table_of(cache: "FeatureCache", *, streamed: bool | None) -> "FeatureTable":

@@ -17,6 +17,7 @@ from fusecat.pipeline.console import (
     warn,
     workspace_option,
 )
+from fusecat.stages.fusion.fit_settings import SETTINGS, TUNED
 from fusecat.stages.metrics import Metric
 from fusecat.stages.workspace import Workspace
 
@@ -27,18 +28,27 @@ if TYPE_CHECKING:
 @click.command()
 @strategy_options
 @click.option("--trials", type=click.IntRange(1), default=50, show_default=True, help="Settings tried for each strategy.")
+@click.option(
+    "--search",
+    type=click.Choice(SETTINGS),
+    metavar="SETTING",
+    multiple=True,
+    help=f"What is searched, any of {', '.join(SETTINGS)} [{', '.join(TUNED)}]. Repeat for more.",
+)
 @metric_option("What is searched for [that which chooses strategies].")
 @workspace_option
 @json_option
-def command(*, trials: int, metric: Metric | None, workspace: Path, as_json: bool, **choice: Any) -> None:
-    """Search learning rate, weight decay, smoothing and dropouts for each strategy, the same budget for all.
+def command(
+    *, trials: int, search: tuple[str, ...], metric: Metric | None, workspace: Path, as_json: bool, **choice: Any
+) -> None:
+    """Search the settings of heads for each strategy, the same budget for all.
 
     Trials that were done before count. 'fusecat fuse --tuned' then uses what was found and marks those runs.
     """
     from dataclasses import asdict
 
     from fusecat.pipeline.study import remember_command
-    from fusecat.stages.fusion.tune import TUNED, tune
+    from fusecat.stages.fusion.tune import tune
 
     place = Workspace(workspace)
     table, chosen, base, rows = prepare(place, **choice)
@@ -63,12 +73,13 @@ def command(*, trials: int, metric: Metric | None, workspace: Path, as_json: boo
         metric=metric,
         fit_on=rows,
         base=base,
+        search=search or TUNED,
         progress=progress,
         waiting=lambda: click.echo(f"waiting for another process that tunes in {place.root / 'tuning'}", err=True),
         damaged=warn,
     )
     if as_json:
-        print_json({name: {field: asdict(settings)[field] for field in TUNED} for name, settings in found.items()})
+        print_json({name: {field: asdict(settings)[field] for field in search or TUNED} for name, settings in found.items()})
         return
     if say:
         done = f"{safe(str(place.root / 'tuning'))}: settings of {len(found)} strategies"

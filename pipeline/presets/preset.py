@@ -8,13 +8,14 @@ import dataclasses
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.settings import Extraction, Network, Training
+from fusecat.stages.fusion.fit_settings import NAMED, SETTINGS, FitSettings
 
 SHIPPED = Path(__file__).parent
 TOP = ("base", "study", "extraction", "networks", "fusion")
@@ -36,9 +37,10 @@ class StudySettings:
 
 @dataclass(frozen=True)
 class Preset:
-    """The networks of a study and how both stages go about them; `fusion` names the settings of stage two.
+    """The networks of a study and how both stages go about them.
 
-    `subset`: the products that take part, all or only those with a description.
+    `fusion` names the settings of stage two, `fusion_changes` are the fields that differ from them. `subset`: the products that
+    take part, all or only those with a description.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Preset:
     networks: tuple[Network, ...]
     fusion: str
     subset: Subset = Subset.ALL
+    fusion_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def select(self, names: Sequence[str]) -> "Preset":
         """Only these networks; all where no name is given."""
@@ -86,11 +89,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
-def load_preset(name: str) -> Preset:
-    """A shipped preset by name, or a file. Raises UsageError naming file and key."""
+def load_preset(name: str, option: str = "--preset") -> Preset:
+    """A shipped preset by name, or a file; `option` is what named it. Raises UsageError naming file and key."""
     path = SHIPPED / f"{name}.toml" if name in names() else Path(name)
     if not path.is_file():
-        message = f"--preset: '{name}' is neither a file nor one of {', '.join(names())}{_nearest(name, names())}"
+        message = f"{option}: '{name}' is neither a file nor one of {', '.join(names())}{_nearest(name, names())}"
         raise UsageError(message)
     table = _read(path)
     _known(table, TOP, str(path))
@@ -100,11 +103,10 @@ def load_preset(name: str) -> Preset:
     if not networks:
         message = f"{path}: no [networks.NAME] table"
         raise UsageError(message)
-    fusion = table.get("fusion", {})
-    _known(fusion, ("settings",), f"{path}: [fusion]")
+    fusion, changes = _fusion(table.get("fusion", {}), f"{path}: [fusion]")
     extraction = _make(Extraction, table.get("extraction", {}), f"{path}: [extraction]")
     study: StudySettings = _make(StudySettings, table.get("study", {}), f"{path}: [study]")
-    return Preset(path.stem, extraction, networks, fusion.get("settings", "default"), study.subset)
+    return Preset(path.stem, extraction, networks, fusion, study.subset, changes)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -141,6 +143,17 @@ def _network(name: str, entry: Any, path: Path) -> Network:
     return network
 
 
+def _fusion(values: Any, place: str) -> tuple[str, dict[str, Any]]:
+    """The settings that `[fusion]` starts from, and the fields that it changes."""
+    _known(_table(values, place), ("settings", *SETTINGS), place)
+    name, changes = values.get("settings", "default"), {key: value for key, value in values.items() if key != "settings"}
+    if name not in NAMED:
+        message = f"{place}: settings = {name!r} is not one of {', '.join(NAMED)}"
+        raise UsageError(message)
+    _make(FitSettings, asdict(NAMED[name]) | changes, place)
+    return name, changes
+
+
 def _make(kind: type[Any], values: Any, place: str) -> Any:
     """A settings object from a table, every value checked by pydantic."""
     from pydantic import TypeAdapter, ValidationError
@@ -150,7 +163,8 @@ def _make(kind: type[Any], values: Any, place: str) -> Any:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        message = f"{place}: {'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}"
+        where = f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: " if first["loc"] else ""
+        message = f"{place}: {where}{first['msg']}"
         raise UsageError(message) from error
 
 

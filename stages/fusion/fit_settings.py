@@ -1,7 +1,10 @@
 """How a head is fitted: one frozen object, every field with its unit, each default in one place."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 
 class Schedule(StrEnum):
@@ -19,50 +22,55 @@ class Loss(StrEnum):
     LOGIT_ADJUSTED = "logit-adjusted"
 
 
+def _setting(default: float, *, search: tuple[float, float], below: float = math.inf) -> Any:
+    """A number of at least 0 and less than `below`; `search`: the lowest and highest that `tune` tries."""
+    return field(default=default, metadata={"below": below, "search": search})
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """Hyperparameters of one fit; `THESIS` is what the study used, benchmarks/stage_two_settings.py chose the defaults."""
 
-    learning_rate: float = 3e-3
+    learning_rate: float = _setting(3e-3, search=(3e-4, 3e-2))
     """Peak step size of AdamW, for a layer that reads `columns` columns."""
-    columns: int = 512
+    columns: int = _setting(512, search=(128, 2048))
     """A layer that reads more gets a step size smaller in proportion: a step of Adam moves every weight alike, so its effect on
     what the layer says grows with their number (Yang et al. 2022, "Tensor Programs V"). Halved where one deep merge follows
     another, because their effects multiply. 0: one step size for all."""
-    narrow: float = 8.0
+    narrow: float = _setting(8.0, search=(1.0, 16.0))
     """Most that a step size grows by, in the same proportion, where a layer reads fewer; 1 where a merge multiplies."""
-    weight_decay: float = 1e-2
+    weight_decay: float = _setting(1e-2, search=(1e-4, 1.0))
     """Decoupled, per step, multiplied by the learning rate."""
-    initial: float = 0.1
+    initial: float = _setting(0.1, search=(0.01, 1.0))
     """Factor on the last layer's first weights (none after a deep merge): torch's own are noise that decays too slowly."""
-    epsilon: float = 1e-8
+    epsilon: float = _setting(1e-8, search=(1e-10, 1e-6))
     """AdamW's denominator term."""
-    batch_size: int = 1024
+    batch_size: int = _setting(1024, search=(64, 4096))
     """Products per step, at most."""
-    least_steps: int = 16
+    least_steps: int = _setting(16, search=(4, 64))
     """Steps per epoch, at least: small catalogues get smaller batches (16 products or more). 0: always `batch_size`."""
-    epochs: int = 30
+    epochs: int = _setting(30, search=(5, 60))
     """Passes over the fit rows, at most."""
-    steps: int = 180
+    steps: int = _setting(180, search=(60, 720))
     """Steps in all, at most, unless 4 passes take more: a large catalogue needs fewer passes. 0: `epochs` alone counts."""
-    patience: int = 6
+    patience: int = _setting(6, search=(2, 20))
     """Epochs without a better validation metric before the fit stops. 0: never stops early."""
-    warmup: float = 0.1
+    warmup: float = _setting(0.1, below=1, search=(0.0, 0.3))
     """Share of all steps in which the learning rate climbs from 0."""
     schedule: Schedule = Schedule.LINEAR
-    clip_norm: float = 1.0
+    clip_norm: float = _setting(1.0, search=(0.1, 10.0))
     """Largest norm of the gradient over all parameters; 0 does not clip."""
-    label_smoothing: float = 0.1
+    label_smoothing: float = _setting(0.1, below=1, search=(0.0, 0.3))
     """Probability mass that the loss spreads over all classes."""
-    dropout: float = 0.0
+    dropout: float = _setting(0.0, below=1, search=(0.0, 0.5))
     """Share of the merged vector that is zeroed before the last layer while fitting."""
     hidden_layer: bool = False
     """Dropout 0.3, a layer of the merged width and LeakyReLU(0.01) before the last layer."""
-    modality_dropout: float = 0.1
+    modality_dropout: float = _setting(0.1, below=1, search=(0.0, 0.6))
     """Chance that a present field of a product is treated as absent in one step; at least one stays."""
     missing_vector: bool = False
     """Learn a vector that stands in for each absent field, instead of masking it; needs modality dropout."""
-    auxiliary: float = 0.0
+    auxiliary: float = _setting(0.0, search=(0.0, 1.0))
     """Weight of a loss on each feature alone, through a linear layer of its own that is not used afterwards."""
     loss: Loss = Loss.CROSS_ENTROPY
     """What is minimised."""
@@ -70,7 +78,7 @@ class FitSettings:
     """Weigh each product by 1 / the size of its class."""
     balanced_batches: bool = False
     """Draw fit rows with replacement so that every class is equally likely."""
-    averaging: float = 0.0
+    averaging: float = _setting(0.0, below=1, search=(0.5, 0.999))
     """Decay per step of a moving average of the weights, which is what is then kept; 0 keeps the weights themselves."""
     standardise: bool = True
     """Centre and scale each column of each feature by the fit rows."""
@@ -82,6 +90,11 @@ class FitSettings:
         for name in ("learning_rate", "narrow", "epochs", "batch_size"):
             if not getattr(self, name) > 0:
                 message = f"{name} must be above 0, not {getattr(self, name)}"
+                raise ValueError(message)
+        for each in fields(self):
+            value, below = getattr(self, each.name), each.metadata.get("below", math.inf)
+            if isinstance(value, int | float) and not 0 <= value < below:
+                message = f"{each.name} must be at least 0{'' if below == math.inf else f' and below {below:g}'}, not {value}"
                 raise ValueError(message)
         if self.missing_vector and not self.modality_dropout:
             message = "missing_vector needs modality_dropout above 0: fields that are never absent could not learn theirs"
@@ -123,3 +136,21 @@ THESIS = FitSettings(
     standardise=False,
 )
 NAMED = {"default": DEFAULT, "thesis": THESIS}
+SETTINGS = tuple(each.name for each in fields(FitSettings))
+"""Every field, each of which a preset's `[fusion]` table may set and `fusecat tune --search` may vary."""
+
+TUNED = ("learning_rate", "weight_decay", "label_smoothing", "dropout", "modality_dropout")
+"""The fields of `FitSettings` that are searched where no others are named; those that are not searched stay as they are."""
+
+
+def settings_of(name: str, changes: Mapping[str, Any]) -> FitSettings:
+    """The `NAMED` settings with these fields changed. Raises ValueError that names what is unknown or wrong."""
+    from pydantic import TypeAdapter
+
+    if name not in NAMED:
+        message = f"settings = '{name}' is not one of {', '.join(NAMED)}"
+        raise ValueError(message)
+    if unknown := sorted(changes.keys() - set(SETTINGS)):
+        message = f"there is no setting '{unknown[0]}'; there are {', '.join(SETTINGS)}"
+        raise ValueError(message)
+    return TypeAdapter(FitSettings).validate_python(asdict(NAMED[name]) | dict(changes))

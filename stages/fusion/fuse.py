@@ -28,6 +28,8 @@ from fusecat.stages.vocabulary import Architecture, Part
 REVISION = 5
 """Part of every run's key: raise it when the same settings give other figures."""
 
+UNBALANCED = "balanced batches draw single rows at random, which a stream cannot do; use class weights instead"
+
 FIT_ON = (Part.TRAIN.value, Part.HEAD.value)
 
 
@@ -77,10 +79,11 @@ def fuse(
 
         single = [job for job in jobs if not job.strategy.ensemble]
         left = [job for job in single if (job.strategy, job.seed) not in ready]
-        if left:
-            needed = sorted({name for job in left if job.strategy.learned for name in features_of(job.strategy, table)})
-            fit_data = gather(table, needed, fit_on, standardise=settings.standardise)
-            for job, run in run_jobs(left, fit_data, runs, processes=processes or cores()):
+        for standardise in sorted({job.settings.standardise for job in left}):
+            some = [job for job in left if job.settings.standardise == standardise]
+            needed = sorted({name for job in some if job.strategy.learned for name in features_of(job.strategy, table)})
+            fit_data = gather(table, needed, fit_on, standardise=standardise)
+            for job, run in run_jobs(some, fit_data, runs, processes=processes or cores()):
                 note(job, run)
         # in the order of the jobs, not of their ends: sums of many numbers differ in their last bits with the order
         library = [ready[job.strategy, job.seed] for job in single]
@@ -157,8 +160,7 @@ def schedule(
             decided["code"] = code
         if isinstance(table, StreamedTable) and strategy.learned:
             if own.balanced_batches:
-                message = "balanced batches draw single rows at random, which a stream cannot do; use class weights instead"
-                raise UsageError(message)
+                raise UsageError(UNBALANCED)
             decided["streamed"] = True  # other batches than in memory
         for seed in range(1, seeds + 1) if strategy.learned else (DETERMINISTIC,):
             text = json.dumps(decided | {"seed": seed}, sort_keys=True)

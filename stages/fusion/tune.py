@@ -7,10 +7,11 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict, fields, replace
+from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,15 @@ from fusecat.cache.disk import locked
 from fusecat.cache.fingerprint import digest as digest_of
 from fusecat.cache.publish import publish, set_aside
 from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.cache.stream import StreamedTable
 from fusecat.cache.table import FeatureTable
 from fusecat.cache.trouble import disk_errno, disk_trouble
+from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.build_head import build_head, code_of
 from fusecat.stages.fusion.fit import fit
 from fusecat.stages.fusion.fit_data import FitData, gather
-from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
-from fusecat.stages.fusion.fuse import FIT_ON, digest, features_of
+from fusecat.stages.fusion.fit_settings import DEFAULT, TUNED, FitSettings
+from fusecat.stages.fusion.fuse import FIT_ON, UNBALANCED, digest, features_of
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.vocabulary import Part
@@ -42,15 +45,6 @@ WAY_OUT = "run 'fusecat tune' again, which writes it anew"
 SEEDS = (1, 2)
 """Fits per trial: with one, the search would choose a lucky seed as readily as a good setting."""
 
-TUNED = {
-    "learning_rate": (3e-4, 3e-2),
-    "weight_decay": (1e-4, 1.0),
-    "label_smoothing": (0.0, 0.3),
-    "dropout": (0.0, 0.5),
-    "modality_dropout": (0.0, 0.6),
-}
-"""The fields of `FitSettings` that are searched, with lowest and highest value; the others stay as they are."""
-
 Progress = Callable[[Strategy, int, int, float], None]
 """Called after each trial with the strategy, the trials done, the trials asked for and the best value so far."""
 
@@ -64,29 +58,35 @@ def tune(
     metric: Metric = MACRO_F1,
     fit_on: Sequence[str] = FIT_ON,
     base: FitSettings = DEFAULT,
+    search: Sequence[str] = TUNED,
     progress: Progress | None = None,
     waiting: Callable[[], None] | None = None,
     damaged: Callable[[str], None] = lambda _: None,
 ) -> dict[str, FitSettings]:
     """Search `trials` settings for each strategy, in the same space, and keep the best of each; finished trials count.
 
-    The first trial is `base` itself, so that tuned is never worse than untuned on validation. No row of test is looked at.
-    An interrupted search that goes on tries what an uninterrupted one tries. One process at a time searches in `folder`;
-    another is waited for: `waiting` is called once before. Trials that are not as they were written are set aside, the search
-    begins anew, and `damaged` is told in a line.
+    `search`: the fields of `FitSettings` that are searched. The first trial is `base` itself, so that tuned is never worse than
+    untuned on validation. No row of test is looked at. An interrupted search that goes on tries what an uninterrupted one
+    tries. One process at a time searches in `folder`; another is waited for: `waiting` is called once before. Trials that are
+    not as they were written are set aside, the search begins anew, and `damaged` is told in a line.
+
+    Raises: UsageError where the table is streamed and balanced batches are among the settings.
 
     Returns strategy -> settings, which are written to `folder` as well.
     """
     import optuna
 
+    if isinstance(table, StreamedTable) and (base.balanced_batches or "balanced_batches" in search):
+        raise UsageError(UNBALANCED)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    ranges, start = space(base), {name: getattr(base, name) for name in TUNED}
+    ranges, start = space(base, search), {name: getattr(base, name) for name in search}
     best: dict[str, FitSettings] = {}
     with locked(folder.with_name(f".{folder.name}.lock"), waiting=waiting), _trials(folder / TRIALS, damaged) as storage:
         for strategy in strategies:
             names = features_of(strategy, table)
-            value = partial(_value, strategy, gather(table, names, fit_on, standardise=base.standardise), metric)
+            gathered = cache(partial(gather, table, names, fit_on))  # per value of `standardise`, which may be searched
+            value = partial(_value, strategy, gathered, metric)
             # other rows, labels or vectors are another study: their trials say nothing about these
             decided = [
                 table.fingerprint,
@@ -97,6 +97,8 @@ def tune(
             ]
             if code := code_of(strategy):
                 decided.append(code)
+            if set(search) != set(TUNED):
+                decided.append(sorted(search))
             study = optuna.create_study(
                 storage=storage,
                 study_name=f"{strategy.name} {hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]}",
@@ -111,7 +113,7 @@ def tune(
                     # seeded by what is done, since a sampler that starts anew would draw its first settings once more
                     study.sampler = optuna.samplers.TPESampler(seed=len(done))
                     trial = study.ask(ranges)
-                    study.tell(trial, value(replace(base, **trial.params)))
+                    study.tell(trial, value(settings) if (settings := _changed(base, trial.params)) else -math.inf)
                 if progress is not None:
                     progress(strategy, len(done) + 1, trials, metric.sign * study.best_value)
             best[strategy.name] = replace(base, **study.best_params)
@@ -136,19 +138,39 @@ def read_tuned(folder: Path) -> dict[str, FitSettings]:
     return found
 
 
-def space(base: FitSettings) -> "dict[str, BaseDistribution]":
-    """The ranges of `TUNED`, each as wide as `base` needs, logarithmic where it begins above 0."""
-    from optuna.distributions import FloatDistribution
+def space(base: FitSettings, search: Sequence[str] = TUNED) -> "dict[str, BaseDistribution]":
+    """What is tried of each field: all words, both of yes and no, numbers in a range as wide as `base` needs.
+
+    Ranges are logarithmic where they begin above 0.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     ranges: dict[str, BaseDistribution] = {}
-    for name, (low, high) in TUNED.items():
-        low, high = min(low, getattr(base, name)), max(high, getattr(base, name))
-        ranges[name] = FloatDistribution(low, high, log=low > 0)
+    known = {each.name: each for each in fields(FitSettings)}
+    for name in search:
+        value = getattr(base, name)
+        if isinstance(value, bool):
+            ranges[name] = CategoricalDistribution([False, True])
+        elif isinstance(value, StrEnum):
+            ranges[name] = CategoricalDistribution([member.value for member in type(value)])
+        else:
+            low, high = (kind(value, bound) for kind, bound in zip((min, max), known[name].metadata["search"], strict=True))
+            kind = IntDistribution if known[name].type is int else FloatDistribution
+            ranges[name] = kind(low, high, log=low > 0)
     return ranges
 
 
-def _value(strategy: Strategy, fit_data: FitData, metric: Metric, settings: FitSettings) -> float:
+def _changed(base: FitSettings, changes: Mapping[str, Any]) -> FitSettings | None:
+    """None where settings cannot stand together."""
+    try:
+        return replace(base, **changes)
+    except ValueError:
+        return None
+
+
+def _value(strategy: Strategy, gathered: Callable[..., FitData], metric: Metric, settings: FitSettings) -> float:
     """The mean over seeds of the best epoch's score on validation; more is better, minus infinity if a fit diverged."""
+    fit_data = gathered(standardise=settings.standardise)
     widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
     values = []
     for seed in SEEDS:

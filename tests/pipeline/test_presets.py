@@ -1,3 +1,6 @@
+import dataclasses
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ from fusecat.pipeline.presets.preset import Subset, load_preset, names
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction import settings
 from fusecat.stages.extraction.settings import LARGE, Library, Pooling, fitting_workers
+from fusecat.stages.fusion.fit_settings import THESIS, FitSettings, settings_of
 
 
 @pytest.mark.parametrize("name", names())
@@ -63,6 +67,10 @@ def test_a_preset_of_ones_own_may_change_single_keys_of_a_shipped_one(tmp_path: 
         ('base = "tiny"\n[networks.flaubert]\npooling = "maximum"', "networks.flaubert"),
         ('base = "tiny"\n[study]\nsubset = "some"', "[study]"),
         ('base = "tiny"\n[study]\nsubsett = "all"', "did you mean 'subset'"),
+        ('base = "tiny"\n[fusion]\nlos = "focal"', "did you mean 'loss'?"),
+        ('base = "tiny"\n[fusion]\nloss = "focus"', "loss = 'focus'"),
+        ('base = "tiny"\n[fusion]\ndropout = 1.5', "dropout must be at least 0 and below 1, not 1.5"),
+        ('base = "tiny"\n[fusion]\nsettings = "theses"', "'theses' is not one of default, thesis"),
         ('base = "tinny"', "tinny"),
         ("networks = 3", "networks"),
         ("[networks.'a/b']\nlibrary = 'timm'\nmodel = 'x'", "a/b"),
@@ -77,6 +85,14 @@ def test_a_wrong_preset_is_refused_by_file_and_key(text: str, told: str, tmp_pat
         load_preset(str(path))
     assert told in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_a_preset_may_set_every_setting_of_a_head(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    for name, value in asdict(FitSettings()).items():
+        path.write_text(f'base = "tiny"\n[fusion]\nsettings = "thesis"\n{name} = {json.dumps(value)}\n')
+        preset = load_preset(str(path))
+        assert settings_of(preset.fusion, preset.fusion_changes) == dataclasses.replace(THESIS, **{name: value}), name
 
 
 def test_an_unknown_preset_or_network_proposes_the_nearest() -> None:

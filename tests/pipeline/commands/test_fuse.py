@@ -11,6 +11,8 @@ from fusecat.pipeline.console import console
 from fusecat.pipeline.report.comparison import compare
 from fusecat.pipeline.report.verdict import verdict
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.fit_settings import THESIS
+from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.vocabulary import Merge
 from tests.stages.fusion.synthetic import table
@@ -53,6 +55,25 @@ def test_the_command_stands_in_the_report_that_it_ends_with(workspace, monkeypat
         (workspace / "study.json").unlink()
     page = (workspace / "report" / "index.html").read_text()
     assert "fusecat extract\nfusecat fuse --architecture baseline --seeds 1 --settings thesis\n" in page
+
+
+def test_heads_are_fitted_as_the_fusion_table_of_a_preset_says(workspace, tmp_path):
+    preset = tmp_path / "mine.toml"
+    preset.write_text('base = "tiny"\n[fusion]\nsettings = "thesis"\nloss = "focal"\nepochs = 2\n')
+    options = ("--workspace", workspace, "--architecture", "baseline", "--seeds", "1", "--json")
+    assert run(*options, "--settings", preset).exit_code == 0
+    settings = Runs(workspace / "runs").record("baseline/average", 1)["settings"]
+    assert (settings["loss"], settings["epochs"], settings["learning_rate"]) == ("focal", 2, THESIS.learning_rate)
+    (workspace / "study.json").write_text('{"fusion_settings": "thesis", "fusion": {"loss": "focal", "epochs": 2}}')
+    try:
+        before = (workspace / "runs" / "baseline" / "average" / "seed-1" / "run.json").stat().st_mtime_ns
+        assert run(*options).exit_code == 0
+        assert (workspace / "runs" / "baseline" / "average" / "seed-1" / "run.json").stat().st_mtime_ns == before
+        (workspace / "study.json").write_text('{"fusion": {"los": "focal"}}')
+        assert "there is no setting 'los'" in str(run(*options).exception)
+    finally:
+        (workspace / "study.json").unlink()
+    assert "'nonesuch'" in str(run(*options, "--settings", "nonesuch").exception)
 
 
 def test_vectors_may_stay_on_disk(workspace):

@@ -12,11 +12,11 @@ import pytest
 from optuna.trial import TrialState
 
 from fusecat.cache.errors import DamagedFile
-from fusecat.stages.fusion.fit_settings import THESIS, FitSettings
+from fusecat.stages.fusion.fit_settings import SETTINGS, THESIS, TUNED, FitSettings
 from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.fusion.tune import TUNED, read_tuned, tune
+from fusecat.stages.fusion.tune import read_tuned, space, tune
 from tests.names import HOSTILE
 from tests.stages.fusion.synthetic import table
 from tests.stages.fusion.test_merges import OWN
@@ -148,6 +148,25 @@ def test_a_fit_that_diverges_is_a_trial_and_never_the_best(tmp_path, monkeypatch
     monkeypatch.setattr("fusecat.stages.fusion.tune.SEEDS", (1,))
     tune(table(products=160), STRATEGIES[:1], tmp_path, trials=3, base=BASE)
     assert study_in(tmp_path).best_trial.number == 1
+
+
+@pytest.mark.parametrize("base", [FitSettings(), THESIS], ids=["default", "thesis"])
+def test_every_setting_can_be_searched_from_where_it_stands(base):
+    ranges = space(base, SETTINGS)
+    assert list(ranges) == [field.name for field in dataclasses.fields(FitSettings)]
+    for name, within in ranges.items():
+        assert within._contains(within.to_internal_repr(getattr(base, name))), name
+        assert not within.single(), name
+
+
+def test_other_settings_are_another_search_and_those_that_cannot_stand_together_never_win(tmp_path):
+    search = ("loss", "missing_vector", "modality_dropout", "standardise", "patience")
+    base = dataclasses.replace(BASE, modality_dropout=0.0)
+    best = tune(table(products=160), STRATEGIES[:1], tmp_path, trials=8, base=base, search=search)["baseline/average"]
+    tried = settings_of(tmp_path)
+    assert {frozenset(each) for each in tried} == {frozenset(search)}
+    assert len({each["loss"] for each in tried}) > 1 and len({each["standardise"] for each in tried}) == 2
+    assert best.learning_rate == base.learning_rate and read_tuned(tmp_path) == {"baseline/average": best}
 
 
 def test_a_second_process_waits_until_the_first_has_searched(tmp_path):
