@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
-from fusecat.stages.fusion.fit import EVALUATION_BATCH, Fitted, drop_fields, groups, schedule
+from fusecat.stages.fusion.fit import EVALUATION_BATCH, EpochChoice, Fitted, drop_fields, groups, schedule
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
-from fusecat.stages.metrics import LOG_LOSS, MACRO_F1, Metric
+from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.scores import scores
 
 
@@ -69,9 +69,8 @@ def fit_seeds(
         return minimise(functional_call(template, own, (batch, present)), classes)
 
     every = torch.func.vmap(losses, randomness="different")
-    best = [(-np.inf, -np.inf)] * len(seeds)
-    best_epoch, kept = [0] * len(seeds), {name: value.detach().clone() for name, value in parameters.items()}
-    curves: list[list[dict[str, float]]] = [[] for _ in seeds]
+    choices = [EpochChoice(metric, settings.patience) for _ in seeds]
+    kept = {name: value.detach().clone() for name, value in parameters.items()}
     running = set(range(len(seeds)))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(sum(seeds))
@@ -95,13 +94,10 @@ def fit_seeds(
                 seen = {"epoch": float(epoch), "loss": float(total[place]) / len(rows)}
                 if found is not None:
                     seen |= scores(np.asarray(labels)[validation_rows], found[place])
-                curves[place].append(seen)
-                value = (metric.sign * seen[metric.key], -seen[LOG_LOSS.key]) if found is not None else (float(epoch), 0.0)
-                if value > best[place]:
-                    best[place], best_epoch[place] = value, epoch
+                if choices[place].better(seen):
                     for name, weight in parameters.items():
                         kept[name][place] = weight.detach()[place]
-                elif settings.patience and epoch - best_epoch[place] >= settings.patience:
+                elif choices[place].over:
                     running.discard(place)
             if not running:
                 break
@@ -109,7 +105,7 @@ def fit_seeds(
     fitted = []
     for place, head in enumerate(heads):
         head.load_state_dict({name: value[place].cpu() for name, value in kept.items()})
-        fitted.append(Fitted(head.eval(), tuple(curves[place]), best_epoch[place], seconds))
+        fitted.append(Fitted(head.eval(), tuple(choices[place].curve), choices[place].epoch, seconds))
     return fitted
 
 

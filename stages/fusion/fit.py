@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -41,6 +41,33 @@ class Fitted:
     curve: tuple[Mapping[str, float], ...]
     best_epoch: int
     seconds: float
+
+
+@dataclass
+class EpochChoice:
+    """Which epoch is kept: the best `metric` on validation, ties to the lower log loss; the last where nothing is scored."""
+
+    metric: Metric
+    patience: int
+    value: tuple[float, float] = (-np.inf, -np.inf)
+    epoch: int = 0
+    curve: list[Mapping[str, float]] = field(default_factory=list)
+
+    def better(self, seen: Mapping[str, float]) -> bool:
+        """Take note of one more epoch; whether it is the best so far."""
+        self.curve.append(seen)
+        value = float(len(self.curve)), 0.0
+        if self.metric.key in seen:
+            value = self.metric.sign * seen[self.metric.key], -seen[LOG_LOSS.key]
+        if value > self.value:
+            self.value, self.epoch = value, len(self.curve)
+            return True
+        return False
+
+    @property
+    def over(self) -> bool:
+        """Whether it has not become better for too long."""
+        return bool(self.patience) and len(self.curve) - self.epoch >= self.patience
 
 
 @contextlib.contextmanager
@@ -90,23 +117,20 @@ def fit(
         average = _average(head, settings.averaging) if settings.averaging else None
         learner = _Learner(head, settings, optimiser, rate, minimise, average)
         kept = head if average is None else cast("Head", average.module)
-        best, best_state, best_epoch, curve = (-np.inf, -np.inf), kept.state_dict(), 0, []
+        choice, best_state = EpochChoice(metric, settings.patience), kept.state_dict()
         for epoch in range(1, epochs + 1):
             head.train()
             loss = sum(learner.step(*batch) for batch in _batches(data, targets, rows, size, settings)) / len(rows)
             seen = {"epoch": float(epoch), "loss": loss}
             if len(validation_rows):
                 seen |= scores(labels[validation_rows], predict(kept, data, validation_rows))
-            curve.append(seen)
-            value = (metric.sign * seen[metric.key], -seen[LOG_LOSS.key]) if len(validation_rows) else (float(epoch), 0.0)
-            if value > best:
-                best, best_epoch = value, epoch
+            if choice.better(seen):
                 best_state = {name: tensor.clone() for name, tensor in kept.state_dict().items()}
-            elif settings.patience and epoch - best_epoch >= settings.patience:
+            elif choice.over:
                 break
         head.load_state_dict(best_state)
         head.eval()
-    return Fitted(head, tuple(curve), best_epoch, time.perf_counter() - start)
+    return Fitted(head, tuple(choice.curve), choice.epoch, time.perf_counter() - start)
 
 
 def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.float32]:

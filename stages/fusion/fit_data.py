@@ -4,8 +4,9 @@ Shapes: N products, C classes, W a feature's own width.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ from numpy.typing import NDArray
 from fusecat.cache.stream import FeatureStream, StreamedTable
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import DataError
-from fusecat.stages.fusion.fit import Source
+from fusecat.stages.fusion.build_head import build_head, wiring_of
+from fusecat.stages.fusion.fit import Fitted, Source, fit
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.in_memory import Statistics, Vectors, identity, standardised, statistics
 from fusecat.stages.fusion.runs import JUDGED
-from fusecat.stages.fusion.strategy import canonical
+from fusecat.stages.fusion.strategy import Strategy, canonical
 from fusecat.stages.fusion.streamed import StreamedVectors, streamed_statistics
 from fusecat.stages.fusion.unimodal import prior
+from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.vocabulary import Part
 
 LOGITS = ("logits", "logits_oof")
@@ -99,6 +104,20 @@ class FitData:
             classes=tuple(described["classes"]),
             fitted_on=tuple(described["fitted_on"]),
         )
+
+    def fit(
+        self, strategy: Strategy, settings: FitSettings, *, seed: int, metric: Metric = MACRO_F1, choose: bool = True
+    ) -> Fitted:
+        """Fit one head of a strategy on the fit rows; validation chooses the epoch, or, without `choose`, it is the last."""
+        build, vectors = self.head_of(strategy, settings)
+        chooses = self.rows[Part.VALIDATION] if choose else np.empty(0, np.intp)
+        return fit(build, vectors, self.labels, self.rows["fit"], chooses, settings, metric=metric, seed=seed)
+
+    def head_of(self, strategy: Strategy, settings: FitSettings) -> tuple[Callable[[], Head], Source]:
+        """What builds an untrained head of a strategy, and the vectors that it takes."""
+        widths = {name: len(mean) for name, (mean, _) in self.scaling.items()}
+        build = partial(build_head, strategy, widths, len(self.classes), settings)
+        return build, self.vectors.select(wiring_of(strategy, widths).features)
 
     @property
     def parts(self) -> dict[str, NDArray[np.intp]]:

@@ -25,7 +25,6 @@ import torch
 
 from fusecat.stages.errors import ModelError
 from fusecat.stages.fusion.batched import batchable, fit_seeds
-from fusecat.stages.fusion.build_head import build_head, wiring_of
 from fusecat.stages.fusion.fit import Fitted
 from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.fit_settings import FitSettings
@@ -91,15 +90,15 @@ def run_jobs(jobs: Sequence[Job], fit_data: FitData, runs: Runs, *, processes: i
 
 def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.device) -> Iterator[tuple[Job, Run]]:
     """Fit all waiting seeds of a strategy at once on `device`, then score and store each."""
-    widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
     for (strategy, settings), group in groupby(jobs, key=lambda job: (job.strategy, job.settings)):
         several = list(group)
         fitted: list[Fitted | None] = [None] * len(several)
         if strategy.learned and batchable(settings):
+            build, vectors = fit_data.head_of(strategy, settings)
             fitted = list(
                 fit_seeds(
-                    lambda: build_head(strategy, widths, len(fit_data.classes), settings),  # noqa: B023 - called at once
-                    cast("Vectors", fit_data.vectors).select(wiring_of(strategy, widths).features),
+                    build,
+                    cast("Vectors", vectors),
                     fit_data.labels,
                     fit_data.rows["fit"],
                     fit_data.rows["validation"],

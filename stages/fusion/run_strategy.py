@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.stages.fusion.ablations import ablations
-from fusecat.stages.fusion.build_head import build_head, wiring_of
-from fusecat.stages.fusion.fit import Fitted, fit, predict
+from fusecat.stages.fusion.fit import Fitted, predict
 from fusecat.stages.fusion.fit_data import FitData, with_logits
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.late import method_class
@@ -52,17 +51,7 @@ def run_strategy(
 def _fit_head(
     strategy: Strategy, seed: int, fit_data: FitData, settings: FitSettings, metric: Metric, key: str, fitted: Fitted | None
 ) -> tuple[Run, Predictor]:
-    widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
-    fitted = fitted or fit(
-        lambda: build_head(strategy, widths, len(fit_data.classes), settings),
-        fit_data.vectors.select(wiring_of(strategy, widths).features),
-        fit_data.labels,
-        fit_data.rows["fit"],
-        fit_data.rows["validation"],
-        settings,
-        metric=metric,
-        seed=seed,
-    )
+    fitted = fitted or fit_data.fit(strategy, settings, seed=seed, metric=metric)
     head = fitted.head
     data = fit_data.vectors.select(head.features)
     start = time.perf_counter()

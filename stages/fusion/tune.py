@@ -26,14 +26,12 @@ from fusecat.cache.stream import StreamedTable
 from fusecat.cache.table import FeatureTable
 from fusecat.cache.trouble import disk_errno, disk_trouble
 from fusecat.stages.errors import UsageError
-from fusecat.stages.fusion.build_head import build_head, code_of
-from fusecat.stages.fusion.fit import fit
+from fusecat.stages.fusion.build_head import code_of
 from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, TUNED, FitSettings
 from fusecat.stages.fusion.fuse import FIT_ON, UNBALANCED, digest, features_of
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import MACRO_F1, Metric
-from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -171,19 +169,9 @@ def _changed(base: FitSettings, changes: Mapping[str, Any]) -> FitSettings | Non
 def _value(strategy: Strategy, gathered: Callable[..., FitData], metric: Metric, settings: FitSettings) -> float:
     """The mean over seeds of the best epoch's score on validation; more is better, minus infinity if a fit diverged."""
     fit_data = gathered(standardise=settings.standardise)
-    widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
     values = []
     for seed in SEEDS:
-        fitted = fit(
-            lambda: build_head(strategy, widths, len(fit_data.classes), settings),
-            fit_data.vectors,
-            fit_data.labels,
-            fit_data.rows["fit"],
-            fit_data.rows[Part.VALIDATION],
-            settings,
-            metric=metric,
-            seed=seed,
-        )
+        fitted = fit_data.fit(strategy, settings, seed=seed, metric=metric)
         values.append(fitted.curve[fitted.best_epoch - 1][metric.key])
     mean = metric.sign * float(np.mean(values))
     return -math.inf if math.isnan(mean) else mean

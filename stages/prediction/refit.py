@@ -11,15 +11,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fusecat.cache.publish import publishing_folder
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.errors import ModelError, UsageError
-from fusecat.stages.fusion.build_head import build_head, wiring_of
-from fusecat.stages.fusion.fit import fit
 from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.late import method_class
@@ -95,19 +91,10 @@ class _Again:
         return self._late(strategy, run)
 
     def _head(self, strategy: Strategy, run: Run) -> TrainedHead:
-        settings, classes = _settings(run), self.table.classes
+        settings = _settings(run)
         fit_data = self._material(run.features, settings.standardise)
-        widths = {name: len(mean) for name, (mean, _) in fit_data.scaling.items()}
-        fitted = fit(
-            partial(build_head, strategy, widths, len(classes), settings),
-            fit_data.vectors.select(wiring_of(strategy, widths).features),
-            fit_data.labels,
-            fit_data.rows["fit"],
-            np.empty(0, np.intp),  # nothing is left that could choose an epoch
-            settings,
-            seed=run.seed,
-        )
-        return TrainedHead(strategy, classes, fitted.head, fit_data.scaling, settings)
+        fitted = fit_data.fit(strategy, settings, seed=run.seed, choose=False)  # nothing is left that could choose an epoch
+        return TrainedHead(strategy, self.table.classes, fitted.head, fit_data.scaling, settings)
 
     def _ensemble(self, strategy: Strategy, run: Run) -> TrainedEnsemble:
         runs = Runs(self.place.runs)

@@ -143,7 +143,7 @@ def test_the_first_trial_is_the_base_itself_wherever_it_lies(tmp_path, monkeypat
 def test_a_fit_that_diverges_is_a_trial_and_never_the_best(tmp_path, monkeypatch):
     values = iter([float("nan"), 0.5, float("nan")])
     monkeypatch.setattr(
-        "fusecat.stages.fusion.tune.fit", lambda *_, **__: SimpleNamespace(best_epoch=1, curve=[{"macro_f1": next(values)}])
+        "fusecat.stages.fusion.fit_data.fit", lambda *_, **__: SimpleNamespace(best_epoch=1, curve=[{"macro_f1": next(values)}])
     )
     monkeypatch.setattr("fusecat.stages.fusion.tune.SEEDS", (1,))
     tune(table(products=160), STRATEGIES[:1], tmp_path, trials=3, base=BASE)
