@@ -45,7 +45,7 @@ def memory(name):
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 import fusecat.pipeline.cli, fusecat.pipeline.commands.predict, fusecat.pipeline.report.comparison
 import fusecat.stages.prediction.formats, scipy.stats, sklearn.metrics
-from fusecat.pipeline.commands._extraction_display import Ticker
+from fusecat.pipeline.commands._progress import Ticker
 from fusecat.stages.prediction import load_model
 from fusecat.stages.extraction.quiet import quieten
 quieten()

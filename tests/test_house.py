@@ -66,6 +66,14 @@ def test_every_import_of_this_project_is_one_of_fusecat() -> None:
         assert not found & {*FOLDERS, "tests", "benchmarks"}, path
 
 
+def test_no_command_imports_another() -> None:
+    """Their names begin with a letter; what several share begins with an underscore."""
+    commands = {name for name in MODULES if name.startswith("fusecat.pipeline.commands.") and ".commands._" not in name}
+    assert len(commands) == 10
+    for name, path in MODULES.items():
+        assert not set(imports(ast.parse(path.read_text(encoding="utf-8")))) & commands, name
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_is_not_importable_under_its_bare_name(name: str) -> None:
     done = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True, check=False)

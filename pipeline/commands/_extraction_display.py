@@ -1,8 +1,6 @@
 """What a person sees of stage one: the catalogue in two lines, one progress line per network, one line per finished feature."""
 
-import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fusecat.pipeline.console import quoted, safe
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
     from fusecat.stages.catalogue.validate import CatalogueReport
     from fusecat.stages.extraction.extract import Outcome
     from fusecat.stages.extraction.plan import Estimate, ExtractionPlan
-
-EVERY = 10.0
-"""Seconds between two plain progress lines where the output is no terminal."""
 
 
 def show_catalogue_report(screen: "Console", found: "CatalogueReport") -> None:
@@ -123,75 +118,3 @@ def show_next(screen: "Console", places: Sequence["Path"]) -> None:
         screen.print(f"next: fusecat fuse --workspace {quoted(place)}", markup=False)
     if len(places) > 1:
         screen.print(f"then: fusecat report --pool {quoted(*places)}", markup=False)
-
-
-class Ticker:
-    """Progress of stage one: a live line on a terminal, a plain line every ten seconds elsewhere."""
-
-    def __init__(self, screen: "Console") -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        self.screen = screen
-        self.told = 0.0
-        self.place = ("", "")
-        self.begun = (0.0, 0)
-        self.live = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=screen,
-            transient=True,
-            disable=not screen.is_terminal,
-        )
-        self.task = self.live.add_task("", total=None, note="")
-
-    def __enter__(self) -> "Ticker":
-        self.live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.live.stop()
-
-    def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:
-        """Show where a network stands (see `stages.extraction.progress`)."""
-        if not total:
-            self.screen.print(f"{feature}: {phase}", markup=False)
-            return
-        if (feature, phase) != self.place:
-            self.place = (feature, phase)
-            self.begun = (time.monotonic(), done)
-            self.live.reset(self.task, total=total, description=f"{feature} {phase}", note=note)
-        self.live.update(self.task, completed=done, total=total, note=note)
-        if not self.screen.is_terminal and time.monotonic() - self.told > EVERY:
-            self.told = time.monotonic()
-            note = f", {note}" if note else ""
-            self.screen.print(f"{feature}: {phase} {done:,}/{total:,}{note}{self._left(done, total)}", markup=False)
-
-    def _left(self, done: int, total: int) -> str:
-        """The time that this phase still takes, once there is something to tell it from."""
-        begin, first = self.begun
-        if done <= first:
-            return ""
-        minutes, seconds = divmod(round((time.monotonic() - begin) / (done - first) * (total - done)), 60)
-        return f", {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
-
-    def finished(self, outcome: "Outcome") -> None:
-        """One line per feature that is done."""
-        match outcome.state:
-            case "left out":
-                line = f"left out, {outcome.reason}"
-            case "hit":
-                line = "already there, reused"
-            case _:
-                learning = outcome.learning
-                scores = learning["validation"]
-                line = (
-                    f"best epoch {learning['best_epoch']} of {learning['epochs']}, validation "
-                    f"macro-F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f}; {outcome.seconds:.0f} s"
-                )
-                if outcome.out_of_fold:
-                    line += f"; out of fold on train: macro-F1 {outcome.out_of_fold['macro_f1']:.3f}"
-        self.screen.print(f"{outcome.feature}: {line}", markup=False)
-        self.told = time.monotonic()

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusecat.pipeline.commands.predict import open_model
 from fusecat.pipeline.console import (
     console,
     json_option,
@@ -52,9 +51,10 @@ def command(
 
     from fusecat.stages.extraction.quiet import quieten
     from fusecat.stages.prediction import save_model
+    from fusecat.stages.prediction.chosen import chosen_model
 
     quieten()
-    model = open_model(workspace, strategy, seed, metric=metric, refit=refit, merges=merges)
+    model = chosen_model(Workspace(workspace), strategy=strategy, seed=seed, metric=metric, refit=refit, merges=merges)
     facts = gather(Workspace(workspace), model, refit=refit)
     save_model(replace(model, card=facts), folder, card(model, facts))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -12,13 +12,13 @@ import click
 
 from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
 from fusecat.pipeline.commands._extraction_display import (
-    Ticker,
     show_catalogue_report,
     show_estimates,
     show_next,
     show_plans,
     show_summary,
 )
+from fusecat.pipeline.commands._progress import Ticker
 from fusecat.pipeline.console import (
     catalogue_argument,
     choice,

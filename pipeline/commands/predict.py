@@ -1,8 +1,6 @@
 """`fusecat predict`: classify new products with the strategy that validation chose."""
 
 import errno
-from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +26,7 @@ from fusecat.stages.metrics import Metric
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fusecat.stages.prediction import Model
+    pass
 
 DEFAULT = click.core.ParameterSource.DEFAULT
 FORMATS = ("csv", "parquet", "sigir", "ens")
@@ -90,11 +88,12 @@ def command(
     from fusecat.stages.extraction.quiet import quieten
 
     quieten()
-    from fusecat.pipeline.commands._extraction_display import Ticker
+    from fusecat.pipeline.commands._progress import Ticker
     from fusecat.stages.catalogue.data_model import ReadingOptions
     from fusecat.stages.catalogue.read import read_catalogue
     from fusecat.stages.prediction import load_model, predict
     from fusecat.stages.prediction.answer import as_in_study, predict_with_reasons
+    from fusecat.stages.prediction.chosen import chosen_model
     from fusecat.stages.prediction.external_chunks import products_of
     from fusecat.stages.prediction.formats import Format, Layout, check, write
 
@@ -105,7 +104,9 @@ def command(
     model: Model = (
         load_model(folder, merges=merges)
         if folder
-        else open_model(workspace, strategy, seed, metric=metric, refit=refit, external=external, merges=merges)
+        else chosen_model(
+            Workspace(workspace), strategy=strategy, seed=seed, metric=metric, refit=refit, external=external, merges=merges
+        )
     )
     reading = ReadingOptions()
     given = click.get_current_context().get_parameter_source
@@ -153,42 +154,3 @@ def command(
         print_json(result)
         return
     show(screen, result)
-
-
-def open_model(
-    workspace: Path,
-    strategy: str | None,
-    seed: int | None,
-    *,
-    metric: Metric | None,
-    refit: bool,
-    external: Collection[str] = (),
-    merges: Collection[str] = (),
-) -> "Model":
-    """The chosen (or named) strategy of a workspace with the seeds that the report averages, or what was refitted.
-
-    `external`: features whose vectors are brought, so that no network is needed. `merges`: those of one's own that are named.
-    """
-    from fusecat.cache.records import damaged
-    from fusecat.stages.fusion.runs import Runs
-    from fusecat.stages.fusion.select import select
-    from fusecat.stages.prediction import Model
-    from fusecat.stages.prediction.model import odd_reading
-    from fusecat.stages.study_record import WAY_OUT, StudyRecord, read_study
-
-    place = Workspace(workspace)
-    study = read_study(place) or StudyRecord()
-    names, reading = study.class_names, study.reading
-    if odd := odd_reading(reading):
-        raise damaged(place.study, odd, WAY_OUT)
-    if refit:
-        from fusecat.stages.prediction.refit import refitted
-
-        if strategy or metric or seed is not None:
-            message = "--refit: one strategy was refitted; leave out --strategy, --metric and --run ('fusecat refit' takes two)"
-            raise UsageError(message)
-        return replace(refitted(place, names, external, merges), reading=reading)
-    chosen = select(Runs(place.runs), metric or study.selects, strategy)
-    seeds = chosen.seeds if seed is None else (seed,)
-    model = Model.of_runs(place, chosen.strategy, seeds, class_names=names, external=external, merges=merges)
-    return replace(model, reading=reading)

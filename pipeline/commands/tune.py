@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusecat.pipeline.commands.fuse import metric_of, prepare, strategy_options
+from fusecat.pipeline.commands._strategy_options import metric_of, prepare, strategy_options
 from fusecat.pipeline.console import (
     command_line,
     console,

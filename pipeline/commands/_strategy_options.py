@@ -1,0 +1,132 @@
+"""Which strategies, on which features, with which settings and metric: what `fuse` and `tune` share."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fusecat.stages.fusion.fit_settings import NAMED
+from fusecat.stages.fusion.strategy import ALL, FUSED, THESIS
+from fusecat.stages.metrics import Metric
+from fusecat.stages.study_record import StudyRecord, read_study
+from fusecat.stages.vocabulary import Architecture, Merge, Variant
+from fusecat.stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fusecat.cache.store import FeatureCache
+    from fusecat.cache.table import FeatureTable
+    from fusecat.stages.fusion.fit_settings import FitSettings
+    from fusecat.stages.fusion.strategy import StrategyPlan
+
+FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
+MERGES = [merge.value for merge in Merge]
+
+
+def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that choose strategies and how their heads are fitted, the same for `fuse` and `tune`."""
+    options = (
+        click.option(
+            "--fusion", type=click.Choice([*MERGES, THESIS, ALL]), default="average", show_default=True, help="The final merge."
+        ),
+        click.option("--merge", "own", metavar="MODULE:CLASS", help="A final merge of your own instead, package.module:Class."),
+        click.option(
+            "--variant", type=click.Choice([each.value for each in Variant]), help="What stands before the last layer."
+        ),
+        click.option("--architecture", type=click.Choice([kind.value for kind in FUSED]), help="Only this architecture."),
+        click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
+        click.option(
+            "--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Rows for heads."
+        ),
+        click.option(
+            "--stream/--no-stream",
+            "streamed",
+            default=None,
+            help="Read the vectors from disk again in each pass [where they would fill half of the free memory].",
+        ),
+        click.option(
+            "--settings",
+            "named",
+            metavar="NAME|PRESET",
+            help=f"How heads are fitted: {', '.join(NAMED)}, or as the [fusion] of a preset says [the study's preset].",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def prepare(
+    place: Workspace,
+    *,
+    fusion: str,
+    own: str | None,
+    variant: str | None,
+    architecture: str | None,
+    first: str | None,
+    fit_on: str,
+    streamed: bool | None,
+    named: str | None,
+) -> tuple["FeatureTable", "StrategyPlan", "FitSettings", tuple[str, ...]]:
+    """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
+    from fusecat.cache.store import FeatureCache
+    from fusecat.stages.errors import UsageError
+    from fusecat.stages.fusion.build_head import find_merge
+    from fusecat.stages.fusion.fuse import feasible
+    from fusecat.stages.fusion.strategy import plan
+
+    for name in (own, first):
+        if name:
+            find_merge(name)
+    if first and architecture not in (None, Architecture.HIERARCHICAL):
+        message = f"--first-merge {first} is for hierarchical strategies; --architecture {architecture} has no first merge"
+        raise UsageError(message)
+    table = table_of(FeatureCache(place.features), streamed=streamed)
+    final = f"{own or fusion}+{variant}" if variant else own or fusion
+    chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
+    return table, feasible(table, chosen), settings_named(place, named), FITS[fit_on]
+
+
+def settings_named(place: Workspace, named: str | None) -> "FitSettings":
+    """`--settings`, or what the study's preset said. Raises UsageError, DamagedFile."""
+    from fusecat.cache.records import damaged
+    from fusecat.pipeline.presets.preset import load_preset
+    from fusecat.stages.fusion.fit_settings import settings_of
+    from fusecat.stages.study_record import WAY_OUT
+
+    if named in NAMED:
+        return NAMED[named]
+    if named:
+        preset = load_preset(named, "--settings")
+        return settings_of(preset.fusion, preset.fusion_changes)
+    study = read_study(place) or StudyRecord()
+    try:
+        return settings_of(study.fusion_settings or "default", study.fusion)
+    except ValueError as error:
+        raise damaged(place.study, str(error), WAY_OUT) from error
+
+
+def table_of(cache: "FeatureCache", *, streamed: bool | None) -> "FeatureTable":
+    """All features of a workspace, in memory where `streamed` is false, or None and they and their standardised copy fit."""
+    if streamed is None:
+        from psutil import virtual_memory
+
+        size = sum(cache.path(name).stat().st_size for name in cache.names())
+        streamed = 2 * size > virtual_memory().available / 2
+    if not streamed:
+        return cache.table()
+    stream = cache.stream()
+    click.get_current_context().call_on_close(stream.close)
+    return stream.table()
+
+
+def metric_of(place: Workspace) -> Metric:
+    """Return the metric that chooses heads and strategies in this workspace."""
+    return (read_study(place) or StudyRecord()).selects
+
+
+def epochs_chosen_by(place: Workspace, metric: Metric) -> str:
+    """What is to be said where another metric than `metric` chose the networks' epochs; '' where it is the same."""
+    study = read_study(place)
+    if study is None or not study.features or study.metric == metric.name:
+        return ""
+    return f"the networks stay as they are: {study.metric} chose their epochs, which only 'fusecat extract --metric' changes"
