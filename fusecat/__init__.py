@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusecat.cache.table import FeatureTable
-    from fusecat.stages.fusion.compare import compare
+    from fusecat.pipeline.compare import compare
     from fusecat.stages.fusion.estimator import FusionClassifier
     from fusecat.stages.fusion.merges import MergeModule
     from fusecat.stages.prediction import classify, load_model
@@ -23,7 +23,7 @@ _HOMES = {
     "FusionClassifier": "fusecat.stages.fusion.estimator",
     "MergeModule": "fusecat.stages.fusion.merges",
     "classify": "fusecat.stages.prediction",
-    "compare": "fusecat.stages.fusion.compare",
+    "compare": "fusecat.pipeline.compare",
     "load_model": "fusecat.stages.prediction",
 }
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fusecat.stages.fusion.compare import compare
+from fusecat.pipeline.compare import compare
 from fusecat.stages.fusion.estimator import FusionClassifier
 from fusecat.stages.vocabulary import Architecture, Late, Merge, Variant
 from tests.readme_tree import ROOT
@@ -35,8 +35,8 @@ def test_the_merge_of_ones_own_is_compared_like_ours(tmp_path, monkeypatch) -> N
         name: (np.eye(3)[labels] @ random.normal(size=(3, 8)) + random.normal(size=(240, 8))) for name in ("text", "image")
     }
     found = compare(views, labels, fusion="mine:Residual", seeds=1, processes=1)
-    rows = {row.strategy: row for row in found}
-    assert rows["baseline/mine:Residual"].test > 0.6
+    rows = {line["strategy"]: line for line in found.table}
+    assert rows["baseline/mine:Residual"]["test"] > 0.6
 
 
 def test_the_estimator_of_the_example_is_one() -> None:

@@ -68,7 +68,8 @@ def test_runs_are_hits_and_the_report_has_the_same_figures(earlier, run):
         for part in ("validation", "test"):
             for key, score in before[part].items():  # of the metrics that there were
                 for name, value in score.items():
-                    assert row[part][key][name] == pytest.approx(value, rel=1e-6), (row["strategy"], part, key)
+                    figure = None if value is None else pytest.approx(value, rel=1e-6)
+                    assert row[part][key][name] == figure, (row["strategy"], part, key)
     assert report["chosen"] == expected["chosen"] and report["headline"] == pytest.approx(expected["headline"], rel=1e-6)
 
 

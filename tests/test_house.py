@@ -94,7 +94,11 @@ def test_the_door_opens_on_demand() -> None:
 def test_type_checkers_see_what_the_door_gives() -> None:
     tree = ast.parse(SOURCES[0].read_text(encoding="utf-8"))
     told = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    lines = [node for node in told.body if isinstance(node, ast.ImportFrom) and str(node.module).startswith("fusecat.stages")]
+    lines = [
+        node
+        for node in told.body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("fusecat.stages", "fusecat.pipeline"))
+    ]
     assert {alias.name: node.module for node in lines for alias in node.names} == fusecat._HOMES
     assert {*fusecat._HOMES, "__version__", "open_features"} == set(fusecat.__all__)
 

@@ -9,14 +9,16 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.slices import compared_rows
 from fusecat.stages.study_record import StudyRecord
+
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison
 
 SHOWN = 6
 """Cards of each kind."""
@@ -63,7 +65,7 @@ class Cards:
     missing: str = ""
 
 
-def cards(comparison: Comparison, shown: int = SHOWN) -> Cards:
+def cards(comparison: "Comparison", shown: int = SHOWN) -> Cards:
     """Choose the products that tell most, by probabilities averaged over seeds, and fetch what the catalogue says of them."""
     study, part = comparison.study, comparison.judged
     compared = compared_rows(comparison)

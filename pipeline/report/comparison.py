@@ -6,7 +6,9 @@ is no test - is only reported.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,13 +76,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything the report says. `rows` best on validation first; estimates in their order, of the workspace's metric."""
+    """Everything the report says. `rows` best on validation first; estimates in their order, of the metric that ranks.
+
+    `left_out`: what the caller asked for and these features do not allow, in a line each.
+    """
 
     study: Study
     rows: tuple[Row, ...]
     reference: str | None
     contrasts: tuple[Contrast, ...]
     pairs: Pairs
+    left_out: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> Row:
@@ -111,6 +117,75 @@ class Comparison:
     def row(self, strategy: str) -> Row:
         """The row of a strategy."""
         return next(row for row in self.rows if row.strategy == strategy)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One mapping per strategy, the best on validation first: what `pandas.DataFrame` takes.
+
+        Scores are those of the metric that ranks, on validation and on test where it exists: mean and `_sd` over seeds; `low`
+        and `high` bound the 95 % interval of the judged part. `difference` is that from the reference, `p` corrected over all
+        planned differences, `real` whether it is below 5 %; None where the two were not compared. Strategies that share a
+        letter of `group` cannot be told apart.
+        """
+        key, against = self.metric.key, dict[str, Contrast]()
+        for each in self.contrasts:
+            if self.reference in (each.one, each.other):
+                turned = each if each.other == self.reference else each.turned
+                against[turned.one] = turned
+        lines = []
+        for row in self.rows:
+            judged, contrast = row.parts[self.judged][key], against.get(row.strategy)
+            line: dict[str, Any] = {"strategy": row.strategy, "seeds": len(row.candidate.seeds)}
+            for part, scores in row.parts.items():
+                line |= {part: scores[key].mean, f"{part}_sd": scores[key].sd}
+            line |= {"low": judged.low, "high": judged.high, "group": row.group}
+            line |= {"difference": contrast and contrast.difference.value, "p": contrast and contrast.p}
+            lines.append(line | {"real": contrast and contrast.real})
+        return lines
+
+    @property
+    def verdict(self) -> str:
+        """Which strategy, by how much, is it real, and how far the answer carries."""
+        from fusecat.pipeline.report.verdict import verdict
+
+        return verdict(self)
+
+    def to_html(self) -> str:
+        """The page of the report, whole, without products."""
+        from fusecat.pipeline.report.insights import insights
+        from fusecat.pipeline.report.page import page
+        from fusecat.pipeline.report.record import record
+
+        seen = insights(self)
+        return page(self, record(self, seen), seen, None)
+
+    def _repr_html_(self) -> str:
+        head, *lines = self._cells()
+        cells = [f"<tr>{''.join(f'<th>{escape(text)}</th>' for text in head)}</tr>"]
+        cells += [f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in line)}</tr>" for line in lines]
+        said = "".join(f"<p>{escape(text)}</p>" for text in (self.verdict, *self.left_out))
+        return f"<table>{''.join(cells)}</table>{said}"
+
+    def __str__(self) -> str:
+        lines = self._cells()
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        shown = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([*shown, self.verdict, *self.left_out])
+
+    def _cells(self) -> list[list[str]]:
+        """The table as people read it, its head first."""
+        metric, parts = self.metric, list(self.rows[0].parts)
+        interval, difference = f"95 % interval ({self.judged})", f"from {self.reference}"
+        cells = [["strategy", *(f"{part} {metric.shown}" for part in parts), interval, "group", difference, "p"]]
+        for line in self.table:
+            spread = {part: "" if (sd := line[f"{part}_sd"]) is None else f" ± {metric.figure(sd)}" for part in parts}
+            told = ["", ""]
+            if line["difference"] is not None:
+                told = [metric.gain(line["difference"]) + (" *" if line["real"] else ""), f"{line['p']:.3g}"]
+            figures = [metric.figure(line[part]) + spread[part] for part in parts]
+            within = "" if line["low"] is None else f"{metric.figure(line['low'])} to {metric.figure(line['high'])}"
+            cells.append([line["strategy"], *figures, within, line["group"], *told])
+        return cells
 
 
 def compare(

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fusecat.pipeline.report.calibration import Reliability, calibration_errors, reliability
-from fusecat.pipeline.report.comparison import Comparison, Row
 from fusecat.pipeline.report.confusions import Confusions, confusions
 from fusecat.pipeline.report.equivalence import Equivalent, equivalent
 from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores, memories
 from fusecat.pipeline.report.published import Figure, published
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, product_slices
+
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison, Row
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Insights:
     whose controls and `memory` are shown; None where there is none.
     """
 
-    compared: Mapping[str, Row]
+    compared: Mapping[str, "Row"]
     classes: tuple[ClassLine, ...]
     categories: tuple[ClassLine, ...]
     slices: tuple[Slice, ...]
@@ -33,13 +36,13 @@ class Insights:
     controls: Mapping[str, Mapping[str, Mapping[str, float]]]
     fit: Mapping[str, Mapping[str, float]]
     present: Mapping[str, Mapping[str, float]]
-    ablated: Row | None
+    ablated: "Row | None"
     memory: tuple[Memory, ...]
     equivalent: tuple[Equivalent, ...]
     published: Mapping[str, Figure]
 
 
-def insights(comparison: Comparison) -> Insights:
+def insights(comparison: "Comparison") -> Insights:
     """Look at a comparison from every side that the report shows."""
     study, part = comparison.study, comparison.judged
     labels, compared = study.labels(part), compared_rows(comparison)

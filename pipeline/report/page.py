@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from fusecat.pipeline.console import safe
 from fusecat.pipeline.report import provenance, tables
 from fusecat.pipeline.report.cards import KINDS, Cards
-from fusecat.pipeline.report.comparison import Comparison, Row
 from fusecat.pipeline.report.contrasts import FAMILIES
 from fusecat.pipeline.report.insights import Insights
 from fusecat.pipeline.report.markup import breakable, content_policy
@@ -22,11 +21,14 @@ from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import METRICS
 from fusecat.stages.vocabulary import Architecture
 
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison, Row
+
 EXTREMES = 20
 """Classes shown at each end where there are too many for a table."""
 
 
-def page(comparison: Comparison, report: Mapping[str, Any], seen: Insights, cards: Cards | None) -> str:
+def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, cards: Cards | None) -> str:
     """The whole page as text; the same comparison gives the same bytes. `cards` None leaves products out."""
     from jinja2 import DictLoader, Environment, StrictUndefined
 
@@ -95,7 +97,7 @@ def _families(report: Mapping[str, Any]) -> list[tuple[str, str, list[Any]]]:
     return [(name, asks, contrasts) for name, asks, contrasts in found if contrasts]
 
 
-def _grid(comparison: Comparison) -> tuple[list[str], list[tuple[str, list[Row | None]]]]:
+def _grid(comparison: "Comparison") -> tuple[list[str], list[tuple[str, list["Row | None"]]]]:
     """Architectures side by side: columns are baseline, flat, hierarchical by first merge; rows are final merges."""
     fused = [row for row in comparison.rows if row.candidate.fused]
     firsts = sorted({row.candidate.runs[0].first or "" for row in fused} - {""})

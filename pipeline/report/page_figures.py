@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from fusecat.pipeline.console import safe
 from fusecat.pipeline.report import figures
-from fusecat.pipeline.report.comparison import Comparison, Row
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.figures import Dot
 from fusecat.pipeline.report.insights import Insights
@@ -19,6 +18,8 @@ from fusecat.stages.vocabulary import Part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fusecat.pipeline.report.comparison import Comparison, Row
+
 MANY_STRATEGIES = 60
 """Above this number the matrix of all pairs is not drawn: nobody could read it."""
 
@@ -26,7 +27,7 @@ MANY_STRATEGIES = 60
 class Pictures:
     """Draws what a comparison holds; each method gives inline SVG, or None where there is nothing to draw."""
 
-    def __init__(self, comparison: Comparison, seen: Insights, sheet: Sheet) -> None:
+    def __init__(self, comparison: "Comparison", seen: Insights, sheet: Sheet) -> None:
         self.comparison, self.seen, self.sheet = comparison, seen, sheet
         self.scale = comparison.metric.scale
         unit = "" if self.scale == 1 else ", per cent"
@@ -137,7 +138,7 @@ class Pictures:
 
         return picture(draw, self.sheet, name=name, label=f"{axis} over epochs: {name}")
 
-    def _dot(self, row: Row) -> Dot:
+    def _dot(self, row: "Row") -> Dot:
         score = row.parts[self.comparison.judged][self.comparison.metric.key]
         is_chosen, kind = row.strategy == self.comparison.chosen.strategy, row.candidate.architecture
         low, high = (None if bound is None else bound * self.scale for bound in (score.low, score.high))
@@ -154,7 +155,7 @@ class Pictures:
         return Dot(contrast.one, *values, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
 
 
-def front(comparison: Comparison) -> list[str]:
+def front(comparison: "Comparison") -> list[str]:
     """Strategies that nothing at most as dear beats on validation, the cheapest first."""
     metric = comparison.metric
     rows = sorted(comparison.rows, key=lambda row: row.fit_seconds + row.predict_seconds)

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fusecat.pipeline.report.comparison import Comparison
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison
 
 
-def facts(comparison: Comparison) -> list[tuple[str, str]]:
+def facts(comparison: "Comparison") -> list[tuple[str, str]]:
     """(name, value) of the catalogue, the split, the networks and the heads; what nobody recorded is left out."""
     study, info = comparison.study, comparison.study.info
     split = info.split
@@ -38,18 +39,18 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in found if value not in (None, "")]
 
 
-def runs_digest(comparison: Comparison) -> str:
+def runs_digest(comparison: "Comparison") -> str:
     """One digest of everything that decided the compared runs: equal digests, equal inputs."""
     keys = {row.strategy: [run.key for run in row.candidate.runs] for row in comparison.rows}
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def head_settings(comparison: Comparison) -> list[tuple[str, str]]:
+def head_settings(comparison: "Comparison") -> list[tuple[str, str]]:
     """Hyperparameters of the chosen strategy's first run."""
     return [(name.replace("_", " "), _plain(value)) for name, value in comparison.chosen.candidate.runs[0].settings.items()]
 
 
-def network_lines(comparison: Comparison) -> list[dict[str, Any]]:
+def network_lines(comparison: "Comparison") -> list[dict[str, Any]]:
     """One line per feature of the study: its network, field, epochs, seconds, parameters and validation score."""
     metric, lines = comparison.metric.key, []
     for feature, of in sorted(comparison.study.info.features.items()):
@@ -67,7 +68,7 @@ def network_lines(comparison: Comparison) -> list[dict[str, Any]]:
     return lines
 
 
-def network_curves(comparison: Comparison) -> dict[str, list[tuple[float, float]]]:
+def network_curves(comparison: "Comparison") -> dict[str, list[tuple[float, float]]]:
     """Feature -> (epoch, validation metric) while its network was fine-tuned; what was not recorded is left out."""
     metric = comparison.metric.key
     curves = {}
@@ -78,7 +79,7 @@ def network_curves(comparison: Comparison) -> dict[str, list[tuple[float, float]
     return curves
 
 
-def head_curves(comparison: Comparison) -> dict[str, list[tuple[float, float]]]:
+def head_curves(comparison: "Comparison") -> dict[str, list[tuple[float, float]]]:
     """`seed n` -> (epoch, validation metric) of the chosen strategy's heads."""
     metric = comparison.metric.key
     curves = {f"seed {run.seed}": _points(run.curve, metric) for run in comparison.chosen.candidate.runs}

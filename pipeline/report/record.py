@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fusecat.pipeline.report.comparison import Comparison, Row, Score, Scores
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.insights import Insights, insights
 from fusecat.pipeline.report.slices import ClassLine, Slice
@@ -12,8 +11,11 @@ from fusecat.pipeline.report.verdict import verdict
 from fusecat.stages.fusion.runs import Run
 from fusecat.stages.vocabulary import Part
 
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison, Row, Score, Scores
 
-def record(comparison: Comparison, seen: Insights | None = None) -> dict[str, Any]:
+
+def record(comparison: "Comparison", seen: Insights | None = None) -> dict[str, Any]:
     """The documented keys of report.json; scores are fractions, times are seconds."""
     study, info = comparison.study, comparison.study.info
     seen = seen or insights(comparison)
@@ -63,7 +65,7 @@ def _lines(line: ClassLine | Slice, seen: Insights) -> dict[str, Any]:
     return kept | dict(zip(seen.compared, values, strict=True))
 
 
-def _headline(comparison: Comparison) -> dict[str, Any] | None:
+def _headline(comparison: "Comparison") -> dict[str, Any] | None:
     headline = comparison.headline
     if headline is None:
         return None
@@ -79,7 +81,7 @@ def _headline(comparison: Comparison) -> dict[str, Any] | None:
     }
 
 
-def _row(row: Row, parts: Mapping[str, Scores], *, group: str | None = None, ensemble: bool = False) -> dict[str, Any]:
+def _row(row: "Row", parts: Mapping[str, "Scores"], *, group: str | None = None, ensemble: bool = False) -> dict[str, Any]:
     run = row.candidate.runs[0]
     return {
         "strategy": run.strategy,
@@ -107,11 +109,11 @@ def _notes(runs: Sequence[Run]) -> list[str]:
     return shared + [f"seed {run.seed}: {note}" for run in runs for note in run.notes if note not in shared]
 
 
-def _scores(scores: Scores | None) -> dict[str, Any] | None:
+def _scores(scores: "Scores | None") -> dict[str, Any] | None:
     return None if scores is None else {metric: _score(score) for metric, score in scores.items()}
 
 
-def _score(score: Score) -> dict[str, Any]:
+def _score(score: "Score") -> dict[str, Any]:
     return {"mean": score.mean, "sd": score.sd, "values": list(score.values), "low": score.low, "high": score.high}
 
 

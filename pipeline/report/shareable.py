@@ -12,13 +12,16 @@ import secrets
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusecat.cache.publish import publishing
-from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.tables import spreadsheet
 from fusecat.stages.metrics import METRICS
+
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison
 
 NAME = "report-bundle.zip"
 
@@ -64,7 +67,7 @@ print(json.dumps(table, indent=1))
 '''
 
 
-def write_bundle(comparison: Comparison, folder: Path, report: str, salt: bytes | None = None) -> Path:
+def write_bundle(comparison: "Comparison", folder: Path, report: str, salt: bytes | None = None) -> Path:
     """Write the bundle beside the report; `salt` is drawn anew and forgotten unless a test gives one. Returns its path."""
     salt = salt or secrets.token_bytes(32)
     path = folder / NAME
@@ -84,7 +87,7 @@ def _recomputed() -> str:
     return "\n            ".join(told)
 
 
-def _predictions(comparison: Comparison, salt: bytes) -> str:
+def _predictions(comparison: "Comparison", salt: bytes) -> str:
     study = comparison.study
     codes = study.products.classes
     out = io.StringIO()
@@ -102,7 +105,7 @@ def _predictions(comparison: Comparison, salt: bytes) -> str:
     return out.getvalue()
 
 
-def without_origins(comparison: Comparison) -> Comparison:
+def without_origins(comparison: "Comparison") -> "Comparison":
     """The comparison with nothing in its study that names a product or a place on this machine."""
     info = comparison.study.info
     split = dict(info.split)

@@ -5,14 +5,17 @@ Shapes: n products, K seeds, C classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.pipeline.report.comparison import Comparison, Row
 from fusecat.pipeline.report.results import Candidate, Study
 from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Field
+
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison, Row
 
 MANY_CLASSES = 120
 """Above this number the page shows categories and the extremes instead of every class."""
@@ -38,7 +41,7 @@ class Slice:
     scores: tuple[float, ...]
 
 
-def compared_rows(comparison: Comparison) -> dict[str, Row]:
+def compared_rows(comparison: "Comparison") -> dict[str, "Row"]:
     """The chosen strategy, and the single features on text and on image that validation prefers (where there are any)."""
     found = {"chosen": comparison.chosen}
     for row in comparison.rows:
@@ -54,7 +57,7 @@ def class_f1(candidate: Candidate, part: str, labels: NDArray[np.integer], class
     return np.asarray(each.mean(axis=0), np.float64)
 
 
-def class_lines(comparison: Comparison, rows: Sequence[Row]) -> list[ClassLine]:
+def class_lines(comparison: "Comparison", rows: Sequence["Row"]) -> list[ClassLine]:
     """One line per class that occurs, in the order of the type codes."""
     study = comparison.study
     labels, codes = study.labels(comparison.judged), study.products.classes
@@ -93,7 +96,7 @@ def category_lines(lines: Sequence[ClassLine]) -> list[ClassLine]:
     ]
 
 
-def product_slices(comparison: Comparison, rows: Sequence[Row]) -> list[Slice]:
+def product_slices(comparison: "Comparison", rows: Sequence["Row"]) -> list[Slice]:
     """Products with and without a description, and with and without an image, as the features of the workspace know them.
 
     Empty where no feature file tells (imported vectors, or features removed since).

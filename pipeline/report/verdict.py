@@ -1,21 +1,25 @@
 """The answer in sentences that a reviewer accepts and a product manager understands."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from fusecat.pipeline.report.comparison import Comparison, Score
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.memorisation import caveats
 from fusecat.stages.fusion.strategy import FUSED, Unwirable, wire
 from fusecat.stages.metrics import ACCURACY
 from fusecat.stages.vocabulary import Part
 
+if TYPE_CHECKING:
+    from fusecat.pipeline.report.comparison import Comparison, Score
 
-def verdict(comparison: Comparison) -> str:
+
+def verdict(comparison: "Comparison") -> str:
     """Which strategy, by how much, is it real, and how far the answer carries."""
     return " ".join(sentences(comparison))
 
 
-def sentences(comparison: Comparison) -> list[str]:
+def sentences(comparison: "Comparison") -> list[str]:
     """The verdict, one thought per sentence."""
     metric, chosen = comparison.metric, comparison.chosen
     said = [f"{chosen.strategy} is chosen on validation ({_figures(comparison, chosen.parts[comparison.judged][metric.key])})."]
@@ -39,14 +43,14 @@ def sentences(comparison: Comparison) -> list[str]:
     return said
 
 
-def _figures(comparison: Comparison, score: Score) -> str:
+def _figures(comparison: "Comparison", score: "Score") -> str:
     metric, interval = comparison.metric, ""
     if score.low is not None and score.high is not None:
         interval = f", 95 % interval {metric.figure(score.low)} to {metric.figure(score.high)}"
     return f"{comparison.judged} {metric.shown} {metric.figure(score.mean)}{interval}"
 
 
-def _left_out(comparison: Comparison) -> list[str]:
+def _left_out(comparison: "Comparison") -> list[str]:
     """Architectures that these features do not allow, and features that no fused strategy takes."""
     features = list(dict.fromkeys(name for row in comparison.rows for name in row.candidate.features))
     reasons: dict[str, list[str]] = {}
@@ -66,7 +70,7 @@ def _left_out(comparison: Comparison) -> list[str]:
     return said
 
 
-def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
+def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:
     metric, difference = comparison.metric, headline.difference
     better = metric.sign * difference.value > 0
     unit = metric.points
@@ -90,7 +94,7 @@ def _headline(comparison: Comparison, headline: Contrast) -> list[str]:
     ]
 
 
-def _untold(comparison: Comparison) -> list[str]:
+def _untold(comparison: "Comparison") -> list[str]:
     """What no interval can hold: classes of one product, and a chosen strategy that is never wrong, or always."""
     judged, sizes = comparison.judged, np.bincount(comparison.study.labels(comparison.judged))
     single = int((sizes == 1).sum())
@@ -104,7 +108,7 @@ def _untold(comparison: Comparison) -> list[str]:
     return said
 
 
-def _apart(comparison: Comparison, strategy: str) -> bool:
+def _apart(comparison: "Comparison", strategy: str) -> bool:
     """Whether a primary contrast tells the strategy from the chosen one."""
     pair = {strategy, comparison.chosen.strategy}
     return any(contrast.real for contrast in comparison.contrasts if {contrast.one, contrast.other} == pair)

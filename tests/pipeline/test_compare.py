@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from fusecat.pipeline.compare import compare
+from fusecat.pipeline.report.comparison import compare as report
 from fusecat.stages.errors import UsageError
-from fusecat.stages.fusion.compare import compare
 from fusecat.stages.fusion.fit_settings import FitSettings
 
 CHECKED = FitSettings(learning_rate=5e-2, epochs=25, least_steps=8)
@@ -22,11 +23,25 @@ def test_a_dict_of_arrays_gives_a_comparison():
     features, labels = arrays()
     logits = {name: array[:, :3] for name, array in features.items()}
     found = compare(features, labels, logits=logits, fusion="average", seeds=2, settings=CHECKED)
-    assert [row.strategy for row in found if row.strategy.startswith(("baseline", "flat"))]
-    assert {"probe/words", "unimodal/pixels", "late/mean"} <= {row.strategy for row in found}
-    assert [row.validation for row in found] == sorted((row.validation for row in found), reverse=True)
-    assert found[0].validation > 0.7
-    assert found[0].strategy in str(found)
+    names, scores = ([line[key] for line in found.table] for key in ("strategy", "validation"))
+    assert {"baseline/average", "flat/average", "probe/words", "unimodal/pixels", "late/mean"} <= set(names)
+    assert scores == sorted(scores, reverse=True) and scores[0] > 0.7
+    assert names[0] == found.chosen.strategy
+
+
+def test_a_notebook_sees_intervals_tests_and_the_verdict_of_the_report(tmp_path):
+    features, labels = arrays()
+    found = compare(features, labels, fusion="average", seeds=2, settings=CHECKED, workspace=tmp_path)
+    kept = report(tmp_path)
+    assert found.table == kept.table and found.verdict == kept.verdict
+    against = {line["strategy"]: line["p"] for line in found.table}
+    assert against[found.reference] is None and against[found.headline.one] == found.headline.p
+    assert all(line["low"] < line["test"] < line["high"] for line in found.table)
+    lines = str(found).splitlines()
+    assert len(lines) == len(found.table) + 2 + len(found.left_out) and found.verdict in lines
+    shown = compare({"<b>": features["words"], "pixels": features["pixels"]}, labels, fusion="average", seeds=1)._repr_html_()
+    assert "<table>" in shown and "probe/&lt;b&gt;" in shown and "<b>" not in shown
+    assert found.to_html().startswith("<!doctype html>") and found.verdict.split(". ")[0] in found.to_html()
 
 
 def test_absent_rows_of_a_dict_do_not_matter():
@@ -34,7 +49,7 @@ def test_absent_rows_of_a_dict_do_not_matter():
     mask = np.random.default_rng(1).random(len(labels)) < 0.5
     garbage = {**features, "pixels": np.where(mask[:, None], features["pixels"], 1e3)}
     options = {"present": {"pixels": mask}, "fusion": "average", "seeds": 1, "settings": CHECKED}
-    assert compare(features, labels, **options) == compare(garbage, labels, **options)
+    assert compare(features, labels, **options).table == compare(garbage, labels, **options).table
 
 
 def test_arrays_that_do_not_agree_are_refused():
@@ -56,13 +71,13 @@ def test_the_names_of_the_readme_are_fused():
     features, labels = arrays()
     named = {"text": features["words"], "image": features["pixels"]}
     found = compare(named, labels, fusion="average", seeds=1, settings=CHECKED)
-    assert {"baseline/average", "flat/average"} <= {row.strategy for row in found}
+    assert {"baseline/average", "flat/average"} <= {row.strategy for row in found.rows}
 
 
 def test_what_is_left_out_is_named():
     features, labels = arrays()
     found = compare(features, labels, fusion="average", seeds=1, settings=CHECKED)
-    assert "no network has features of two parts" in found.left_out["hierarchical/addition/average"]
+    assert any("no network has features of two parts" in line for line in found.left_out)
     assert "left out: 3 of hierarchical, such as hierarchical/concatenation/average (no network" in str(found)
 
 
@@ -71,7 +86,8 @@ def test_other_labels_never_meet_the_runs_of_before(tmp_path):
     options = {"fusion": "average", "seeds": 1, "settings": CHECKED}
     first = compare(features, labels, workspace=tmp_path, **options)
     labels[0] = "x" if labels[0] != "x" else "y"
-    assert compare(features, labels, workspace=tmp_path, **options) == compare(features, labels, **options) != first
+    again, alone = compare(features, labels, workspace=tmp_path, **options), compare(features, labels, **options)
+    assert again.table == alone.table != first.table
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""The comparison of a notebook: a dict of arrays in, a table of strategies out, no catalogue needed.
+"""The comparison of a notebook: a dict of arrays in, the report's comparison out, no catalogue needed.
 
 Shapes: n rows, C classes.
 """
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,40 +15,15 @@ from sklearn.utils import assert_all_finite, column_or_1d
 
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.table import Feature, FeatureTable
+from fusecat.pipeline.report.comparison import Comparison, compare_study
+from fusecat.pipeline.report.results import Study
 from fusecat.stages.fusion.build_head import find_merge
 from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
 from fusecat.stages.fusion.fuse import feasible, fuse
 from fusecat.stages.fusion.runs import Runs
-from fusecat.stages.fusion.strategy import ALL, THESIS, StrategyPlan, plan
+from fusecat.stages.fusion.strategy import ALL, THESIS, plan
 from fusecat.stages.metrics import MACRO_F1, Metric, metric_named
 from fusecat.stages.vocabulary import Part
-
-
-@dataclass(frozen=True)
-class Row:
-    """One strategy of a comparison: mean and spread over seeds on validation, which ranks, and on test, which only informs."""
-
-    strategy: str
-    seeds: int
-    validation: float
-    validation_sd: float
-    test: float
-    test_sd: float
-
-
-class Table(list[Row]):
-    """Rows, the best validation score first; prints as a table. `left_out`: strategy or feature -> why it is not there."""
-
-    def __init__(self, rows: Sequence[Row], left_out: Mapping[str, str]) -> None:
-        super().__init__(rows)
-        self.left_out = dict(left_out)
-
-    def __str__(self) -> str:
-        lines = [f"{'strategy':44s} {'validation':>15s} {'test':>15s}"]
-        for row in self:
-            pairs = ((row.validation, row.validation_sd), (row.test, row.test_sd))
-            lines.append(f"{row.strategy:44s} " + " ".join(f"{100 * mean:6.2f} ± {100 * sd:6.2f}" for mean, sd in pairs))
-        return "\n".join([*lines, *StrategyPlan((), self.left_out).left_out_lines])
 
 
 def compare(
@@ -64,13 +39,16 @@ def compare(
     workspace: Path | None = None,
     random_state: int = 0,
     processes: int = 1,
-) -> Table:
+) -> Comparison:
     """Compare fusion strategies on vectors of one's own: `compare({"words": W, "pixels": P}, labels)`.
 
     `features`: name -> (n, width); `present`: name -> (n,) bool, all present by default; `logits`: name -> (n, C), columns as
     the sorted labels, for uni-modal rows and late fusion; `fusion` as in `fusecat fuse`, or `package.module:Class`. 20 % of the
     rows become test, 15 % of the rest validation, stratified. With `workspace` the runs are kept there and `fusecat report
     --workspace` shows them.
+
+    Returns what `fusecat report` is made of: it prints as a table and a verdict; `.table` is one mapping per strategy,
+    `.verdict` text, `.to_html()` the whole page.
 
     Raises: ValueError where the arrays do not agree, UsageError where no merge is called `fusion`.
     """
@@ -86,20 +64,19 @@ def compare(
     table = _table(features, codes, tuple(str(name) for name in names), present or {}, logits or {}, random_state)
     chosen, metric = feasible(table, plan(fusion, table.features)), metric_named(metric) if isinstance(metric, str) else metric
     with tempfile.TemporaryDirectory() as temporary:
-        runs = Runs((workspace or Path(temporary)) / "runs")
+        root = workspace or Path(temporary)
         found = fuse(
-            table, chosen.strategies, runs, settings or NAMED["default"], seeds=seeds, metric=metric, processes=processes
+            table,
+            chosen.strategies,
+            Runs(root / "runs"),
+            settings or NAMED["default"],
+            seeds=seeds,
+            metric=metric,
+            processes=processes,
         )
-    grouped: dict[str, list[tuple[float, float]]] = {}
-    for run in found:
-        grouped.setdefault(run.strategy, []).append(
-            (run.scores[Part.VALIDATION][metric.key], run.scores[Part.TEST][metric.key])
-        )
-    rows = []
-    for strategy, values in grouped.items():
-        mean, sd = np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if len(values) > 1 else (0.0, 0.0)
-        rows.append(Row(strategy, len(values), float(mean[0]), float(sd[0]), float(mean[1]), float(sd[1])))
-    return Table(sorted(rows, key=lambda row: -metric.sign * row.validation), chosen.left_out)
+        study, strategies = Study.read(root, metric), {run.strategy for run in found}
+    kept = tuple(candidate for candidate in study.candidates if candidate.strategy in strategies)
+    return replace(compare_study(replace(study, candidates=kept)), left_out=tuple(chosen.left_out_lines))
 
 
 def _table(
