@@ -70,15 +70,18 @@ def test_runs_are_hits_and_the_report_has_the_same_figures(earlier, run):
                 for name, value in score.items():
                     figure = None if value is None else pytest.approx(value, rel=1e-6)
                     assert row[part][key][name] == figure, (row["strategy"], part, key)
-    assert report["chosen"] == expected["chosen"] and report["headline"] == pytest.approx(expected["headline"], rel=1e-6)
+    assert report["chosen"] == expected["chosen"]
+    for name, value in expected["headline"].items():
+        figure = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+        assert report["headline"][name] == figure, name
 
 
 def test_runs_know_metrics_that_came_after_them(earlier, run):
     report = json.loads(run("report", "--json", "--metric", "top-3-accuracy"))
     values = [row["validation"]["top_3_accuracy"]["mean"] for row in report["rows"]]
     assert values == sorted(values, reverse=True) and len(set(values)) > 1
-    record = json.loads((earlier / "w" / "runs" / report["chosen"] / "seed-1" / "run.json").read_text("utf-8"))
-    assert "top_3_accuracy" not in record["scores"]["validation"]
+    for path in (earlier / "w" / "runs" / report["chosen"]).rglob("run.json"):
+        assert "top_3_accuracy" not in json.loads(path.read_text("utf-8"))["scores"]["validation"]
 
 
 def test_a_metric_is_one_entry(earlier, tmp_path, monkeypatch):

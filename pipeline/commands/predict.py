@@ -101,7 +101,7 @@ def command(
         message = "--model: an exported model is one strategy; leave out --strategy, --metric, --run and --refit"
         raise UsageError(message)
     external = external_files(options)
-    model: Model = (
+    model = (
         load_model(folder, merges=merges)
         if folder
         else chosen_model(

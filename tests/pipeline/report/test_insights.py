@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,11 @@ from fusecat.pipeline.report.confusions import confusions
 from fusecat.pipeline.report.equivalence import equivalent, form
 from fusecat.pipeline.report.insights import insights
 from fusecat.pipeline.report.published import CODES, THESIS_80_20, THESIS_90_10, is_rakuten, published
-from fusecat.pipeline.report.results import Candidate, Outcome, Study
+from fusecat.pipeline.report.results import Candidate, Study
 from fusecat.pipeline.report.slices import category_lines
 from fusecat.stages.fusion.runs import Products
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord
 from fusecat.stages.workspace import Workspace
 from tests.pipeline.report.studies import THESIS, make_study
@@ -24,7 +28,7 @@ def comparison(tmp_path_factory):
 def outcome(predicted, confidence=1.0):
     predicted = np.asarray(predicted, np.int32)
     same = np.full(len(predicted), confidence, np.float32)
-    return Outcome(predicted, same, same)
+    return Outcome(predicted, predicted, np.zeros(len(predicted), int), same, same)
 
 
 def test_calibration_error_by_hand():
@@ -39,7 +43,7 @@ def test_perfect_and_honest_probabilities_have_no_calibration_error():
     confidence = random.uniform(0.5, 1, 100_000).astype(np.float32)
     right = random.random(100_000) < confidence
     predicted = np.where(right, 0, 1).astype(np.int32)
-    assert reliability([Outcome(predicted, confidence, confidence)], np.zeros(100_000, int)).error < 0.01
+    assert reliability([replace(outcome(predicted), confidence=confidence)], np.zeros(100_000, int)).error < 0.01
 
 
 def test_confusions_count_what_is_repaired_and_broken(comparison):
@@ -114,7 +118,7 @@ def study_of(codes, count, protocol="80-20"):
     labels = (np.arange(count) % len(codes)).astype(np.int32)
     split = (np.arange(count) % 3).astype(np.uint8)
     products = Products(np.arange(count).astype(str), labels, split, tuple(codes), ("train", "validation", "test"), "x")
-    return Study(Workspace("nowhere"), StudyRecord(split={"protocol": protocol}), products, ())
+    return Study(Workspace("nowhere"), StudyRecord(split={"protocol": protocol}), products, (), MACRO_F1)
 
 
 def test_published_figures_stand_beside_rakuten_only():

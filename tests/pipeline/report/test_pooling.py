@@ -8,9 +8,11 @@ from fusecat.pipeline.report.comparison import compare, compare_study
 from fusecat.pipeline.report.pooled import lines, print_pool
 from fusecat.pipeline.report.pooling import pool
 from fusecat.pipeline.report.repeated import Over, Repeated
-from fusecat.pipeline.report.results import Candidate, Outcome, Study
+from fusecat.pipeline.report.results import Candidate, Study
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.runs import Products, Run
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord
 from fusecat.stages.workspace import Workspace
 from tests.pipeline.report.studies import make_study
@@ -86,11 +88,14 @@ def in_memory(values, *, split_seed=0, products=400, seed=0):
     candidates = []
     for name, share in values.items():
         said = np.where(random.random(products) < share, labels, (labels + 1) % 4).astype(np.int32)
-        outcomes = {part: (Outcome(said[of], *[np.full(len(of), 0.5, np.float32)] * 2),) for part, of in rows.items()}
+        outcomes = {
+            part: (Outcome(labels[of], said[of], said[of], *[np.full(len(of), 0.5, np.float32)] * 2),)
+            for part, of in rows.items()
+        }
         marks = {part: {"macro_f1": float(np.mean(said[of] == labels[of]))} for part, of in rows.items()}
         run = Run(f"unimodal/{name}", "unimodal", None, None, (name,), 0, (), 0, 0.0, 0.0, {}, marks)
         candidates.append(Candidate((run,), outcomes))
-    study = Study(Workspace(Path(f"{split_seed}-{seed}")), StudyRecord(), known, tuple(candidates))
+    study = Study(Workspace(Path(f"{split_seed}-{seed}")), StudyRecord(), known, tuple(candidates), MACRO_F1)
     return compare_study(study, resamples=20)
 
 
