@@ -12,7 +12,7 @@ A unit is what is drawn anew: a catalogue, else a split of it. Workspaces of one
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.results import Candidate
-from fusecat.pipeline.report.statistics import METRICS, RESAMPLES, Difference, Estimates, Models, bootstrap
+from fusecat.pipeline.report.statistics import RESAMPLES, Difference, Estimates, bootstrap
 from fusecat.stages.vocabulary import Part
 
 FITTED = (Part.TRAIN.value, Part.HEAD.value)
@@ -120,7 +120,6 @@ def _share(comparison: Comparison) -> float:
 def _draws(comparisons: Sequence[Comparison], strategies: Sequence[str], resamples: int) -> NDArray[np.float64]:
     """(S, W, B): the mean over seeds under the same resamples of the one test set."""
     first = comparisons[0]
-    metric = METRICS.index(first.metric.key)
     number = {code: place for place, code in enumerate(first.study.products.classes)}
     labels, place = first.study.labels(first.judged), np.argsort(np.argsort(_judged_ids(first)))
     found = np.empty((len(strategies), len(comparisons), resamples))
@@ -129,10 +128,9 @@ def _draws(comparisons: Sequence[Comparison], strategies: Sequence[str], resampl
         own = np.argsort(_judged_ids(comparison))[place]
         classes = np.array([number[code] for code in comparison.study.products.classes])
         candidates: list[Candidate] = [comparison.row(name).candidate for name in strategies]
-        outcomes = [outcome for candidate in candidates for outcome in candidate.outcomes[comparison.judged]]
-        predicted, truth = (np.stack([getattr(o, name)[own] for o in outcomes]) for name in ("predicted", "truth"))
-        models = Models(labels, classes[predicted], truth)
-        drawn = bootstrap(models, resamples)[metric]
+        outcomes = [outcome.take(own) for candidate in candidates for outcome in candidate.outcomes[comparison.judged]]
+        known = [replace(outcome, labels=labels, predicted=classes[outcome.predicted]) for outcome in outcomes]
+        drawn = bootstrap(known, resamples, metrics=(first.metric,))[first.metric.key]
         cuts = np.cumsum([len(candidate.seeds) for candidate in candidates])[:-1]
         found[:, column] = [block.mean(axis=0) for block in np.split(drawn, cuts)]
     return found

@@ -16,13 +16,13 @@ variance is unbiased in small classes; the class sizes stay what they are, as in
 product adds no variance: nothing can be learnt from one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.stages.metrics import METRICS
+from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.scores import Outcome, scores_of
 
 RESAMPLES = 1000
@@ -64,16 +64,19 @@ def score(outcomes: Sequence[Outcome]) -> dict[str, NDArray[np.float64]]:
     return {key: np.array([scores[key] for scores in found]) for key in found[0]}
 
 
-def bootstrap(outcomes: Sequence[Outcome], resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, NDArray[np.float64]]:
+def bootstrap(
+    outcomes: Sequence[Outcome], resamples: int = RESAMPLES, seed: int = SEED, metrics: Iterable[Metric] | None = None
+) -> dict[str, NDArray[np.float64]]:
     """Key of each metric -> (M, B), of every model in every resample.
 
     Models answer the same products and share the resamples, so differences are paired.
     """
-    found: dict[str, list[NDArray[np.float64]]] = {metric.key: [] for metric in METRICS.values()}
+    metrics = tuple(metrics or METRICS.values())
+    found: dict[str, list[NDArray[np.float64]]] = {metric.key: [] for metric in metrics}
     for weights in resampling_weights(outcomes[0].labels, resamples, seed):
         across = np.ascontiguousarray(weights.T)
         seen = [outcome.weighted(across) for outcome in outcomes]
-        for metric in METRICS.values():
+        for metric in metrics:
             found[metric.key].append(np.stack([metric.of(outcome) for outcome in seen]))
     return {key: np.concatenate(blocks, axis=1) for key, blocks in found.items()}
 
