@@ -14,7 +14,6 @@ MODULES = (
     *("torch", "torchvision", "transformers", "accelerate", "pretrainedmodels", "cv2", "h5py", "numpy", "sklearn"),
     *(
         "scipy",
-        "statsmodels",
         "lightgbm",
         "optuna",
         "PIL",

@@ -155,9 +155,10 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
         kept: list[Run] = []
         outcomes: dict[str, list[Outcome]] = {part: [] for part in labels}
         totals: dict[str, NDArray[np.floating]] = {}
-        for seed in found.seeds:
-            run = _read(runs, found.strategy, seed, labels, classes, failed)
-            if run is None:
+        for checked in found.runs:
+            run = runs.predicted(checked)
+            if reason := _misfit(run, labels, classes):
+                failed.append(f"{run.strategy}, seed {run.seed}: {reason}")
                 continue
             for part, truth in labels.items():
                 probabilities = run.probabilities[part]
@@ -169,21 +170,15 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
             yield Candidate(tuple(kept), {part: tuple(of) for part, of in outcomes.items()}, average if len(kept) > 1 else None)
 
 
-def _read(
-    runs: Runs, strategy: str, seed: int, labels: Mapping[str, NDArray[np.int32]], classes: int, failed: list[str]
-) -> Run | None:
-    run = runs.read(strategy, seed)
-    if run is None:
-        return None
+def _misfit(run: Run, labels: Mapping[str, NDArray[np.int32]], classes: int) -> str | None:
+    """Why a run is not one of these products, or None."""
     for part, truth in labels.items():
         shape = run.probabilities[part].shape if part in run.probabilities else None
         if shape != (len(truth), classes):
-            failed.append(f"{strategy}, seed {seed}: {part} holds {shape}, the products ask for {(len(truth), classes)}")
-            return None
+            return f"{part} holds {shape}, the products ask for {(len(truth), classes)}"
         if not np.isfinite(run.probabilities[part]).all():
-            failed.append(f"{strategy}, seed {seed}: some of its {part} probabilities are no numbers")
-            return None
-    return run
+            return f"some of its {part} probabilities are no numbers"
+    return None
 
 
 def _mean(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

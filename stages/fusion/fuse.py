@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -64,12 +65,12 @@ def fuse(
     """
     jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on, tuned=tuned)
     with runs.lock(waiting):
-        set_damaged_aside(runs, damaged)
+        checked = set_damaged_aside(runs, damaged)
         set_stale_aside(runs, table)
         runs.write_products(table)
         ready: dict[tuple[Strategy, int], Run] = {}
         for job in jobs:
-            if not job.strategy.ensemble and (stored := _hit(job, runs)):
+            if not job.strategy.ensemble and (stored := _hit(job, runs, checked)):
                 ready[job.strategy, job.seed] = stored
 
         def note(job: Job, run: Run) -> None:
@@ -90,7 +91,7 @@ def fuse(
         for job in jobs:
             if job.strategy.ensemble:
                 members = members_of(job.strategy, job.seed, library)
-                if (stored := _hit(job, runs)) and in_order(stored, members):
+                if (stored := _hit(job, runs, checked)) and in_order(stored, members):
                     ready[job.strategy, job.seed] = stored
                 else:
                     note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
@@ -98,10 +99,10 @@ def fuse(
         return [ready[job.strategy, job.seed] for job in jobs]
 
 
-def _hit(job: Job, runs: Runs) -> Run | None:
-    """The stored run, if it is what the job would give."""
-    stored = runs.read(job.strategy.name, job.seed)
-    return stored if stored and stored.key == job.key else None
+def _hit(job: Job, runs: Runs, checked: Mapping[tuple[str, int], Run]) -> Run | None:
+    """The stored run, if it is what the job would give, and there still."""
+    stored = checked.get((job.strategy.name, job.seed))
+    return runs.predicted(stored) if stored and stored.key == job.key and runs.has(stored.strategy, stored.seed) else None
 
 
 def feasible(table: FeatureTable, chosen: StrategyPlan) -> StrategyPlan:
@@ -200,22 +201,26 @@ def digest(feature: Feature) -> str:
     return found.hexdigest()
 
 
-def set_damaged_aside(runs: Runs, told: Callable[[str], None]) -> None:
-    """Move what is not as it was written out of the folder, to `NAME.damaged` and `runs-damaged/`: it is written anew."""
+def set_damaged_aside(runs: Runs, told: Callable[[str], None]) -> dict[tuple[str, int], Run]:
+    """Move what is not as it was written out of the folder, to `NAME.damaged` and `runs-damaged/`: it is written anew.
+
+    Returns the other runs by strategy and seed, as `Runs.check` gives them.
+    """
+    kept: dict[tuple[str, int], Run] = {}
     try:
-        runs.products()
-    except FileNotFoundError:
-        return
+        with suppress(FileNotFoundError):
+            runs.products()
     except DamagedFile as error:
         set_aside(runs.folder / PRODUCTS)
         told(f"{str(error).partition(';')[0]}; written anew")
     for strategy, seed in list(runs.finished()):
         try:
-            runs.check(strategy, seed)
+            kept[strategy, seed] = runs.check(strategy, seed)
         except DamagedFile as error:
             place = runs.path(strategy, seed)
             _move(place, runs.folder.with_name(f"{runs.folder.name}-damaged") / place.relative_to(runs.folder))
             told(f"{str(error).partition(';')[0]}; set aside: 'fusecat fuse' with the strategy {strategy} fits it anew")
+    return kept
 
 
 def set_stale_aside(runs: Runs, table: FeatureTable) -> None:

@@ -141,11 +141,11 @@ class Runs:
 
     def read(self, strategy: str, seed: int) -> Run | None:
         """The run, or None where it does not exist or was interrupted. Raises DamagedFile."""
-        folder = self.path(strategy, seed)
-        if not self.has(strategy, seed):
-            return None
-        run = self.check(strategy, seed)
-        return replace(run, probabilities=_read_arrays(folder / PREDICTIONS))
+        return self.predicted(self.check(strategy, seed)) if self.has(strategy, seed) else None
+
+    def predicted(self, run: Run) -> Run:
+        """A run that `check` gave, with its probabilities. Raises FileNotFoundError, DamagedFile."""
+        return replace(run, probabilities=_read_arrays(self.path(run.strategy, run.seed) / PREDICTIONS))
 
     def check(self, strategy: str, seed: int) -> Run:
         """The run without its probabilities, after a look whether all of its files are as they were written.

@@ -1,6 +1,5 @@
 """One small study for all fault tests of commands, whichever worker needs it first."""
 
-import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -34,13 +33,10 @@ def quick_report() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def place(study: Small, tmp_path_factory: pytest.TempPathFactory, quick_report: None) -> Iterator[Small]:
+def place(study: Small, tmp_path_factory: pytest.TempPathFactory, quick_report: None) -> Small:
     """Where copies of the study are made, always under the same path; what commands import is imported."""
     small = study.copy(tmp_path_factory.mktemp("place"))
     shutil.rmtree(small.workspace / "predictions")
     ended = fusecat(*small.at("predict", small.new, "--strategy", STRATEGY))
     assert ended.code == 0, ended.err
-    gc.collect()
-    gc.freeze()  # statsmodels collects garbage in every call: seconds, with all of torch in memory
-    yield small
-    gc.unfreeze()
+    return small

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import norm, t
+from scipy.stats import binomtest, chi2, norm, t
 
 from fusecat.pipeline.report.statistics import (
     Estimates,
@@ -77,6 +77,18 @@ def test_mcnemar_by_hand():
     one, other = np.array([1, 1, 1, 1, 1, 0, 0], bool), np.array([0, 0, 0, 0, 0, 1, 0], bool)
     assert mcnemar(one, other) == (5, 1, pytest.approx(2 * (1 + 6) / 64))
     assert mcnemar(one, one) == (0, 0, 1.0)
+
+
+def test_p_values_and_quantiles_are_those_of_scipy_stats():
+    one, other = np.repeat([True, False], 700), np.tile([True, False], 700)
+    one[:40], other[:40] = True, False
+    only_one, only_other, p = mcnemar(one, other)
+    assert only_one + only_other < 1000
+    assert p == pytest.approx(binomtest(only_one, only_one + only_other).pvalue)
+    only_one, only_other, p = mcnemar(np.tile(one, 3), np.tile(other, 3))
+    assert p == pytest.approx(chi2.sf((abs(only_one - only_other) - 1) ** 2 / (only_one + only_other), 1))
+    found = Estimates.of([np.array([0.5, 0.6, 0.4]), np.array([0.4, 0.3, 0.2])], [np.zeros((3, 9))] * 2).difference(0, 1)
+    assert found.p == pytest.approx(2 * t.sf(found.value / found.error, found.freedom))
 
 
 def test_a_vote_is_the_majority_and_a_tie_goes_to_the_average():
