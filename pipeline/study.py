@@ -69,7 +69,7 @@ def open_study(found: "CatalogueReport", max_pixels: int) -> "Study":
     from fusecat.stages.extraction.dataset import Study
 
     assert found.split is not None, "examine_catalogue refuses catalogues without labels"
-    return Study(found.catalogue, found.images, found.split, max_pixels)
+    return Study(found.catalogue, found.images, found.split, max_pixels=max_pixels)
 
 
 def write_study(

@@ -1,6 +1,6 @@
-"""One study's products as stage one sees them: catalogue, images and split, row for row."""
+"""Products as stage one sees them: catalogue and images, and of a study their split, row for row."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,35 +22,12 @@ PARTS = tuple(Part)
 
 
 @dataclass(frozen=True)
-class Study:
-    """Catalogue, what is known of its images, and its split."""
+class Dataset:
+    """Products and what is known of their images: all that a network looks at. `max_pixels`: of an image that is decoded."""
 
     catalogue: Catalogue
     images: ImageIndex
-    split: Split
-    max_pixels: int = MAX_PIXELS
-
-    @cached_property
-    def rows(self) -> Rows:
-        """Ids, labels, split and classes of every product, in catalogue order."""
-        codes = [NO_PART if part is None else PARTS.index(part) for part in self.split.parts]
-        return Rows(
-            ids=[product.id for product in self.catalogue.products],
-            labels=self.catalogue.labels,
-            split=np.array(codes, np.uint8),
-            classes=self.catalogue.classes,
-            parts=tuple(part.value for part in PARTS),
-        )
-
-    @cached_property
-    def fingerprint(self) -> dict[str, str]:
-        """Digests of what all features share: the first part of every recipe."""
-        rows = self.rows
-        return {
-            "ids": digest(list(rows.ids)),
-            "labels": digest([rows.classes[label] if label >= 0 else None for label in rows.labels]),
-            "split": digest([None if part is None else part.value for part in self.split.parts]),
-        }
+    max_pixels: int = field(default=MAX_PIXELS, kw_only=True)
 
     def texts(self, field: Field) -> list[str | None]:
         """The cleaned text of a field per product, None where it is absent; a title alone is a present title_description."""
@@ -78,6 +55,35 @@ class Study:
     def present(self, field: Field) -> NDArray[np.bool_]:
         """(N,) whether the product has the field."""
         return np.array([bool(value) for value in (self.pictures() if field is Field.IMAGE else self.texts(field))], bool)
+
+
+@dataclass(frozen=True)
+class Study(Dataset):
+    """A dataset and its split."""
+
+    split: Split
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Ids, labels, split and classes of every product, in catalogue order."""
+        codes = [NO_PART if part is None else PARTS.index(part) for part in self.split.parts]
+        return Rows(
+            ids=[product.id for product in self.catalogue.products],
+            labels=self.catalogue.labels,
+            split=np.array(codes, np.uint8),
+            classes=self.catalogue.classes,
+            parts=tuple(part.value for part in PARTS),
+        )
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Digests of what all features share: the first part of every recipe."""
+        rows = self.rows
+        return {
+            "ids": digest(list(rows.ids)),
+            "labels": digest([rows.classes[label] if label >= 0 else None for label in rows.labels]),
+            "split": digest([None if part is None else part.value for part in self.split.parts]),
+        }
 
     def labelled(self, part: Part, present: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Rows of a part that have a label and the field."""

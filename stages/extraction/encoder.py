@@ -16,7 +16,7 @@ from fusecat.stages.extraction.build_network import (
     build_tokenizer,
     load_tokenizer,
 )
-from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.dataset import Dataset, Study
 from fusecat.stages.extraction.inputs import Images, Inputs, Texts
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.settings import NEW, Extraction, Network, Pooling
@@ -98,19 +98,20 @@ class Encoder:
         count = self.extraction.folds
         return {"folds": {"count": count, "products": digest(study.folds(count).tolist())}} if count else {}
 
-    def inputs(self, study: Study, folder: Path, *, saved: bool, like: Inputs | None = None, tokenizer: Any = None) -> Inputs:
+    def inputs(self, data: Dataset, folder: Path, *, saved: bool, like: Inputs | None = None, tokenizer: Any = None) -> Inputs:
         """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`, or `tokenizer`.
 
         `like`: inputs of the same field whose tokens are taken over where the tokenizer was not learnt from the training texts.
         """
         if self.network.is_image:
             network = self.network
-            return Images(study.pictures(), network.size, network.resize, network.augment, study.max_pixels)
-        texts = study.texts(self.field)
+            return Images(data.pictures(), network.size, network.resize, network.augment, data.max_pixels)
+        texts = data.texts(self.field)
         if saved:
             tokenizer = tokenizer or load_tokenizer(folder)
         else:
-            train = study.labelled(Part.TRAIN, study.present(self.field))
+            assert isinstance(data, Study), "a new tokenizer learns from the training texts"
+            train = data.labelled(Part.TRAIN, data.present(self.field))
             tokenizer = build_tokenizer(self.network, [seen_by(self.network, texts[row] or "") for row in train], folder)
         return Texts(
             tokens=like.tokens

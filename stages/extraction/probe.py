@@ -86,7 +86,7 @@ def probe(
     train = np.resize(random.permutation(study.labelled(Part.TRAIN, present)), (STEPS + 1) * training.batch)
     others = random.permutation(np.flatnonzero(present))[: budget if encoder.network.is_image else budget // 8]
     kept = frozenset([*train.tolist(), *others.tolist()])
-    sample = _Sample(study.catalogue, study.images, study.split, study.max_pixels, kept)
+    sample = _Sample(study.catalogue, study.images, study.split, kept, max_pixels=study.max_pixels)
     watched, classes = Peak(progress), len(study.catalogue.classes)
     with tempfile.TemporaryDirectory(prefix="fusecat-probe-") as scratch:
         folder = Path(scratch)

@@ -17,17 +17,16 @@ from fusecat.cache.table import Feature
 from fusecat.stages.catalogue import challenge, custom
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, Product, ReadingOptions
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
-from fusecat.stages.catalogue.split import GroupSummary, Split
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.external.vectors import ExternalVectors, Files
-from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.dataset import Dataset
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.prediction.answers import Answers, reasons_of, taken, takings
 from fusecat.stages.prediction.encode import CHUNK, Encoding
 from fusecat.stages.prediction.external_chunks import IDS, ExternalChunks
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.model import Model
-from fusecat.stages.vocabulary import Field, SplitProtocol
+from fusecat.stages.vocabulary import Field
 
 
 def predict(
@@ -63,9 +62,9 @@ def predict(
     for name, vectors in given.items():
         joined(name, vectors.external)
     images = _images(catalogue, store, max_pixels, looks=any(each.field is Field.IMAGE for each in networks.values()))
-    study = study_of(catalogue, images, max_pixels)
+    data = Dataset(catalogue, images, max_pixels=max_pixels)
     encodings = {
-        name: Encoding(fine_tuned, study, store / "features", chunk=len(chunks[0]) if chunks else chunk, damaged=damaged)
+        name: Encoding(fine_tuned, data, store / "features", chunk=len(chunks[0]) if chunks else chunk, damaged=damaged)
         for name, fine_tuned in networks.items()
     }
     with ExitStack() as stack:
@@ -77,7 +76,7 @@ def predict(
         for number, rows in enumerate(chunks):
             features = {name: encoding.chunk(number) for name, encoding in encodings.items()}
             features |= {name: vectors.chunk(number) for name, vectors in given.items()}
-            yield answer(model, catalogue.products[rows.start : rows.stop], features, study, frozenset(given))
+            yield answer(model, catalogue.products[rows.start : rows.stop], features, data, frozenset(given))
 
 
 def predict_with_reasons(model: Model, catalogue: Catalogue, store: Path, **options: Any) -> Iterator[Answers]:
@@ -96,13 +95,13 @@ def predict_with_reasons(model: Model, catalogue: Catalogue, store: Path, **opti
 
 
 def answer(
-    model: Model, products: Sequence[Product], features: Mapping[str, Feature], study: Study, given: frozenset[str]
+    model: Model, products: Sequence[Product], features: Mapping[str, Feature], data: Dataset, given: frozenset[str]
 ) -> Answers:
     """What the heads say of some products."""
     probabilities = model.probabilities(features)
     present = {Field(name.rpartition(".")[2]): features[name].present for name in given}
     absent = [
-        _absent(product, study, {field for field, there in present.items() if there[number]})
+        _absent(product, data, {field for field, there in present.items() if there[number]})
         for number, product in enumerate(products)
     ]
     empty = np.array([len(fields) == 3 for fields in absent], bool)
@@ -154,12 +153,6 @@ def chunks_of(networks: Mapping[str, FineTunedEncoder], count: int, chunk: int =
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def study_of(catalogue: Catalogue, images: ImageIndex, max_pixels: int) -> Study:
-    """The products without a split."""
-    nobody = (None,) * len(catalogue.products)
-    return Study(catalogue, images, Split(SplitProtocol.NO_TEST, 0.0, 0, nobody, GroupSummary(0, 0, ()), (), ""), max_pixels)
-
-
 def _images(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) -> ImageIndex:
     """Pictures are decoded only where a network looks at them."""
     if not looks:
@@ -168,12 +161,12 @@ def _images(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) 
     return ImageIndex.scan(catalogue, store / "images.sqlite", max_pixels=max_pixels)
 
 
-def _absent(product: Product, study: Study, given: Collection[Field]) -> tuple[str, ...]:
+def _absent(product: Product, data: Dataset, given: Collection[Field]) -> tuple[str, ...]:
     """The fields that a product lacks; a picture that cannot be read is absent, a field whose vector was `given` is there."""
     title, description = (bool(text) or field in given for field, text in _texts(product))
     if Field.TITLE_DESCRIPTION in given and not (title or description):
         title = description = True  # one of them is there, and only who made the vector knows which
-    image = Field.IMAGE in given or study.images.has_picture(product)
+    image = Field.IMAGE in given or data.images.has_picture(product)
     there = {Field.TITLE: title, Field.DESCRIPTION: description, Field.IMAGE: image}
     return tuple(name.value for name, known in there.items() if not known)
 

@@ -15,9 +15,9 @@ from fusecat.cache.table import Feature
 from fusecat.cache.writing import LARGEST_HALF
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse
 from fusecat.stages.catalogue.decoding import MAX_PIXELS
-from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.dataset import Dataset
 from fusecat.stages.extraction.progress import silent
-from fusecat.stages.prediction.answer import answer, chunks_of, refuse_gaps, study_of
+from fusecat.stages.prediction.answer import answer, chunks_of, refuse_gaps
 from fusecat.stages.prediction.answers import Answers, reasons_of, taken, takings
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.model import Model
@@ -75,9 +75,9 @@ class Classifier(Model):
         parts = []
         for rows in chunks_of(self.fine_tuned, len(catalogue.products)):
             part = replace(catalogue, products=catalogue.products[rows.start : rows.stop])
-            study = study_of(part, PicturesInMemory(), max_pixels)
-            features = {name: self._feature(fine_tuned, study) for name, fine_tuned in self.fine_tuned.items()}
-            parts.append(answer(self, part.products, features, study, frozenset()))
+            data = Dataset(part, PicturesInMemory(), max_pixels=max_pixels)
+            features = {name: self._feature(fine_tuned, data) for name, fine_tuned in self.fine_tuned.items()}
+            parts.append(answer(self, part.products, features, data, frozenset()))
         if not parts:
             nothing = np.empty(0, bool)
             empty = np.empty((0, len(self.classes)), np.float32)
@@ -92,16 +92,16 @@ class Classifier(Model):
             self.class_names,
         )
 
-    def _feature(self, fine_tuned: FineTunedEncoder, study: Study) -> Feature:
+    def _feature(self, fine_tuned: FineTunedEncoder, data: Dataset) -> Feature:
         """Vectors (n, D) and logits (n, C), in the blocks and batches of stage one: padding changes last bits."""
         from fusecat.stages.extraction.devices import processes
         from fusecat.stages.extraction.embed import encode
 
         network, tokenizer = self._networks.of(fine_tuned)
         encoder, device = fine_tuned.encoder, processes().device
-        present = study.present(encoder.field)
+        present = data.present(encoder.field)
         with self._networks.lock:  # a tokenizer in Rust may not be set up by two threads at once
-            inputs = encoder.inputs(study, fine_tuned.folder, saved=True, tokenizer=tokenizer)
+            inputs = encoder.inputs(data, fine_tuned.folder, saved=True, tokenizer=tokenizer)
         vectors = np.zeros((len(present), fine_tuned.width), np.float32)
         logits = np.zeros((len(present), len(self.classes)), np.float32)
         for start in range(0, len(present), encoder.extraction.block):

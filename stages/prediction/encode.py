@@ -22,7 +22,7 @@ from fusecat.cache.fingerprint import digest
 from fusecat.cache.sealing import sidecar
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.table import NO_PART, Feature, FeatureTable
-from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.dataset import Dataset
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.versions import versions
@@ -52,16 +52,16 @@ class Encoding:
     def __init__(
         self,
         fine_tuned: FineTunedEncoder,
-        study: Study,
+        data: Dataset,
         root: Path,
         *,
         chunk: int,
         damaged: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.fine_tuned, self.study, self._damaged = fine_tuned, study, damaged
+        self.fine_tuned, self.data, self._damaged = fine_tuned, data, damaged
         self._with: tuple[Progress, int] = silent, 0
         self.cache = FeatureCache(root / fine_tuned.feature / fine_tuned.identity[:16])
-        self.keys = content_keys(study, fine_tuned.field)
+        self.keys = content_keys(data, fine_tuned.field)
         self.mark = digest(self.keys.tobytes())[:16]
         self.chunks = [range(start, min(start + chunk, len(self.keys))) for start in range(0, len(self.keys), chunk)]
         self._network: TextNetwork | ImageNetwork | None = None
@@ -170,13 +170,13 @@ class Encoding:
 
             device = processes().device
             self._network = self._network or fine_tuned.load()
-            part = replace(self.study.catalogue, products=tuple(self.study.catalogue.products[row] for row in wanted))
+            part = replace(self.data.catalogue, products=tuple(self.data.catalogue.products[row] for row in wanted))
             weights, block = str(fine_tuned.description["weights"]), fine_tuned.encoder.extraction.block
             recipe = {"network": fine_tuned.identity, "content": digest(ids)}
             writer = self.cache.writer(file, recipe, shared, block=block, weights=weights)
             embed(
                 self._network,
-                fine_tuned.encoder.inputs(replace(self.study, catalogue=part), fine_tuned.folder, saved=True),
+                fine_tuned.encoder.inputs(replace(self.data, catalogue=part), fine_tuned.folder, saved=True),
                 self.keys[list(wanted)] != b"",
                 writer,
                 classes=len(fine_tuned.classes),
@@ -228,14 +228,14 @@ class Encoding:
         return known
 
 
-def content_keys(study: Study, field: Field) -> NDArray[np.bytes_]:
+def content_keys(data: Dataset, field: Field) -> NDArray[np.bytes_]:
     """(N,) per product the digest of what a network of this field sees of it, b"" where the field is absent."""
-    keys = np.empty(len(study.catalogue.products), f"S{KEY}")
+    keys = np.empty(len(data.catalogue.products), f"S{KEY}")
     for start in range(0, len(keys), CHUNK):  # so that no more than a chunk's joined texts are held
-        products = study.catalogue.products[start : start + CHUNK]
-        part = replace(study, catalogue=replace(study.catalogue, products=products))
+        products = data.catalogue.products[start : start + CHUNK]
+        part = replace(data, catalogue=replace(data.catalogue, products=products))
         if field is Field.IMAGE:
-            seen: Any = [[study.images.digest(path) for path in paths] for paths in part.pictures()]
+            seen: Any = [[data.images.digest(path) for path in paths] for paths in part.pictures()]
         else:
             seen = part.texts(field)
         keys[start : start + CHUNK] = [digest(each)[:KEY].encode() if each else b"" for each in seen]
