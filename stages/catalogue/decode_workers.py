@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -91,16 +92,19 @@ class _DecodeWorker:
 
     def stop(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
+        if process is not None:
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    """Kill it and close its pipes; returns its exit status."""
+    process.kill()
+    status = process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(BrokenPipeError):  # a line that the process will never read
             if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue  # a line that the process will never read
+                pipe.close()
+    return status
 
 
 def _start() -> "subprocess.Popen[bytes]":
@@ -110,8 +114,7 @@ def _start() -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-c", code]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - our own code
     if _answer(process, START) != b"ready\n":
-        process.kill()
-        message = f"the process that looks at pictures did not start ({' '.join(command[:2])} ended with {process.wait()})"
+        message = f"the process that looks at pictures did not start ({' '.join(command[:2])} ended with {_end(process)})"
         raise RuntimeError(message)
     return process
 
