@@ -62,11 +62,11 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class FeatureTable:
-    """Features that agree on ids, labels, split and classes, row for row.
+class Samples:
+    """Products of one study, row for row.
 
     `ids` (N,) text; `labels` (N,) int32 index into `classes`, -1 unlabelled; `split` (N,) uint8 index into `parts`, `NO_PART`
-    for products in no part. Arrays are read-only. `fingerprint` is the digest of ids, labels, split and classes.
+    for products in no part.
     """
 
     ids: NDArray[np.str_]
@@ -74,6 +74,20 @@ class FeatureTable:
     split: NDArray[np.uint8]
     classes: tuple[str, ...]
     parts: tuple[str, ...]
+
+    def rows(self, *parts: str) -> NDArray[np.intp]:
+        """Row numbers of the labelled products of these parts, in their order."""
+        codes = [self.parts.index(part) for part in parts]
+        return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))
+
+
+@dataclass(frozen=True)
+class FeatureTable(Samples):
+    """Features that agree on ids, labels, split and classes, row for row.
+
+    Arrays are read-only. `fingerprint` is the digest of ids, labels, split and classes.
+    """
+
     features: Mapping[str, Feature]
     fingerprint: str = ""
 
@@ -85,8 +99,3 @@ class FeatureTable:
             arrays += [array for array in (feature.logits, feature.logits_oof) if isinstance(array, np.ndarray)]
         for array in arrays:
             array.flags.writeable = False
-
-    def rows(self, *parts: str) -> NDArray[np.intp]:
-        """Row numbers of the labelled products of these parts, in table order."""
-        codes = [self.parts.index(part) for part in parts]
-        return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))

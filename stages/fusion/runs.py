@@ -20,7 +20,7 @@ from fusecat.cache.archive import read_arrays
 from fusecat.cache.disk import locked
 from fusecat.cache.publish import publish_arrays
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
-from fusecat.cache.table import FeatureTable
+from fusecat.cache.table import FeatureTable, Samples
 from fusecat.stages.metrics import METRICS
 from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Part
@@ -72,19 +72,13 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Products:
-    """What all runs of a workspace share; arrays as in `cache.table.FeatureTable`."""
+class Products(Samples):
+    """What all runs of a workspace share. `fingerprint`: that of the table which they were fitted on.
 
-    ids: NDArray[np.str_]
-    labels: NDArray[np.int32]
-    split: NDArray[np.uint8]
-    classes: tuple[str, ...]
-    parts: tuple[str, ...]
+    `rows(PART)` is the order of every run's predictions.
+    """
+
     fingerprint: str
-
-    def rows(self, part: str) -> NDArray[np.intp]:
-        """Row numbers of the labelled products of a part: the order of every run's predictions."""
-        return np.flatnonzero((self.split == self.parts.index(part)) & (self.labels >= 0))
 
 
 @cache
