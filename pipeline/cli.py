@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "Classify new products with the chosen strategy.",
     "refit": "Fit the chosen strategy again on all labelled products.",
     "export": "Write the chosen strategy as a self-contained model folder.",
+    "serve": "Answer requests with an exported model, over HTTP.",
     "cache": "List, verify and export what is cached.",
 }
 """Name -> one line of help. `pipeline.commands.<name>` (`import_` for import) holds the click command `command`."""

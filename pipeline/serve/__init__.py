@@ -1,0 +1,1 @@
+"""A model behind HTTP: one address to ask, one page to try it."""

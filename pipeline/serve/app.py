@@ -1,0 +1,171 @@
+"""The service: `POST /classify`, `/health`, `/metrics`, a page to try it and the description of its interface.
+
+It keeps nothing of what it is sent. Needs the extra `serve`.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from fusecat import __version__
+from fusecat.pipeline.serve.batching import TOP, Batcher, Overloaded, Records
+from fusecat.pipeline.serve.reading import Item, Items, Limits, Refused, from_form, from_json, look_at
+from fusecat.stages.prediction import Classifier
+
+SECONDS_TO_SEND = 30.0
+"""After which a request that is still being sent is given up."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+SCHEMA = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"anyOf": [Item.model_json_schema(), Items.model_json_schema()]}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "title": {"type": "string"},
+                        "description": {"type": "string"},
+                        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+class _Metrics:
+    """What Prometheus is told."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("fusecat_requests", "Requests to /classify.", ["status"], registry=self.registry)
+        self.products = Counter("fusecat_products", "Products classified.", registry=self.registry)
+        self.seconds = Histogram("fusecat_request_seconds", "Seconds from request to answer.", registry=self.registry)
+        sizes = (1, 2, 4, 8, 16, 32, 64)
+        self.batch = Histogram("fusecat_batch_products", "Products of one batch.", buckets=sizes, registry=self.registry)
+        self.waiting = Gauge("fusecat_waiting_products", "Products that wait for the model.", registry=self.registry)
+
+
+def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *, places: int = 1024) -> FastAPI:
+    """The application. `hosts`: names by which it may be called; `places`: products that may wait."""
+    metrics = _Metrics()
+
+    def ask(products: Sequence[Any], reasons: bool) -> Records:  # noqa: FBT001
+        return list(model(products, reasons=reasons).records(TOP))
+
+    batcher = Batcher(ask, places=places, told=metrics.batch.observe)
+    metrics.waiting.set_function(lambda: batcher.waiting)
+    decoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "decoder")  # a picture of 40 megapixels takes 120 MB
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.get_running_loop().run_in_executor(None, batcher.close)
+        decoders.shutdown()
+
+    app: FastAPI = FastAPIOffline(redoc_url=None, title=f"fusecat: {model.strategy}", version=__version__, lifespan=lifespan)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+
+    @app.middleware("http")
+    async def _headers(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await proceed(request)
+        if request.url.path != "/docs":  # its page starts with a script of its own
+            response.headers.update(HEADERS)
+        return response
+
+    @app.exception_handler(Refused)
+    async def _refused(_: Request, error: Refused) -> JSONResponse:
+        metrics.requests.labels(str(error.status)).inc()
+        more = {"Retry-After": "1"} if error.status == 503 else None
+        return JSONResponse({"error": error.sentence}, error.status, headers=more)
+
+    @app.exception_handler(HTTPException)
+    async def _failed(request: Request, error: HTTPException) -> Response:
+        if error.status_code in (404, 405):
+            return JSONResponse({"error": f"there is nothing here: POST /classify ({error.detail})"}, error.status_code)
+        return await http_exception_handler(request, error)
+
+    @app.post("/classify", openapi_extra=SCHEMA)
+    async def classify(request: Request, top: int = 3, *, reasons: bool = False) -> dict[str, Any]:
+        """Classify one product or several. `top`: codes per product; `reasons`: what text and image say alone."""
+        begin = time.monotonic()
+        if not 1 <= top <= TOP:
+            raise Refused(422, f"top: from 1 to {TOP}")
+        body = await _body(request, limits.body)
+        kind = request.headers.get("content-type", "application/json")
+        if kind.startswith("multipart/form-data"):
+            products = await from_form(body, kind, limits)
+        elif kind.partition(";")[0].strip() in ("application/json", "text/json"):
+            products = from_json(body, limits)
+        else:
+            raise Refused(415, f"{kind[:60]}: send application/json or multipart/form-data")
+        await asyncio.get_running_loop().run_in_executor(decoders, look_at, products, limits)
+        try:
+            found = await asyncio.wrap_future(batcher.submit(products, len(body), reasons=reasons))
+        except Overloaded as error:
+            raise Refused(503, "too many products wait; try again in a second") from error
+        metrics.requests.labels("200").inc()
+        metrics.products.inc(len(found))
+        metrics.seconds.observe(time.monotonic() - begin)
+        return {"strategy": model.strategy, "answers": [record | {"top": record["top"][:top]} for record in found]}
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Whether it answers, and what it is."""
+        return {"status": "ok", "strategy": model.strategy, "classes": len(model.classes), "version": __version__}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def told() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    for path, name, media in (("/", "page.html", "text/html"), ("/page.js", "page.js", "text/javascript")):
+        app.add_api_route(path, _page(name, media), include_in_schema=False)
+    return app
+
+
+def _page(name: str, media: str) -> Callable[[], Awaitable[Response]]:
+    text = (files("fusecat.pipeline.serve") / "page" / name).read_text(encoding="utf-8")
+
+    async def page() -> Response:
+        return Response(text, media_type=media)
+
+    return page
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """The body, at most so many bytes of it are ever held. Raises Refused."""
+    too_large = Refused(413, f"the body is larger than {most:,} bytes")
+    told = request.headers.get("content-length", "0")
+    if told.isdecimal() and int(told) > most:
+        raise too_large
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(SECONDS_TO_SEND):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError as error:
+        raise Refused(408, f"the body did not come within {SECONDS_TO_SEND:.0f} seconds") from error
+    return b"".join(parts)

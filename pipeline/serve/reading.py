@@ -1,0 +1,153 @@
+"""What a request asks: products from JSON or from a form, checked before the model sees them.
+
+A text of a client is never taken for a path: a picture comes as bytes.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fusecat.stages.catalogue.decoding import UnreadableImage, decode_bytes
+
+Text = Annotated[str, Field(max_length=100_000)]
+FORM_FIELDS = ("id", "title", "description", "image")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one request: `body` in bytes, `products`, `images` per product, `pixels` of a picture."""
+
+    body: int = 16 * 1024**2
+    products: int = 64
+    images: int = 8
+    pixels: int = 40_000_000
+
+
+class Refused(Exception):
+    """A request that is not answered: HTTP status and one sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+class Item(BaseModel):
+    """One product; each field may be missing. Pictures are files in base64."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: Text | None = None
+    title: Text | None = None
+    description: Text | None = None
+    image: str | None = None
+    images: list[str] | None = None
+
+
+class Items(BaseModel):
+    """Several products."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    products: list[Item]
+
+
+def from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
+    """Products of `{"products": [...]}` or of one product alone. Raises Refused."""
+    try:
+        found = json.loads(body)
+        several = isinstance(found, dict) and "products" in found
+        items = Items.model_validate(found).products if several else [Item.model_validate(found)]
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
+        raise Refused(422, f"{place}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "the body is no JSON") from error
+    return checked([_product(item, number) for number, item in enumerate(items)], limits)
+
+
+def _product(item: Item, number: int) -> dict[str, Any]:
+    if item.image is not None and item.images is not None:
+        raise Refused(422, f"product {number}: both image and images are given; leave one out")
+    pictures = [item.image] if item.image is not None else item.images or []
+    try:
+        files = [base64.b64decode(text.removeprefix("data:").split(";base64,")[-1], validate=True) for text in pictures]
+    except (binascii.Error, ValueError) as error:
+        raise Refused(422, f"product {number}: a picture is not base64") from error
+    return {"id": item.id, "title": item.title, "description": item.description, "images": files}
+
+
+async def from_form(body: bytes, content_type: str, limits: Limits) -> list[dict[str, Any]]:
+    """The product of a multipart form: texts id, title, description; files image, as many as there are. Raises Refused."""
+    from starlette.datastructures import Headers
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(
+        Headers({"content-type": content_type}), stream(), max_files=limits.images, max_fields=8, max_part_size=limits.body
+    )
+    parser.spool_max_size = limits.body + 1  # nothing of a client goes to disk
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise Refused(400, f"the form cannot be read: {getattr(error, 'message', 'malformed')}") from error
+    try:
+        product = await _of_form(form.multi_items())
+    finally:
+        await form.close()
+    return checked([product], limits)
+
+
+async def _of_form(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    from starlette.datastructures import UploadFile
+
+    product: dict[str, Any] = {"images": []}
+    for name, value in items:
+        if name not in FORM_FIELDS:
+            raise Refused(422, f"{name[:40]}: not a field of a product ({', '.join(FORM_FIELDS)})")
+        if isinstance(value, UploadFile) != (name == "image"):
+            raise Refused(422, f"{name}: {'a file' if name == 'image' else 'a text'} is expected")
+        if isinstance(value, UploadFile):
+            data = await value.read()
+            if data or value.filename:  # a browser sends an empty part where no file was chosen
+                product["images"].append(data)
+        elif name in product:
+            raise Refused(422, f"{name}: given twice")
+        else:
+            product[name] = value
+    return product
+
+
+def checked(products: list[dict[str, Any]], limits: Limits) -> list[dict[str, Any]]:
+    """The products, if there are some and not too many. Raises Refused."""
+    if not products:
+        raise Refused(422, "products: there is none")
+    if len(products) > limits.products:
+        raise Refused(413, f"products: {len(products)} in one request, {limits.products} at most")
+    for number, product in enumerate(products):
+        if len(product["images"]) > limits.images:
+            raise Refused(413, f"product {number}: {len(product['images'])} pictures, {limits.images} at most")
+    return products
+
+
+def look_at(products: Sequence[dict[str, Any]], limits: Limits) -> None:
+    """Decode every picture once: a client is told what is wrong with one, instead of getting an answer without it.
+
+    Raises Refused.
+    """
+    for number, product in enumerate(products):
+        for data in product["images"]:
+            try:
+                if not data:
+                    raise UnreadableImage("empty file")  # noqa: EM101
+                decode_bytes(data, limits.pixels)
+            except UnreadableImage as error:
+                cause = error.cause.replace("more pixels than --max-image-pixels", f"more than {limits.pixels:,} pixels")
+                raise Refused(422, f"product {number}: its picture cannot be read ({cause})") from error
