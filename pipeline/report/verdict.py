@@ -6,7 +6,7 @@ import numpy as np
 
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.memorisation import caveats
-from fusecat.stages.fusion.strategy import FUSED, Unwirable, wire
+from fusecat.stages.fusion.strategy import FUSED, Unwirable, stands_alone, wire
 from fusecat.stages.metrics import ACCURACY
 from fusecat.stages.vocabulary import Part
 
@@ -31,6 +31,7 @@ def sentences(comparison: "Comparison") -> list[str]:
         said.append("Every other strategy can be told from it.")
     if comparison.headline is not None:
         said += _headline(comparison, comparison.headline)
+    said += _against_reference(comparison)
     if comparison.judged == Part.VALIDATION:
         said.append("There is no test part: these are selection scores, better than what new products will show.")
     said += _untold(comparison)
@@ -65,7 +66,7 @@ def _left_out(comparison: "Comparison") -> list[str]:
     fused = {name for row in comparison.rows if row.candidate.fused for name in row.candidate.features}
     if not fused:
         return [*said, "No fusion was run: 'fusecat fuse' compares one with the single features."]
-    if alone := [name for name in features if name not in fused]:
+    if alone := [name for name in features if name not in fused and not stands_alone(name)]:
         said.append(f"No fused strategy takes {_list(alone)}.")
     return said
 
@@ -92,6 +93,23 @@ def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:
         said,
         f"The smallest difference that this {comparison.judged} set could have shown between them is {smallest}{unit}.",
     ]
+
+
+def _against_reference(comparison: "Comparison") -> list[str]:
+    """How far the chosen strategy lies above what costs next to nothing: the reference that validation prefers."""
+    references = [row for row in comparison.rows if row.candidate.single and stands_alone(row.candidate.features[0])]
+    if not references:
+        return []
+    chosen, best, metric = comparison.chosen.strategy, references[0].strategy, comparison.metric
+    if all(map(stands_alone, comparison.chosen.candidate.features)):
+        return [f"{chosen} is the reference for what networks are worth: here validation prefers it to all of them."]
+    contrast = next(each for each in comparison.contrasts if {each.one, each.other} == {chosen, best})
+    difference = (contrast if contrast.one == chosen else contrast.turned).difference
+    side = "above" if metric.sign * difference.value > 0 else "below"
+    real = "" if contrast.real else ", no real difference"
+    span = f"{metric.gain(difference.low)} to {metric.gain(difference.high)}{real}"
+    size = f"{metric.figure(abs(difference.value))}{metric.points}"
+    return [f"It lies {size} {side} {best}, the reference for what networks are worth ({span})."]
 
 
 def _untold(comparison: "Comparison") -> list[str]:

@@ -130,7 +130,7 @@ def _image_backbone(network: Network) -> tuple[nn.Module, int, tuple[float, ...]
         case Library.TIMM:
             module = _timm_network(network)
             return module, module.num_features, tuple(module.pretrained_cfg["mean"]), tuple(module.pretrained_cfg["std"])
-        case Library.TRANSFORMERS:
+        case Library.TRANSFORMERS | Library.SCIKIT_LEARN:
             message = f"networks.{network.name}: image networks come from pretrainedmodels or timm"
             raise UsageError(message)
         case _:

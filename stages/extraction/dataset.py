@@ -95,8 +95,12 @@ class Study(Dataset):
         if not 2 <= count <= min(len(rows), np.iinfo(np.int8).max):
             message = f"--folds {count}: from 2 to {min(len(rows), np.iinfo(np.int8).max)} folds are possible here"
             raise UsageError(message)
-        groups = duplicate_groups(self.catalogue, self.images)
-        return stratified_group_folds(self.rows.ids, self.rows.labels, groups, rows, count, self.split.seed)
+        return stratified_group_folds(self.rows.ids, self.rows.labels, self._groups, rows, count, self.split.seed)
+
+    @cached_property
+    def _groups(self) -> NDArray[np.intp]:
+        """(N,) number of each product's group of duplicates."""
+        return duplicate_groups(self.catalogue, self.images)
 
     def without(self, rows: NDArray[np.intp]) -> "Study":
         """The same study with these products in no part: nothing is learnt from them."""

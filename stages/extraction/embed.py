@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fusecat.cache.writing import FeatureWriter
 from fusecat.stages.extraction.inputs import Inputs, Texts
-from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.networks import AnyNetwork
 from fusecat.stages.extraction.progress import Progress
 
 FloatArray = NDArray[np.float32]
@@ -28,7 +28,7 @@ AHEAD = 2
 
 
 def embed(
-    network: TextNetwork | ImageNetwork,
+    network: AnyNetwork,
     inputs: Inputs,
     present: NDArray[np.bool_],
     writer: FeatureWriter,
@@ -74,7 +74,7 @@ def embed(
 
 
 def encode(
-    network: TextNetwork | ImageNetwork,
+    network: AnyNetwork,
     inputs: Inputs,
     rows: Sequence[int],
     *,
@@ -156,7 +156,7 @@ def _collated(inputs: Inputs, views: Sequence[Sequence[Any]]) -> tuple[dict[str,
 
 
 def _forward(
-    network: TextNetwork | ImageNetwork,
+    network: AnyNetwork,
     tensors: dict[str, Tensor],
     owners: NDArray[np.intp],
     device: torch.device,

@@ -1,6 +1,6 @@
 """A network and the field it looks at: what stage one trains and what a feature file holds."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from fusecat.stages.extraction.build_network import (
 )
 from fusecat.stages.extraction.dataset import Dataset, Study
 from fusecat.stages.extraction.inputs import Images, Inputs, Texts
-from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.settings import NEW, Extraction, Network, Pooling
 from fusecat.stages.extraction.tokenising import seen_by, tokenise
 from fusecat.stages.metrics import Metric
@@ -42,7 +42,7 @@ class Encoder:
     @property
     def feature(self) -> str:
         """`camembert.title`."""
-        return f"{self.network.name}.{self.field}"
+        return self.network.feature(self.field)
 
     @property
     def reading_workers(self) -> int:
@@ -62,7 +62,7 @@ class Encoder:
         Left out on purpose: paths, times, the number of workers, fields that the network does not see.
         """
         network = asdict(self.network)
-        for name in ("name", "weights", "revision", "sha256", "fields", "training"):
+        for name in ("name", "reference", "weights", "revision", "sha256", "fields", "training"):
             del network[name]
         irrelevant = (
             ("size", "resize", "augment")
@@ -93,9 +93,17 @@ class Encoder:
             },
         } | self._folds(study)
 
+    def folds(self, study: Study) -> int:  # noqa: ARG002
+        """Parts of train for out-of-fold logits; 0 = none."""
+        return self.extraction.folds
+
+    def without_folds(self) -> "Encoder":
+        """What learns, of each fold, from the others: nothing but its logits is wanted."""
+        return replace(self, extraction=replace(self.extraction, folds=0))
+
     def _folds(self, study: Study) -> dict[str, Any]:
         """The recipe's part on out-of-fold logits; none where there are none."""
-        count = self.extraction.folds
+        count = self.folds(study)
         return {"folds": {"count": count, "products": digest(study.folds(count).tolist())}} if count else {}
 
     def inputs(self, data: Dataset, folder: Path, *, saved: bool, like: Inputs | None = None, tokenizer: Any = None) -> Inputs:
@@ -125,13 +133,17 @@ class Encoder:
             length=self.network.length,
         )
 
+    def tokenizer(self, folder: Path) -> Any:
+        """The tokenizer that fine-tuning left in `folder`; None of an image network."""
+        return None if self.network.is_image else load_tokenizer(folder)
+
     def build(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
         """The network before fine-tuning, with its pretrained or new weights; the tokenizer is in `folder` already."""
         if self.network.is_image:
             return build_image_network(self.network, classes)
         return build_text_network(self.network, load_tokenizer(folder), classes)
 
-    def rebuild(self, classes: int, folder: Path) -> TextNetwork | ImageNetwork:
+    def rebuild(self, classes: int, folder: Path) -> AnyNetwork:
         """The network as fine-tuning left it in `folder`; settings that ask for far more than its weights are refused."""
         state = weights.read_state(folder / "network.safetensors")
         with weights.no_larger_than(state):

@@ -15,6 +15,7 @@ import torch
 
 from fusecat.cache.store import FeatureCache, Verdict
 from fusecat.cache.trouble import disk_trouble
+from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.embed import embed
@@ -55,7 +56,7 @@ class Outcome:
 def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequence[Field] = ()) -> list[Encoder]:
     """One encoder per network and field, in the order of the preset; `fields` narrows them."""
     return [
-        Encoder(network, seen, extraction) for network in networks for seen in network.fields if not fields or seen in fields
+        encoder_of(network, seen, extraction) for network in networks for seen in network.fields if not fields or seen in fields
     ]
 
 
@@ -150,7 +151,7 @@ def _extract(
     del network  # its memory is the fold networks' now
     state.wait_for_everyone()
     unseen, scored = None, {}
-    if encoder.extraction.folds:
+    if encoder.folds(study):
         place, precision = workspace.folds / encoder.feature, recipe["precision"]
         with disk_trouble(place):
             folded = out_of_fold(

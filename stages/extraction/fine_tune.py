@@ -15,14 +15,17 @@ from safetensors.torch import save
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.publish import publish
 from fusecat.cache.records import digests, write_record
+from fusecat.stages.extraction.classical import TfidfEncoder
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.fit_tfidf import fit_tfidf
 from fusecat.stages.extraction.frozen import trainable_part
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.memory import MemoryPlan, read_memory_plan, retry_on_oom, write_memory_plan
-from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
+from fusecat.stages.extraction.tfidf import TfidfNetwork
 from fusecat.stages.extraction.train_network import TrainingResult, train_network
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.extraction.training_record import RECORD, read_learning
@@ -49,7 +52,7 @@ def fine_tune(
     logs: Path | None = None,
     name: str = "",
     like: Inputs | None = None,
-) -> tuple[TextNetwork | ImageNetwork, Inputs, dict[str, Any]]:
+) -> tuple[AnyNetwork, Inputs, dict[str, Any]]:
     """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it.
 
     `logs`: folder for TensorBoard. `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
@@ -98,6 +101,10 @@ def _fine_tune(
     present, training = study.present(encoder.field), encoder.network.training
     train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
     training_data = TrainingData(name, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
+    if isinstance(encoder, TfidfEncoder):
+        if processes().is_main_process:
+            _keep(*fit_tfidf(encoder.network, training_data, progress), encoder, folder, key, MemoryPlan())
+        return
     first = MemoryPlan(gradient_checkpointing=training.gradient_checkpointing)
 
     def attempt(network: TextNetwork | ImageNetwork, memory_plan: MemoryPlan) -> TrainingResult:
@@ -128,13 +135,13 @@ def _fine_tune(
         on_retry,
     )
     if processes().is_main_process:
-        _keep(network, encoder, learning, folder, key, memory_plan)
+        _keep(network, learning, encoder, folder, key, memory_plan)
 
 
 def _keep(
-    network: TextNetwork | ImageNetwork,
-    encoder: Encoder,
+    network: AnyNetwork,
     learning: TrainingResult,
+    encoder: Encoder,
     folder: Path,
     key: str,
     memory_plan: MemoryPlan,
@@ -145,7 +152,10 @@ def _keep(
     publish(folder / "network.safetensors", save(state))
     record = {"recipe": key, "weights": tensors_digest(state)} | asdict(memory_plan) | asdict(learning)
     record["gradient_checkpointing"] = (
-        memory_plan.gradient_checkpointing and not encoder.network.learns_from_vectors and network.recompute()
+        memory_plan.gradient_checkpointing
+        and not isinstance(network, TfidfNetwork)
+        and not encoder.network.learns_from_vectors
+        and network.recompute()
     )
     record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     record |= {"settings": asdict(encoder.network), "feature": encoder.feature}

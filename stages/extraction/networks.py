@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusecat.stages.extraction.settings import Pooling
+from fusecat.stages.extraction.tfidf import TfidfNetwork
 
 
 class _Network(nn.Module):
@@ -103,6 +104,10 @@ class ImageNetwork(_Network):
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """What `Trainer` calls."""
         return {"logits": self.encode(pixels)[1]}
+
+
+AnyNetwork = TextNetwork | ImageNetwork | TfidfNetwork
+"""What gives a vector and logits of a field, by `encode`."""
 
 
 class FirstToken(nn.Module):

@@ -4,7 +4,6 @@ Such logits are what late fusion may learn from. They are logits only: embedding
 and are never mixed. Shapes: N products, n of them in a fold, C classes.
 """
 
-import dataclasses
 import io
 import shutil
 from collections.abc import Mapping
@@ -53,9 +52,9 @@ def out_of_fold(
 
     Raises: UsageError where a fold leaves no product to learn from.
     """
-    count, logits = encoder.extraction.folds, np.zeros((len(study.rows.ids), len(study.catalogue.classes)), np.float32)
+    count, logits = encoder.folds(study), np.zeros((len(study.rows.ids), len(study.catalogue.classes)), np.float32)
     folds, train = study.folds(count), study.labelled(Part.TRAIN, study.present(encoder.field))
-    alone = dataclasses.replace(encoder, extraction=dataclasses.replace(encoder.extraction, folds=0))
+    alone = encoder.without_folds()
     for number in range(count):
         held = train[folds[train] == number]
         if len(held) == len(train):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.vocabulary import REFERENCE, Field
 
 NEW = "new"
 """`weights = "new"`: a network of the given `shape`, initialised at random, its tokenizer learnt from the training texts."""
@@ -22,6 +22,7 @@ class Library(StrEnum):
     TRANSFORMERS = "transformers"
     PRETRAINEDMODELS = "pretrainedmodels"
     TIMM = "timm"
+    SCIKIT_LEARN = "scikit-learn"
 
 
 class Pooling(StrEnum):
@@ -105,10 +106,10 @@ class Network:
     shape: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the configuration of a new network."""
     vocabulary: int = 2000
-    """Pieces of a new tokenizer."""
+    """Pieces of a new tokenizer; of TF-IDF, most words and most runs of characters."""
     pooling: Pooling = Pooling.MEAN
     width: int = 768
-    """Width of the vector after `flatten` pooling."""
+    """Width of the vector after `flatten` pooling, or of TF-IDF's after truncated SVD."""
     length: int = 256
     """Tokens, special ones included; longer texts are cut."""
     lowercase: bool = False
@@ -120,12 +121,14 @@ class Network:
     resize: int = 256
     """Pixels: side to which an image is scaled before the centre crop of `size`."""
     augment: bool = True
+    reference: bool = False
+    """It is compared with the others and enters no merge and no late fusion; its features are called `reference.NAME.FIELD`."""
     training: Training = Training()
 
     @property
     def is_image(self) -> bool:
         """Whether the network looks at images (else at texts)."""
-        return self.library is not Library.TRANSFORMERS
+        return self.library not in (Library.TRANSFORMERS, Library.SCIKIT_LEARN)
 
     @property
     def learns_from_vectors(self) -> bool:
@@ -139,13 +142,17 @@ class Network:
             return 2048
         return (
             self.width
-            if self.pooling is Pooling.FLATTEN
+            if self.pooling is Pooling.FLATTEN or self.library is Library.SCIKIT_LEARN
             else int(self.shape.get("hidden_size") or self.shape.get("emb_dim") or 768)
         )
 
+    def feature(self, field: Field) -> str:
+        """Name of what this network gives of a field: `camembert.title`, `reference.tfidf.title`."""
+        return f"{REFERENCE}{self.name}.{field}" if self.reference else f"{self.name}.{field}"
+
     def features(self) -> tuple[str, ...]:
-        """Names of the features that this network gives: `camembert.title`, ..."""
-        return tuple(f"{self.name}.{field}" for field in self.fields)
+        """Names of the features that this network gives."""
+        return tuple(map(self.feature, self.fields))
 
 
 @dataclass(frozen=True, kw_only=True)

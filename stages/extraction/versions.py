@@ -2,7 +2,18 @@
 
 import importlib.metadata
 
-LIBRARIES = ("torch", "transformers", "pretrainedmodels", "timm", "tokenizers", "opencv-python", "numpy", "h5py", "fusecat")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "pretrainedmodels",
+    "timm",
+    "tokenizers",
+    "opencv-python",
+    "scikit-learn",
+    "numpy",
+    "h5py",
+    "fusecat",
+)
 
 
 def versions() -> dict[str, str]:

@@ -23,7 +23,7 @@ from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.in_memory import Statistics, Vectors, identity, standardised, statistics
 from fusecat.stages.fusion.runs import JUDGED
-from fusecat.stages.fusion.strategy import Strategy, canonical
+from fusecat.stages.fusion.strategy import Strategy, canonical, stands_alone
 from fusecat.stages.fusion.streamed import StreamedVectors, streamed_statistics
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.metrics import MACRO_F1, Metric
@@ -127,7 +127,7 @@ class FitData:
 
 def with_logits(features: Mapping[str, Feature]) -> tuple[str, ...]:
     """The features that late fusion combines, in canonical order: those whose network says a class."""
-    return tuple(name for name in canonical(features) if features[name].logits is not None)
+    return tuple(name for name in canonical(features) if features[name].logits is not None and not stands_alone(name))
 
 
 def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], *, standardise: bool) -> FitData:

@@ -22,7 +22,7 @@ from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
 from fusecat.stages.fusion.late.ensemble_runs import combine, in_order, members_of
 from fusecat.stages.fusion.parallel import Job, cores, run_jobs
 from fusecat.stages.fusion.runs import DETERMINISTIC, MEMBERS, PRODUCTS, Run, Runs
-from fusecat.stages.fusion.strategy import FUSED, Strategy, StrategyPlan
+from fusecat.stages.fusion.strategy import FUSED, Strategy, StrategyPlan, stands_alone
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.vocabulary import Architecture, Part
 
@@ -172,7 +172,8 @@ def schedule(
         if strategy.ensemble:
             for seed in range(1, seeds + 1):
                 # an ensemble is decided by its members: by all of the call's runs that it may choose from
-                members = [job.key for job in jobs if job.seed in (seed, DETERMINISTIC) and not job.strategy.ensemble]
+                library = [job for job in jobs if not job.strategy.ensemble and not stands_alone(job.strategy.feature or "")]
+                members = [job.key for job in library if job.seed in (seed, DETERMINISTIC)]
                 text = json.dumps([REVISION, strategy.name, seed, metric.name, members])
                 key = hashlib.sha256(text.encode()).hexdigest()
                 jobs.append(Job(strategy, seed, settings, metric, key, ""))

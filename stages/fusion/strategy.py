@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from fusecat.stages.errors import UsageError
-from fusecat.stages.vocabulary import Architecture, Field, Late, Merge, Variant
+from fusecat.stages.vocabulary import REFERENCE, Architecture, Field, Late, Merge, Variant
 
 THESIS_MERGES = (Merge.CONCATENATION, Merge.ADDITION, Merge.AVERAGE)
 """The merges of the study that this project rebuilds; each is a first merge of every final merge."""
@@ -141,8 +141,13 @@ def canonical(features: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(features, key=rank))
 
 
+def stands_alone(feature: str) -> bool:
+    """Whether a feature is only a reference: it has rows of its own, and enters no merge, no late fusion, no ensemble."""
+    return feature.startswith(REFERENCE)
+
+
 def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
-    """Say which features an architecture takes and where they meet; whatever they are called, nothing stands beside.
+    """Say which features an architecture takes and where they meet; only a reference stands beside.
 
     Features called `network.field` belong to one network; an image, and a name without a network, is a network of its own.
     Baseline takes each network's joined text (title_description), else all that it has. Hierarchical merges first what a
@@ -152,7 +157,7 @@ def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
     Raises: Unwirable with the reason.
     """
     networks: dict[str, list[str]] = {}
-    for name in canonical(features):
+    for name in canonical([name for name in features if not stands_alone(name)]):
         networks.setdefault((field_of(name) != Field.IMAGE and network_of(name)) or name, []).append(name)
     if architecture is Architecture.BASELINE:
         taken = [[name for name in names if _joined(name)] or names for names in networks.values()]

@@ -32,14 +32,11 @@ class _Networks:
         self._held: dict[str, tuple[Any, Any]] = {}
 
     def of(self, fine_tuned: FineTunedEncoder) -> tuple[Any, Any]:
-        """Network and tokenizer (None of an image network)."""
-        from fusecat.stages.extraction.build_network import load_tokenizer
-
+        """Network and tokenizer (None where it has none)."""
         with self.lock:
             if fine_tuned.feature not in self._held:
-                is_image = fine_tuned.encoder.network.is_image
                 network = fine_tuned.load()
-                self._held[fine_tuned.feature] = network, None if is_image else load_tokenizer(fine_tuned.folder)
+                self._held[fine_tuned.feature] = network, fine_tuned.encoder.tokenizer(fine_tuned.folder)
             return self._held[fine_tuned.feature]
 
 

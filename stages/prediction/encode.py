@@ -23,7 +23,7 @@ from fusecat.cache.sealing import sidecar
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.table import NO_PART, Feature, FeatureTable
 from fusecat.stages.extraction.dataset import Dataset
-from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.networks import AnyNetwork
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.versions import versions
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
@@ -64,7 +64,7 @@ class Encoding:
         self.keys = content_keys(data, fine_tuned.field)
         self.mark = digest(self.keys.tobytes())[:16]
         self.chunks = [range(start, min(start + chunk, len(self.keys))) for start in range(0, len(self.keys), chunk)]
-        self._network: TextNetwork | ImageNetwork | None = None
+        self._network: AnyNetwork | None = None
         self._lent: list[NDArray[np.intp]] = [np.empty(0, np.intp)] * len(self.chunks)
         self._reused: ReusedVectors | None = None
 

@@ -11,8 +11,9 @@ from fusecat.cache.records import check_digests
 from fusecat.cache.store import FeatureCache
 from fusecat.stages.catalogue.image_index import DECODING_VERSION
 from fusecat.stages.errors import ModelError
+from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.encoder import Encoder
-from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.networks import AnyNetwork
 from fusecat.stages.extraction.settings import Balance, Extraction, Library, Network, Optimizer, Pooling, Training
 from fusecat.stages.extraction.training_record import WAY_OUT, read_learning
 from fusecat.stages.extraction.weights import tensors_digest
@@ -54,7 +55,7 @@ class FineTunedEncoder:
             network, kept = _network(description["settings"]), description["extraction"]
             batch: dict[str, Any] = {"images" if network.is_image else "tokens": _count(kept["batch"])}
             extraction = Extraction(storage=STORAGE[kept["storage"]], block=_count(kept["block"]), **batch)
-            encoder = Encoder(network, Field(feature.rpartition(".")[2]), extraction)
+            encoder = encoder_of(network, Field(feature.rpartition(".")[2]), extraction)
             if encoder.feature != feature:  # it names folders in which vectors are kept
                 message = f"they are those of {encoder.feature}, not of {feature}"
                 raise ValueError(message)
@@ -131,7 +132,7 @@ class FineTunedEncoder:
         """Raise DamagedFile where a file of the network is not as fine-tuning, or the export, left it."""
         check_digests(self.folder, self.files, WAY_OUT.format(feature=self.feature, folder=self.folder))
 
-    def load(self) -> TextNetwork | ImageNetwork:
+    def load(self) -> AnyNetwork:
         """The network, ready to encode.
 
         Raises: ModelError where its files are not those that made the features, DamagedFile where one is not as it was left.

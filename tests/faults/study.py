@@ -32,6 +32,10 @@ size = 32
 resize = 32
 [networks.se_resnext50.training]
 epochs = 1
+[networks.tfidf]
+fields = ["title"]
+vocabulary = 300
+width = 8
 """
 STRATEGY = "baseline/average"
 FUSE = ("fuse", "--architecture", "baseline", "--settings", "thesis", "--seeds", 2, "--processes", 1)

@@ -12,14 +12,18 @@ from fusecat.stages.extraction import settings
 from fusecat.stages.extraction.settings import LARGE, Library, Pooling, fitting_workers
 from fusecat.stages.fusion.fit_settings import THESIS, FitSettings, settings_of
 
+FIELDS = ("title", "description", "title_description")
+
 
 @pytest.mark.parametrize("name", names())
-def test_every_shipped_preset_has_the_seven_features_of_the_method(name: str) -> None:
+def test_every_shipped_preset_looks_at_every_field_and_all_but_the_thesis_hold_it_against_tfidf(name: str) -> None:
     features = [feature for network in load_preset(name).networks for feature in network.features()]
-    texts = [
-        f"{network}.{field}" for network in ("camembert", "flaubert") for field in ("title", "description", "title_description")
-    ]
-    assert features == [*texts, "se_resnext50.image"]
+    texts, image = {
+        "light": (("multilingual_e5_small",), "convnext_nano"),
+        "strong": (("camembertav2", "mmbert"), "siglip2"),
+    }.get(name, (("camembert", "flaubert"), "se_resnext50"))
+    references = [] if name == "thesis" else [f"reference.tfidf.{field}" for field in FIELDS]
+    assert features == [*(f"{text}.{field}" for text in texts for field in FIELDS), f"{image}.image", *references]
 
 
 def test_the_thesis_preset_says_what_the_thesis_says() -> None:
@@ -52,7 +56,7 @@ def test_the_thesis_preset_says_what_the_thesis_says() -> None:
 def test_a_preset_of_ones_own_may_change_single_keys_of_a_shipped_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('base = "tiny"\n[networks.flaubert]\nlength = 32\n[networks.flaubert.training]\nepochs = 3\n')
-    camembert, flaubert, _ = load_preset(str(path)).networks
+    camembert, flaubert, *_ = load_preset(str(path)).networks
     assert (flaubert.length, flaubert.training.epochs) == (32, 3)
     assert flaubert.training.learning_rate == load_preset("tiny").networks[1].training.learning_rate
     assert camembert == load_preset("tiny").networks[0]
@@ -104,7 +108,7 @@ def test_an_unknown_preset_or_network_proposes_the_nearest() -> None:
 
 def test_the_command_line_overrides_weights_and_seed() -> None:
     preset = load_preset("modern").override(seed=7, weights={"flaubert": "folder"}, networks={}, training={"freeze": True})
-    assert [network.weights for network in preset.networks] == ["camembert-base", "folder", "imagenet"]
+    assert [network.weights for network in preset.networks] == ["camembert-base", "folder", "imagenet", "new"]
     assert all(network.training.seed == 7 and network.training.freeze for network in preset.networks)
 
 

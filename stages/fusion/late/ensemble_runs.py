@@ -14,7 +14,7 @@ from fusecat.stages.fusion.late.crossfit import CROSS_FITTED
 from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, vote
 from fusecat.stages.fusion.late.late_predictors import refer
 from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
-from fusecat.stages.fusion.strategy import FUSED, Strategy
+from fusecat.stages.fusion.strategy import FUSED, Strategy, stands_alone
 from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Architecture, Late, Part
@@ -25,8 +25,9 @@ def members_of(strategy: Strategy, seed: int, found: Sequence[Run]) -> list[Run]
     heads = [run for run in found if run.architecture in FUSED and run.seed == seed]
     if strategy.final == Late.VOTE:
         return heads
-    single = [run for run in found if run.architecture == Architecture.PROBE and run.seed == seed]
-    return [*heads, *single, *(run for run in found if run.architecture == Architecture.UNIMODAL)]
+    alone = [run for run in found if not any(map(stands_alone, run.features))]
+    single = [run for run in alone if run.architecture == Architecture.PROBE and run.seed == seed]
+    return [*heads, *single, *(run for run in alone if run.architecture == Architecture.UNIMODAL)]
 
 
 def in_order(ensemble: Run, members: Sequence[Run]) -> bool:
