@@ -59,6 +59,14 @@ class LazyGroup(click.Group):
         with _listened_to():
             return super().invoke(ctx)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command to run; messages are told which options it has."""
+        from fusecat.stages.catalogue.messages import OPTIONS
+
+        name, command, rest = super().resolve_command(ctx, args)
+        OPTIONS.set(frozenset(option for each in (command.params if command else ()) for option in each.opts))
+        return name, command, rest
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """All commands, in the order in which they are used."""
         return list(COMMANDS)

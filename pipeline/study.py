@@ -35,10 +35,6 @@ KEPT = (
 """What `study.json` keeps of `learning.json`."""
 
 
-READING = ("columns", "images", "max_images", "follow_symlinks", "encoding")
-"""How the catalogue was read, so that a report can show its products again."""
-
-
 def validate_catalogue(
     path: Path, place: Workspace, reading: "ReadingOptions", options: Mapping[str, Any]
 ) -> "CatalogueReport":
@@ -75,7 +71,6 @@ def open_study(found: "CatalogueReport", max_pixels: int) -> "Study":
 def write_study(
     place: Workspace,
     found: "CatalogueReport",
-    reading: "ReadingOptions",
     preset: "Preset",
     metric: Metric,
     outcomes: Sequence["Outcome"],
@@ -85,6 +80,7 @@ def write_study(
 ) -> None:
     """Keep, beside the features, what was read and how each network was taught: `study.json` for the report."""
     from fusecat.stages.extraction.versions import versions
+    from fusecat.stages.prediction.seen import write_contents
 
     def renew(known: StudyRecord | None) -> StudyRecord:
         known = known or StudyRecord(features=imported(place))
@@ -99,7 +95,7 @@ def write_study(
             | {
                 "class_names": dict(found.catalogue.class_names),
                 "top_level": dict(found.catalogue.top_level),
-                "reading": {name: getattr(reading, name) for name in READING} | {"max_image_pixels": max_pixels},
+                "reading": found.catalogue.options.record | {"max_image_pixels": max_pixels},
                 "preset": preset.name,
                 "fusion_settings": preset.fusion,
                 "fusion": dict(preset.fusion_changes),
@@ -113,6 +109,7 @@ def write_study(
         )
 
     put_damaged_aside(place)
+    write_contents(place.contents, found.catalogue.products, found.images)
     change_study(place, renew)
 
 

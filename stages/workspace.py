@@ -21,9 +21,19 @@ class Workspace:
         return self.root / "split.json"
 
     @property
+    def contents(self) -> Path:
+        """JSON: digests of the texts and pictures of every product, by which `predict` knows what the study saw."""
+        return self.root / "contents.json"
+
+    @property
     def image_memory(self) -> Path:
         """What was learnt of each image file, remembered by path, size and mtime."""
         return self.root / "images.sqlite"
+
+    @property
+    def pictures(self) -> Path:
+        """Pictures that lay inside of a table, one file each, by the digest of their bytes."""
+        return self.root / "pictures"
 
     @property
     def encoders(self) -> Path:

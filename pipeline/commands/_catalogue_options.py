@@ -1,5 +1,6 @@
 """The options of every command that reads a catalogue, in one place."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,34 @@ if TYPE_CHECKING:
 IMAGES = ("first", "mean", "none")
 """The values of `stages.catalogue.data_model.ImageUse`; that module imports numpy, and help must be instant."""
 
+TEXTS = ("all", "none")
+
+
+def _character(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """One character; a tab and its like by name, or escaped."""
+    if value is None:
+        return None
+    text = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(value, value)
+    if re.fullmatch(r"\\x[0-9a-fA-F]{2}", text):
+        text = chr(int(text[2:], 16))
+    if len(text) != 1 or text in '\r\n"':
+        message = f"{value!r} is not one character (';', tab, '\\x01')"
+        raise click.BadParameter(message)
+    return text
+
+
 _OPTIONS = (
     click.option(
         "--columns",
         metavar="FIELD=COLUMN,...",
         help='Your own table: id=sku,title=name,description="{brand} {bullets}",label=category,image=photos.',
+    ),
+    click.option(
+        "--texts",
+        type=click.Choice(TEXTS),
+        default="all",
+        show_default=True,
+        help="None: the products have no texts, or they are not to be read.",
     ),
     click.option(
         "--images",
@@ -35,8 +59,28 @@ _OPTIONS = (
         show_default=True,
         help="Width x height above which a picture is not decoded.",
     ),
+    click.option(
+        "--image-folder",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Where the pictures of your own table lie, if not beside it.",
+    ),
+    click.option(
+        "--image-prefix", metavar="TEXT", help="What stands before the names of pictures in your own table and is not here."
+    ),
     click.option("--follow-symlinks", is_flag=True, help="Read files that links out of the catalogue lead to."),
     click.option("--encoding", default="utf-8", show_default=True, help="Encoding of text files."),
+    click.option(
+        "--separator",
+        callback=_character,
+        metavar="CHARACTER",
+        help="What parts the cells of a text file (';', tab) [found out].",
+    ),
+    click.option(
+        "--label-level",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Of labels that are category paths (A > B > C) take this level, from 1.",
+    ),
     click.option(
         "--split-column", metavar="COLUMN", help="A split of your own: train, head, validation or test in this column."
     ),
@@ -50,6 +94,19 @@ _OPTIONS = (
     ),
 )
 
+_AS_THEY_ARE = (
+    "max_images",
+    "image_folder",
+    "image_prefix",
+    "follow_symlinks",
+    "encoding",
+    "separator",
+    "label_level",
+    "split_column",
+    "split_file",
+    "group_by",
+)
+
 
 def catalogue_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; `reading_options` turns their values into what `read_catalogue` takes."""
@@ -58,22 +115,22 @@ def catalogue_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def reading_options(values: Mapping[str, Any], *, labels: bool = True) -> "ReadingOptions":
+def reading_options(values: Mapping[str, Any], workspace: Path, *, labels: bool = True) -> "ReadingOptions":
     """Turn the values of the options into settings. `labels` False: the products need not have any (prediction).
+
+    `workspace`: where pictures are written that lie inside of a table.
 
     `max_image_pixels` is not among them: it belongs to `ImageIndex.scan` and to `decode`.
     """
     from fusecat.stages.catalogue.columns import parse_columns
     from fusecat.stages.catalogue.data_model import ImageUse, ReadingOptions
+    from fusecat.stages.workspace import Workspace
 
     return ReadingOptions(
         columns=parse_columns(values["columns"]) if values["columns"] else None,
+        texts=values["texts"] == "all",
         images=ImageUse(values["images"]),
-        max_images=values["max_images"],
-        follow_symlinks=values["follow_symlinks"],
-        encoding=values["encoding"],
+        picture_store=Workspace(workspace).pictures,
         labels=labels,
-        split_column=values["split_column"],
-        split_file=values["split_file"],
-        group_by=values["group_by"],
+        **{name: values[name] for name in _AS_THEY_ARE},
     )

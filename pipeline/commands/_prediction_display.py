@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from fusecat.stages.catalogue.data_model import Catalogue
     from fusecat.stages.external.vectors import ExternalVectors
     from fusecat.stages.prediction import Answers, Model
+    from fusecat.stages.prediction.seen import Seen
     from fusecat.stages.scores import Outcome
+
+TOLD = ("absent_columns", "rows_as_ids")
+"""Findings of a catalogue that change what is predicted, or under which id."""
 
 
 class Tally:
@@ -23,8 +27,10 @@ class Tally:
     A product that the study of the workspace taught with or chose on is no test of anything: it is left out of the scores.
     """
 
-    def __init__(self, model: "Model", catalogue: "Catalogue", known: dict[str, str]) -> None:
-        self.model, self.known, self.names = model, known, {code: at for at, code in enumerate(model.classes)}
+    def __init__(self, model: "Model", catalogue: "Catalogue", seen: "Seen") -> None:
+        self.model, self.seen, self.names = model, seen, {code: at for at, code in enumerate(model.classes)}
+        self.findings = [finding for finding in catalogue.findings if finding.kind in TOLD]
+        self.restarted = sum(map(seen.is_other, catalogue.products))
         self.products, self.abstained, self.left_out, self.foreign = len(catalogue.products), 0, 0, 0
         self.flagged = dict.fromkeys(("without_title", "without_description", "without_image", "unseen", "empty"), 0)
         self.judged: list[Outcome] = []
@@ -46,7 +52,7 @@ class Tally:
                     self.flagged[f"without_{field}"] += 1
                 if product.code is None:
                     continue
-                if self.known.get(product.id) == product.code:
+                if product in self.seen:
                     self.left_out += 1
                 elif product.code not in self.names:
                     self.foreign += 1
@@ -68,22 +74,29 @@ class Tally:
             "abstained": self.abstained,
             "scored": len(judged.labels) if judged else 0,
             "left_out_of_scores": self.left_out,
+            "left_out_by": "id and label" if self.seen.texts is None else "content",
+            "ids_of_other_products": self.restarted,
+            "warnings": [vars(finding) for finding in self.findings],
             "unknown_codes": self.foreign,
             "scores": scores_of(judged) if judged else None,
             "seconds": time.monotonic() - self.begin,
         }
 
 
-def judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> dict[str, str]:
-    """Id -> code of the products that networks and heads were fitted on, or that chose among them."""
+def judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> "Seen":
+    """The products that networks and heads were fitted on, or that chose among them."""
+    from fusecat.stages.prediction.seen import Seen
+
     if folder is not None:
-        return {}
+        return Seen()
     from fusecat.stages.fusion.runs import Runs
     from fusecat.stages.vocabulary import Part
 
-    products = Runs(Workspace(workspace).runs).products()
+    place = Workspace(workspace)
+    products = Runs(place.runs).products()
     parts = [part for part in Part if part in products.parts and (refit or part is not Part.TEST)]
-    return {str(products.ids[row]): products.classes[products.labels[row]] for part in parts for row in products.rows(part)}
+    codes = {str(products.ids[row]): products.classes[products.labels[row]] for part in parts for row in products.rows(part)}
+    return Seen.of(place.contents, codes)
 
 
 def joined(found: "ExternalVectors", catalogue: "Catalogue") -> dict[str, Any]:
@@ -107,11 +120,15 @@ def show(screen: Any, result: dict[str, Any]) -> None:
             lines.append(f"{found['absent']:,} have none and count as lacking the field; first: '{found['first_absent']}'")
         if found["unknown"]:
             lines.append(f"{found['unknown']:,} vectors belong to no product; first: '{found['first_unknown']}'")
+    lines += [f"{each['first']}: {each['treatment']}" for each in result["warnings"]]
     flagged = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result["flagged"].items() if count)
     lines += [f"flagged: {flagged}"] if flagged else []
     lines += [f"abstained: {result['abstained']:,} below the threshold"] if result["abstained"] else []
     if result["left_out_of_scores"]:
-        lines.append(f"not scored: {result['left_out_of_scores']:,} products that the study fitted on or chose with")
+        told = "" if result["left_out_by"] == "content" else ", by id and label: this workspace keeps no contents"
+        lines.append(f"not scored: {result['left_out_of_scores']:,} products that the study fitted on or chose with{told}")
+    if result["ids_of_other_products"]:
+        lines.append(f"{result['ids_of_other_products']:,} ids are those of other products of the study: told apart by content")
     if result["unknown_codes"]:
         lines.append(f"not scored: {result['unknown_codes']:,} products with a type code that the model does not know")
     if result["scores"]:

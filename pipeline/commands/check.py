@@ -48,7 +48,7 @@ def command(
     with remembering(place, scratch=unkept) as memory, _Progress(screen) as progress:
         found = validate(
             catalogue,
-            reading_options(options),
+            reading_options(options, memory.root),
             memory.image_memory,
             protocol=protocol,
             seed=split_seed,
@@ -127,7 +127,11 @@ def _holdings(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
     """What there is, how often, how much of all, and what becomes of it; lines of nothing are left out."""
     record, causes = found.record, found.images.causes
     products = record["products"]
-    largest = ", ".join(record["largest_group"][:4]) + (", ..." if len(record["largest_group"]) > 4 else "")
+    largest = (
+        f"{len(record['largest_group']):,}: "
+        + ", ".join(record["largest_group"][:4])
+        + (", ..." if len(record["largest_group"]) > 4 else "")
+    )
     reasons = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
     lines = [
         ("products", products, "all of them get vectors"),
@@ -141,7 +145,7 @@ def _holdings(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
         (
             "near duplicates",
             record["duplicates"],
-            f"in {record['duplicate_groups']:,} groups, each on one side of the split; largest: {largest}",
+            f"in {record['duplicate_groups']:,} groups, each on one side of the split; the largest of {largest}",
         ),
     ]
     for name, count, treatment in lines:

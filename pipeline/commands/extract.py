@@ -120,7 +120,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     if options["device"] == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     preset, place = _preset(options), Workspace(workspace)
-    reading = reading_options(options)
+    reading = reading_options(options, workspace)
     looking = options["dry_run"] or options["explain"]  # a plan needs no workspace that may be written
     with remembering(place, scratch=options["probe"] or (looking and not may_write(place.image_memory))) as memory:
         found = validate_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
@@ -166,7 +166,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
                 damaged=warn,
             )
         if leading:
-            write_study(place, found, reading, preset, metric, outcomes, command_line(), max_pixels=study.max_pixels)
+            write_study(place, found, preset, metric, outcomes, command_line(), max_pixels=study.max_pixels)
         told[str(place.root)] = {outcome.feature: _told(outcome) for outcome in outcomes}
         seconds = time.monotonic() - begin
         show_summary(screen, outcomes)

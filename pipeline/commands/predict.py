@@ -89,7 +89,7 @@ def command(
 
     quieten()
     from fusecat.pipeline.commands._progress import Ticker
-    from fusecat.stages.catalogue.data_model import ReadingOptions
+    from fusecat.stages.catalogue.data_model import READING, ReadingOptions
     from fusecat.stages.catalogue.read import read_catalogue
     from fusecat.stages.prediction import load_model, predict
     from fusecat.stages.prediction.answer import as_in_study, predict_with_reasons
@@ -113,8 +113,8 @@ def command(
     if external and given("catalogue") is DEFAULT:
         read = products_of(external)
     else:
-        told = [name for name in ("images", "max_images", "columns", "encoding") if given(name) is not DEFAULT]
-        reading = as_in_study(catalogue, model.reading, reading_options(options, labels=False), told)
+        told = [name for name in READING if given(name) is not DEFAULT]
+        reading = as_in_study(catalogue, model.reading, reading_options(options, workspace, labels=False), told)
         read = read_catalogue(catalogue, reading)
     layout = Layout(Format(kind), options["top"], options["threshold"], reading.encoding, reasons)
     check(read, layout)

@@ -5,19 +5,21 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusecat.stages.catalogue.columns import REQUIRED, shown
-from fusecat.stages.catalogue.data_model import ReadingOptions
-from fusecat.stages.catalogue.delimited import Table, check_file, open_table
-from fusecat.stages.catalogue.guess import guess
+from fusecat.stages.catalogue.columns import listed, shown
+from fusecat.stages.catalogue.data_model import Findings, ImageUse, ReadingOptions
+from fusecat.stages.catalogue.guess import Guess, guess, sample
+from fusecat.stages.catalogue.image_files import PictureTree
 from fusecat.stages.catalogue.layouts import LAYOUTS, Layout
 from fusecat.stages.catalogue.messages import fail, pasted
-from fusecat.stages.catalogue.parquet import ParquetTable, open_parquet
+from fusecat.stages.catalogue.picture_guess import picture_template
+from fusecat.stages.catalogue.tables import ENDINGS, AnyTable, open_any
 
-TABLES = (".csv", ".tsv", ".parquet")
 NO_LAYOUT = "no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no catalogue.toml"
 _SINGLE = "'"
 MOST = 3
 """Names that a line tells."""
+MOST_TABLES = 20
+"""Tables of a folder that are looked into for a mapping."""
 
 _UNPACK = {
     r"\.tgz|\.tar(\.\w+)?": "tar xf {file} -C {folder}",
@@ -29,7 +31,7 @@ _UNPACK = {
 }
 _WRITE = {
     r"\.(xlsx?|xlsm|ods|numbers)": "save {file} as CSV (UTF-8) where it was made",
-    r"\.(jsonl?|ndjson|xml|sqlite3?|db|feather|arrow|orc|pkl|h5|npz?)": "write {file} as CSV or Parquet, a row per product",
+    r"\.(xml|sqlite3?|db|feather|arrow|orc|pkl|h5|npz?)": "write {file} as CSV or Parquet, a row per product",
     r"\.(txt|dat|tab|psv)": "name the file itself, or rename {file} to .csv",
 }
 """Endings of a name in lower case -> what makes a table of it."""
@@ -38,7 +40,9 @@ _WRITE = {
 def nothing_to_read(root: Path) -> str:
     """One line for a folder without a table: what is in it instead, and how that becomes one."""
     names = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir() if not entry.name.startswith("."))
-    missing = f"{root}: no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no table ({', '.join(TABLES)})"
+    missing = (
+        f"{root}: no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no table (.csv, .tsv, .jsonl, .parquet)"
+    )
     if not names:
         return f"{missing}: the folder is empty"
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
@@ -76,36 +80,57 @@ def not_understood(path: Path, tables: Sequence[Path], options: ReadingOptions) 
 
 
 def guessed(root: Path, tables: Sequence[Path], options: ReadingOptions) -> str:
-    """What to paste, from the columns and first rows of the first table that tells; the others must be of its kind."""
+    """What to paste, from the columns and first rows of the table that tells most, and what is doubtful in it."""
     if not tables:
         return nothing_to_read(root)
-    opened = [open_any(file, root, None, options) for file in tables[:MOST]]
-    table, found = next(
-        ((table, found) for table in opened if set(REQUIRED) <= (found := guess(table)).keys()), (opened[0], guess(opened[0]))
-    )
+    opened = [open_any(file, root, options) for file in tables[:MOST_TABLES]]
+    guesses = [guess(table) for table in opened]
+    best = max(range(len(opened)), key=lambda number: (*_worth(opened[number], guesses[number]), -number))
+    table, found = opened[best], guesses[best]
     if next(table.rows(), None) is None:
         fail(f"{table.path}: a header and no rows")
-    columns = f"{table.path.name} has the columns {', '.join(name or '(unnamed)' for name in table.columns[:12])}"
+    columns = f"{table.path.name} has the columns {listed(table.columns)}"
     other = next((other for other in opened if other.columns != table.columns), None)
     alone = f"{other.path.name} has others, so name {pasted(table.path)} alone and " if other else ""
-    if not all(name in found for name in REQUIRED):
+    if not found.columns.keys() & {"title", "description"}:
         return f"{columns}: {alone}say which is what, as in --columns id=sku,title=name,label=category"
-    mapping = shown(found)
-    return f"{columns}: {alone}try --columns {shlex.quote(mapping) if _SINGLE in mapping else _SINGLE + mapping + _SINGLE}"
+    mapping = dict(found.columns)
+    if "image" not in mapping and options.images is not ImageUse.NONE and (way := _template(table, root, options)):
+        mapping["image"] = way
+    doubts = f" ({'; '.join(found.doubts)})" if found.doubts else ""
+    told = shown(mapping)
+    return f"{columns}{doubts}: {alone}try --columns {shlex.quote(told) if _SINGLE in told else _SINGLE + told + _SINGLE}"
 
 
-def open_any(file: Path, root: Path, separator: str | None, options: ReadingOptions) -> Table | ParquetTable:
-    """A table of either kind. Raises DataError where the file is none."""
-    check_file(file, root, follow_symlinks=options.follow_symlinks)
-    if file.suffix.lower() == ".parquet":
-        return open_parquet(file)
-    return open_table(file, separator, options.encoding)
+def _worth(table: AnyTable, found: Guess) -> tuple[bool, bool, bool]:
+    """How much a table tells: texts, then labels, then that it says to be for training."""
+    return (
+        bool(found.columns.keys() & {"title", "description"}),
+        "label" in found.columns,
+        "train" in table.path.name.lower(),
+    )
+
+
+def _template(table: AnyTable, root: Path, options: ReadingOptions) -> str | None:
+    folder = options.image_folder or root
+    return picture_template(sample(table), PictureTree(folder, folder, follow_symlinks=options.follow_symlinks))
+
+
+def unused_pictures(root: Path, table: AnyTable, options: ReadingOptions, findings: Findings) -> None:
+    """Count pictures that lie in a catalogue without any column that names them."""
+    folder = options.image_folder or root
+    there = list(PictureTree(folder, folder, follow_symlinks=options.follow_symlinks).pictures())
+    if there:
+        way = _template(table, root, options)
+        told = f"image={way}" if way else "image=COLUMN"
+        treatment = f"not used, no column is mapped to image: add {told} to the mapping, or pass --images none"
+        findings.add("unused_pictures", there[0], treatment, len(there))
 
 
 def _way(path: Path) -> str | None:
     if path.is_dir():
         inside = (entry.name.lower() for entry in path.iterdir()) if _may_list(path) else ()
-        return f"name the folder {pasted(path)}" if any(name.endswith(TABLES) for name in inside) else None
+        return f"name the folder {pasted(path)}" if any(name.endswith(ENDINGS) for name in inside) else None
     if command := unpacking(path):
         return f"unpack it: {command}"
     for ending, way in _WRITE.items():

@@ -2,27 +2,34 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from fusecat.stages.catalogue.cleaning import MAX_CHARACTERS, clean
 from fusecat.stages.catalogue.data_model import Catalogue, Findings, Product, ReadingOptions
 from fusecat.stages.catalogue.messages import fail, shorten
 
-NOTHING = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>"})
+NOTHING = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>", "\\N", "#N/A"})
 """What other programs write where there is nothing. Read as text, it would look like the most frequent description."""
 
-PARTS = {
+PARTS: Mapping[str, str | None] = {
     "train": "train",
     "training": "train",
     "head": "head",
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
+    "validate": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
+    "testing": "test",
+    "unassigned": None,
 }
-"""Words for the parts of a split of one's own, in any case."""
+"""Words for the parts of a split of one's own, in any case; None: in no part (Vertex AI)."""
+NUMBERED = {"0": "train", "1": "validation", "2": "test"}
+"""Parts as Ludwig numbers them, understood where all three numbers occur and nothing else."""
 
 _FLOAT = re.compile(r"([0-9]+)\.0")
 
@@ -36,7 +43,7 @@ class Builder:
         self.findings = Findings()
         self.products: list[Product] = []
         self.cut = 0
-        self._parts: list[str | None] = []
+        self._parts: list[tuple[str, str]] = []
         self._groups: list[str | None] = []
         self._seen: dict[str, tuple[str, int]] = {}
 
@@ -48,7 +55,8 @@ class Builder:
             return True
         if known != content:
             same = f"have the same id {shorten(identity)}"
-            fail(f"{self.root}: {earlier} and {place} {same}: remove one, or give it an id of its own")
+            way = "remove one, give it an id of its own, or leave id out of the mapping (rows are then numbered)"
+            fail(f"{self.root}: {earlier} and {place} {same}: {way}")
         self.findings.add("duplicate_rows", f"{place}: id {shorten(identity)}", "the same row twice: read once")
         return False
 
@@ -78,35 +86,58 @@ class Builder:
         elif product.title is None:
             self.findings.add("missing_titles", where, "title absent: masked, the other fields are used")
         self.products.append(product)
-        self._parts.append(None if part is None else self._part(part, place))
+        self._parts.append((part or "", place))
         self._groups.append((group or "").strip() or None)
-
-    def _part(self, cell: str, place: str) -> str | None:
-        """The part that a cell names; an empty cell is counted."""
-        word = cell.strip().casefold()
-        if not word:
-            self.findings.add("not_in_split", place, "in no part: left out of training and of scores")
-            return None
-        if word not in PARTS:
-            known = "train, head, validation or test"
-            fail(f"{self.root}: {place}, column {self.options.split_column}: {shorten(cell)!r} is no part ({known})")
-        return PARTS[word]
 
     def catalogue(self, source: Path, layout: str, **more: object) -> Catalogue:
         """Everything that was added. Raises DataError where that is nothing."""
         if not self.products:
             fail(f"{source}: a header and no rows")
+        if self.options.texts and self.options.labels and not any(product.text for product in self.products):
+            told = f"0 of {len(self.products)} products have a title or a description"
+            fail(f"{source}: {told}: fill them in, map title to another column, or pass --texts none to go without")
         return Catalogue(
             source=source,
             layout=layout,
             products=tuple(self.products),
             findings=tuple(self.findings),
             root=self.root,
-            given_parts=tuple(self._parts) if self.options.split_column else None,
+            given_parts=self._given_parts() if self.options.split_column else None,
             group_keys=tuple(self._groups) if self.options.group_by else None,
             cut=self.cut,
+            options=self.options,
             **more,  # type: ignore[arg-type]
         )
+
+    def _given_parts(self) -> tuple[str | None, ...]:
+        """What the cells of --split-column say."""
+        where = f"column {self.options.split_column}"
+        return parts_of([(cell, f"{self.root}: {place}, {where}") for cell, place in self._parts], self.findings)
+
+
+def parts_of(cells: Sequence[tuple[str, str]], findings: Findings) -> tuple[str | None, ...]:
+    """The parts that cells name, given with their places; an empty cell is counted. Raises DataError for what names none."""
+    words = [cell.strip().casefold() for cell, _ in cells]
+    found = {word.removesuffix(".0") for word in words if word}
+    numbered = found == NUMBERED.keys()
+    if numbered:
+        findings.add("numbered_parts", cells[0][1], "0 is read as train, 1 as validation, 2 as test", len(cells))
+    parts = []
+    for word, (cell, place) in zip(words, cells, strict=True):
+        known = NUMBERED.get(word.removesuffix(".0")) if numbered else PARTS.get(word)
+        if known is None and word and word not in PARTS:
+            fail(f"{place}: {shorten(cell.strip())!r} is no part ({_what_parts_look_like(found)})")
+        if known is None:
+            findings.add("not_in_split", place, "in no part: left out of training and of scores")
+        parts.append(known)
+    return tuple(parts)
+
+
+def _what_parts_look_like(words: Collection[str]) -> str:
+    if all(word.isdecimal() for word in words):
+        folds = "folds of a cross-validation?" if len(words) > 3 else "only 0, 1 and 2 together are understood"
+        return f"{folds} write train, head, validation or test"
+    return "train, head, validation or test"
 
 
 def whole_numbers(codes: Sequence[str | None]) -> list[str | None]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from fusecat.stages.catalogue.advice import packed
 from fusecat.stages.catalogue.builder import Builder
 from fusecat.stages.catalogue.cleaning import clean
+from fusecat.stages.catalogue.columns import listed, refuse_twice
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
-from fusecat.stages.catalogue.delimited import Table, check_file, open_table
+from fusecat.stages.catalogue.delimited import Table, open_table
 from fusecat.stages.catalogue.image_files import PictureFolder
 from fusecat.stages.catalogue.layouts import LAYOUTS, SIGIR, TAXONOMY, Layout, integer, missing_columns
 from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.catalogue.text_files import check_file
 from fusecat.stages.errors import DataError
 
 
@@ -48,8 +50,9 @@ class _Reader:
 
     def read(self) -> Catalogue:
         """Read everything."""
-        table, columns = self._open(self.texts, self._required(), optional=(self.layout.description,))
-        labels, pictures = self._labels(), self._pictures()
+        table, columns = self._open_texts()
+        labels = self._labels()
+        pictures = self._pictures() if {self.layout.image, self.layout.product} <= columns.keys() else None
         pairs: dict[tuple[str, str], str] = {}
         extras = self._extras(table)
         for line, cells in table.rows():
@@ -57,15 +60,19 @@ class _Reader:
             place = f"{table.path.name} line {line}"
             if not self.builder.is_new(identity, place, cells):
                 continue
-            if pairs.setdefault(pair, identity) != identity:
+            if all(pair) and pairs.setdefault(pair, identity) != identity:
                 self.findings.add(
                     "shared_images", f"id {pairs[pair]} and id {identity}", "kept; one side of the split has both"
                 )
+            title, description = (
+                cells[columns[name]] if self.options.texts and name in columns else ""
+                for name in (self.layout.title, self.layout.description)
+            )
             self.builder.add(
                 identity,
                 place,
-                title=cells[columns[self.layout.title]],
-                description=cells[columns[self.layout.description]] if self.layout.description in columns else "",
+                title=title,
+                description=description,
                 images=self._images(pictures, pair, identity),
                 code=None if labels is None else self._code(labels, identity, pair, line),
                 **{name: cells[number] for name, number in extras.items()},
@@ -76,12 +83,31 @@ class _Reader:
         use = self.options.images
         return self.builder.catalogue(self.path, self.layout.name, class_names=names, top_level=top_level, image_use=use)
 
+    def _open_texts(self) -> tuple[Table, dict[str, int]]:
+        """The text file; of new products any column but the id may be missing, which is counted: the field is absent."""
+        required, optional = self._required(), [self.layout.description]
+        if self.options.labels and not self.options.texts:
+            required, optional = tuple(name for name in required if name != self.layout.title), [*optional, self.layout.title]
+        if self.options.labels:
+            return self._open(self.texts, required, optional)
+        table, columns = self._open(self.texts, required[:1], (*required[1:], *optional))
+        if len(columns) == 1:
+            fail(missing_columns(table, self.layout, required[1:]))
+        fields = {self.layout.title: "title", self.layout.image: "image", self.layout.product: "image"}
+        for name in required[1:]:
+            if name not in columns:
+                treatment = f"not in this table: {fields[name]} is absent"
+                self.findings.add("absent_columns", f"{self.texts.name}: {name}", treatment)
+        return table, columns
+
     def _extras(self, table: Table) -> dict[str, int]:
         """Where the columns of --split-column and --group-by are."""
+        if not self.options.labels:
+            return {}
         wanted = {"part": ("--split-column", self.options.split_column), "group": ("--group-by", self.options.group_by)}
         for flag, name in wanted.values():
             if name is not None and name not in table.columns:
-                fail(f"{table.path}: {flag}: column {name!r} missing; columns found: {', '.join(table.columns)}")
+                fail(f"{table.path}: {flag}: column {name!r} missing; columns found: {listed(table.columns)}")
         return {key: table.columns.index(name) for key, (_, name) in wanted.items() if name is not None}
 
     def _required(self) -> tuple[str, ...]:
@@ -93,9 +119,11 @@ class _Reader:
         check_file(path, self.root, follow_symlinks=self.options.follow_symlinks)
         table = open_table(path, self.layout.separator, self.options.encoding)
         folded = {name.casefold(): number for number, name in enumerate(table.columns)}
-        if "" in required and "" not in folded and table.columns[0].casefold() in {"unnamed: 0", "index"}:
+        if "" in required and "" not in folded and table.columns[0].casefold() in {"unnamed: 0", "index", "id"}:
             folded[""] = 0
         columns = {name: folded[name.casefold()] for name in (*required, *optional) if name.casefold() in folded}
+        spelt = [table.columns[number] for number in columns.values()]
+        refuse_twice(path, table.columns, spelt)
         missing = [name for name in required if name not in columns]
         if missing:
             fail(missing_columns(table, self.layout, missing))
@@ -106,6 +134,8 @@ class _Reader:
         layout = self.layout
         identity, image, product = (
             integer(cells[columns[name]], f"{table.path}: line {line}, column {name or '(the unnamed index)'}")
+            if name in columns
+            else ""
             for name in (layout.id, layout.image, layout.product)
         )
         return identity, (image, product)
@@ -162,7 +192,7 @@ class _Reader:
             return None
         code, label_line, numbers = labels[identity]
         labels.used.add(identity)
-        if len(numbers) == len(pair) and numbers != pair:
+        if len(numbers) == len(pair) and all(pair) and numbers != pair:
             fail(
                 f"{labels.file}: line {label_line}: id {identity} has {self.layout.image} and {self.layout.product} {numbers}, "
                 f"{self.texts.name} line {line} has {pair}: the two files do not belong together"
@@ -224,7 +254,11 @@ class _Reader:
             code = integer(cells[columns[self.layout.code]], f"{file}: line {line}, column {self.layout.code}")
             texts = [text for text in (clean(cells[number]) for number in others) if text]
             if texts:
-                top_level[code], names[code] = texts[0], texts[min(1, len(texts) - 1)]
+                name = texts[min(1, len(texts) - 1)]
+                if names.get(code, name) != name:
+                    place = f"{file.name} line {line}: {code} is {names[code]!r} and {name!r}"
+                    self.findings.add("codes_named_twice", place, "shown by the last name")
+                top_level[code], names[code] = texts[0], name
         codes = sorted({product.code for product in self.builder.products if product.code is not None} - names.keys())
         for code in codes:
             self.findings.add("codes_without_name", f"{code} is not in {file.name}", "shown as its number")
@@ -243,8 +277,22 @@ class _Reader:
                     if self._ids(table, columns, line, cells)[1] in pairs:
                         treatment = "also training products: their predictions would be a leak, judge without them"
                         self.findings.add("test_overlap", f"{path.name} line {line}", treatment)
+                self._compare_codes(name)
             except DataError as error:
                 self.findings.add("unusable_test_set", str(error), "not needed for training; 'predict' will refuse it")
+
+    def _compare_codes(self, texts: str) -> None:
+        """Count products of a labelled test set whose type code no training product has."""
+        file = self.beside.get("y" + texts[1:]) if self.layout is SIGIR else None
+        if file is None:
+            return
+        known = {product.code for product in self.builder.products}
+        table, columns = self._open(file, (self.layout.code,))
+        for line, cells in table.rows():
+            code = integer(cells[columns[self.layout.code]], f"{file}: line {line}, column {self.layout.code}")
+            if code not in known:
+                treatment = "of a class that no training product has: none of them can be right"
+                self.findings.add("test_codes_not_in_train", f"{file.name} line {line}: {code}", treatment)
 
 
 class _Labels(dict[str, tuple[str, int, tuple[str, ...]]]):

@@ -1,17 +1,37 @@
 """Which column is what: `id=sku,title=name,description="{brand} {bullets}"`, as a flag or in catalogue.toml."""
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
-from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.catalogue.messages import fail, shorten
 from fusecat.stages.errors import UsageError
 
+MOST = 12
+"""Columns that a message names."""
 FIELDS = ("id", "title", "description", "label", "image")
-REQUIRED = ("id", "title")
 
-Cell = str | tuple[str, ...]
-"""Text, or the items of a list column (Parquet)."""
+
+@dataclass(frozen=True)
+class NoText:
+    """A cell that is no text; `picture` where it is the bytes of a file."""
+
+    what: str
+    picture: bytes | None = None
+
+
+Cell = str | NoText | tuple["str | NoText", ...]
+"""Text, the items of a list (Parquet, JSON), or something else, which is refused only where a text is asked for."""
+
+
+class NotATextError(ValueError):
+    """A cell that was asked for as a text, and what it is instead."""
+
 
 _PAIR = re.compile(r"""\s*([^=,]+?)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,]*))\s*(?:,|$)""")
 _HOLE = re.compile(r"\{([^{}]*)\}")
@@ -52,24 +72,24 @@ def holes(template: str) -> list[str]:
     return _HOLE.findall(template)
 
 
+def check_columns(template: str, columns: Sequence[str], where: str) -> None:
+    """Raise DataError where a column that a template (or plain name) needs does not exist, with those that do."""
+    missing = [name for name in (holes(template) or [template]) if name not in columns]
+    if missing:
+        nearest = difflib.get_close_matches(missing[0], columns, 1)
+        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+        fail(f"{where}: column {missing[0]!r} missing{hint}; columns found: {listed(columns)}")
+
+
 def filler(
-    template: str, columns: Sequence[str], where: str, guard: Callable[[str], str] | None = None
+    template: str, columns: Sequence[str], guard: Callable[[str], str] | None = None
 ) -> Callable[[Sequence[Cell]], Cell]:
     """How to get a field from the cells of a row: one cell as it is, or a template with its holes filled.
 
     `guard` sees what fills a hole, and raises where it must not.
-
-    Raises: DataError where a column does not exist, with those that do.
     """
     number = {name: index for index, name in enumerate(columns)}
-    named = holes(template)
-    missing = [name for name in (named or [template]) if name not in number]
-    if missing:
-        found = ", ".join(name or "(unnamed)" for name in columns[:12])
-        nearest = difflib.get_close_matches(missing[0], columns, 1)
-        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        fail(f"{where}: column {missing[0]!r} missing{hint}; columns found: {found}")
-    if not named:
+    if not holes(template):
         place = number[template]
         return lambda cells: cells[place]
     check = guard or str
@@ -77,8 +97,52 @@ def filler(
 
 
 def text(cell: Cell) -> str:
-    """A cell as text: the items of a list with a blank between them."""
-    return cell if isinstance(cell, str) else " ".join(cell)
+    """A cell as text: the items of a list with a blank between them. Raises NotATextError."""
+    if isinstance(cell, tuple):
+        return " ".join(map(text, cell))
+    if isinstance(cell, NoText):
+        raise NotATextError(cell.what)
+    return cell
+
+
+def cell_of(value: Any) -> Cell:
+    """A value of Parquet or JSON as a cell: nothing for null and NaN, no `.0` behind whole numbers, a list as its items.
+
+    `{"bytes", "path"}`, in which Hugging Face keeps a picture, is the picture, or its path where there are no bytes.
+    """
+    if isinstance(value, list):
+        flat = [item for each in value for item in (each if isinstance(each, list) else [each])]
+        return tuple(_cell(item) for item in flat if item is not None)
+    return _cell(value)
+
+
+def _cell(value: Any) -> str | NoText:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bytes):
+        return NoText("binary", value)
+    if isinstance(value, dict):
+        if value.keys() == {"bytes", "path"}:
+            return _cell(value["bytes"] if value["bytes"] is not None else value["path"])
+        return NoText("a struct")
+    if isinstance(value, list):
+        return NoText("a list of lists of lists")
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def refuse_twice(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
+    """Raise DataError where a column that is asked for stands twice in the header."""
+    for name in names:
+        if columns.count(name) > 1:
+            fail(f"{path}: the column name {name!r} stands twice in the header: rename or remove one")
+
+
+def listed(columns: Sequence[str]) -> str:
+    """Names of columns as a message shows them, the first of many."""
+    more = f" and {len(columns) - MOST} more" if len(columns) > MOST else ""
+    return ", ".join(shorten(name, 40) or "(unnamed)" for name in columns[:MOST]) + more
 
 
 def shown(columns: Mapping[str, str]) -> str:

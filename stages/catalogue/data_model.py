@@ -73,11 +73,23 @@ class ReadingOptions:
 
     columns: Mapping[str, str] | None = None
     """Field (id, title, description, label, image) -> column or template, for catalogues of one's own."""
+    texts: bool = True
+    """False: the products need no texts."""
     images: ImageUse = ImageUse.FIRST
+    image_folder: Path | None = None
+    """Where the pictures of a catalogue of one's own lie, if not in its folder."""
+    image_prefix: str | None = None
+    """What stands before the names of pictures in a table and is not there on this machine."""
+    image_separator: str | None = None
+    picture_store: Path | None = None
+    """Where pictures are written that lie inside of a table."""
     max_images: int = 8
     """Pictures per product that are looked at; further ones are counted and left out."""
     follow_symlinks: bool = False
     encoding: str = "utf-8"
+    separator: str | None = None
+    label_level: int | None = None
+    """Which level of a category path (`A > B > C`) is the label, from 1; None: the whole cell."""
     labels: bool = True
     """False: products without any label will do (prediction)."""
     split_column: str | None = None
@@ -88,7 +100,31 @@ class ReadingOptions:
     def of(cls, record: Mapping[str, Any]) -> Self:
         """From JSON, as `study.json` keeps it; what is not in the record has its default, what is no option is left alone."""
         known = {each.name: record[each.name] for each in fields(cls) if each.name in record}
-        return cls(**known | {"images": ImageUse(known.get("images", ImageUse.FIRST))})
+        folder = known.get("image_folder")
+        images = ImageUse(known.get("images", ImageUse.FIRST))
+        return cls(**known | {"images": images, "image_folder": None if folder is None else Path(folder)})
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What must be known to read the same products again, as JSON values."""
+        kept = {name: getattr(self, name) for name in READING}
+        return kept | {"image_folder": None if self.image_folder is None else str(self.image_folder.absolute())}
+
+
+READING = (
+    "columns",
+    "texts",
+    "images",
+    "max_images",
+    "image_folder",
+    "image_prefix",
+    "image_separator",
+    "follow_symlinks",
+    "encoding",
+    "separator",
+    "label_level",
+)
+"""The options that say how a catalogue is read, and not how it is split."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +133,8 @@ class Catalogue:
 
     `source` is the folder or file that was asked for; `root` the folder that nothing may leave. `class_names` and `top_level`
     name type codes where the catalogue does. `given_parts` and `group_keys` (one entry per product, None where there is none)
-    come from `--split-column`, `--split-file` and `--group-by`. `cut` counts texts that were longer than is read.
+    come from `--split-column`, `--split-file` and `--group-by`. `cut` counts texts that were longer than is read. `options` are
+    those under which it was read, those of its catalogue.toml included.
     """
 
     source: Path
@@ -111,6 +148,7 @@ class Catalogue:
     given_parts: tuple[str | None, ...] | None = None
     group_keys: tuple[str | None, ...] | None = None
     cut: int = 0
+    options: ReadingOptions = ReadingOptions()
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -2,55 +2,109 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
-from fusecat.stages.catalogue.columns import Cell, text
+from fusecat.stages.catalogue.columns import Cell, NotATextError, NoText, text
+from fusecat.stages.catalogue.tables import AnyTable
 
 ROWS = 200
 """Rows that are looked at."""
 
 _NAMES: Mapping[str, str] = {
-    "id": r"id|sku|ean|gtin|asin|ref|uid|index|key|code_?(produit|article)|artikel_?nr|(product|item|integer)_?(id|code)",
-    "title": r"title|name|titre|nom|designation|libell?e|titel|nombre|titolo|produkt(name)?|product_?(name|title)|bezeichnung",
+    "id": r"id|sku|ean|gtin|asin|ref|uid|key|code_?(produit|article)|artikel_?nr|(product|item|integer)_?"
+    r"(id|code)",
+    "title": r"title|name|titre|nom|designation|libell?e|titel|nombre|titolo|produkt(name)?|product_?(name|title)|"
+    r"bezeichnung|text",
     "description": r"desc(ription)?|long_?desc.*|body|bullets?|details?|beschreibung|descripcion|descrizione|omschrijving",
-    "label": r"label|category|categorie|class|target|type|prdtypecode|kategorie|categoria|rayon|famille|product_?type|afdeling",
-    "image": r"images?|photos?|pictures?|img|image_?(file|path|name)|filename|bild(er)?|fotos?|imagen|immagine",
+    "label": r"labels?|category|categorie|class|target|type|prdtypecode|kategorie|categoria|rayon|famille|"
+    r"product_?type|afdeling",
+    "image": r"images?|photos?|pictures?|img|(image|img|picture|photo)_?(file|path|name|url)s?|file_?name|bild(er)?|fotos?|"
+    r"imagen|immagine",
 }
+_INDEX = r"|unnamed:_0|index|__index_level_0__"
+"""What pandas calls an index; it is the id only where no other column is."""
+_NO_LABEL = (
+    r"brand|marque|marke|marca|manufacturer|fabricant|hersteller|vendor|seller|supplier|lieferant|fournisseur|colou?r|couleur|"
+    r"farbe|size|taille|currency|devise|country|pays|land|gender|language|langue|lang|split|set|fold|part|source|condition|year"
+)
+"""Columns of few values that are seldom the class."""
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?)\b", re.IGNORECASE)
+_DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
+_BOOLEAN = frozenset({"true", "false", "yes", "no", "oui", "non", "0", "1", "t", "f", "y", "n"})
 
 
-class Rows(Protocol):
-    """What is looked at: a table of either kind."""
+@dataclass(frozen=True)
+class Guess:
+    """Field -> column, and what speaks against it, in words."""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names, in the order of the cells."""
-
-    def rows(self) -> Iterator[tuple[int, Sequence[Cell]]]:
-        """Number and cells of every row."""
+    columns: dict[str, str]
+    doubts: tuple[str, ...]
 
 
-def guess(table: Rows) -> dict[str, str]:
-    """Field -> column, for the fields that names or contents tell; never one column for two fields."""
-    sample = [[text(cell) for cell in cells] for _, cells in islice(table.rows(), ROWS)]
-    values = {name: [row[number] for row in sample] for number, name in enumerate(table.columns)}
+def guess(table: AnyTable) -> Guess:
+    """The fields that names or contents tell; never one column for two fields."""
+    values = sample(table)
     found: dict[str, str] = {}
+    doubts: list[str] = []
     for by in (_by_name, _by_content):
         for field in _NAMES:
-            free = [name for name in table.columns if name and name not in found.values()]
+            free = [name for name in values if name not in found.values() and (name or field == "id")]
             if field not in found and (column := by(field, free, values)) is not None:
                 found[field] = column
-    return {field: found[field] for field in _NAMES if field in found}
+                if by is _by_content and field == "label":
+                    doubts.append(f"label={column} was taken for its few values")
+    columns = {field: found[field] for field in _NAMES if field in found}
+    return Guess(columns, (*_doubts(columns, values), *doubts))
+
+
+def sample(table: AnyTable) -> dict[str, list[str]]:
+    """Column -> its first cells as texts; one that holds a picture looks like the name of one."""
+    rows = [cells for _, cells in islice(table.rows(), ROWS)]
+    return {name: [_shown(row[number]) for row in rows] for number, name in enumerate(table.columns)}
+
+
+def _shown(cell: Cell) -> str:
+    try:
+        return text(cell).strip()
+    except NotATextError:
+        items = cell if isinstance(cell, tuple) else (cell,)
+        return "picture.jpg" if any(isinstance(item, NoText) and item.picture for item in items) else ""
+
+
+def _doubts(found: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    if "id" not in found:
+        named = next((name for name in values if name and _is_named("id", name)), None)
+        repeats = named is not None and len(set(values[named])) < len(values[named])
+        why = f"{named} repeats" if repeats else "no column has a name of its own for every row"
+        yield f"{why}, so the number of a row is its id"
+    if "label" in found and all(map(_DECIMAL.fullmatch, filter(None, values[found["label"]]))):
+        yield f"{found['label']} holds numbers to regress, classes are expected"
+    if "label" not in found:
+        few = [
+            name
+            for name in values
+            if name and name not in found.values() and 1 < len(set(values[name])) <= len(values[name]) // 3
+        ]
+        named = f" ({', '.join(few[:3])} have few values)" if few else ""
+        yield f"no column looks like the class{named}: add label=COLUMN"
+
+
+def _is_named(field: str, column: str) -> bool:
+    return re.fullmatch(_NAMES[field], _plain(column)) is not None
+
+
+def _plain(column: str) -> str:
+    return column.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
 def _by_name(field: str, columns: Sequence[str], values: Mapping[str, Sequence[str]]) -> str | None:
     """The first column with a name that fits; an id must be unique, and pictures must look like file names."""
-    for column in columns:
-        if re.fullmatch(_NAMES[field], column.strip().casefold().replace(" ", "_").replace("-", "_")) and _fits(
-            field, values[column]
-        ):
-            return column
+    names = [_NAMES[field], _INDEX] if field == "id" else [_NAMES[field]]
+    for pattern in names:
+        for column in columns:
+            if re.fullmatch(pattern, _plain(column)) and _fits(field, values[column]):
+                return column
     return None
 
 
@@ -61,10 +115,16 @@ def _by_content(field: str, columns: Sequence[str], values: Mapping[str, Sequenc
         return sum(map(len, values[column])) / max(1, len(values[column]))
 
     fitting = [column for column in columns if _fits(field, values[column]) and any(values[column])]
-    if field in {"id", "image"}:
+    if field == "id":
+        return next((column for column in fitting if all(re.fullmatch(r"\S*\d\S*", cell) for cell in values[column])), None)
+    if field == "image":
         return fitting[0] if fitting else None
     if field == "label":
-        few = [column for column in fitting if len(set(values[column])) <= max(2, len(values[column]) // 3)]
+        few = [
+            column
+            for column in fitting
+            if len(set(values[column])) <= max(2, len(values[column]) // 3) and not re.fullmatch(_NO_LABEL, _plain(column))
+        ]
         return min(few, key=lambda column: len(set(values[column])), default=None)
     wordy = [column for column in fitting if any(" " in value for value in values[column])]
     return (min if field == "title" else max)(wordy, key=length, default=None)
@@ -75,10 +135,11 @@ def _fits(field: str, cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell]
     if field == "id":
         return len(filled) == len(cells) == len(set(cells)) and all(
-            len(cell) <= 64 and not _PICTURE.search(cell) for cell in cells
+            len(cell) <= 64 and not _PICTURE.search(cell) and not _DECIMAL.fullmatch(cell.removesuffix(".0")) for cell in cells
         )
     if field == "image":
         return any(_PICTURE.search(cell) for cell in filled)
     if field == "label":
-        return 1 < len(set(filled)) < max(3, len(filled)) and max(map(len, filled)) <= 100
+        kinds = {cell.casefold() for cell in filled}
+        return 1 < len(set(filled)) < max(3, len(filled)) and max(map(len, filled)) <= 100 and not kinds <= _BOOLEAN
     return not any(_PICTURE.search(cell) for cell in filled[:20])

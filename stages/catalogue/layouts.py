@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fusecat.stages.catalogue.columns import listed
 from fusecat.stages.catalogue.delimited import Table
 from fusecat.stages.catalogue.messages import fail, shorten
 
@@ -86,7 +87,7 @@ def _what_is_wrong(cell: str) -> str:
 
 def missing_columns(table: Table, layout: Layout, missing: Sequence[str]) -> str:
     """What is missing, what is there, and what the file looks like instead."""
-    found = ", ".join(shorten(name, 24) or "(unnamed)" for name in table.columns[:8])
+    found = listed(table.columns)
     names = ", ".join(name or "(the unnamed index)" for name in missing)
     other = next((other for other in LAYOUTS if other is not layout and {other.title, other.image} <= set(table.columns)), None)
     if other is not None:

@@ -1,10 +1,20 @@
 """How reading ends when it cannot go on, and how text from a catalogue is quoted in a message."""
 
 import shlex
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
 
 from fusecat.stages.errors import DataError
+
+OPTIONS: ContextVar[frozenset[str] | None] = ContextVar("OPTIONS", default=None)
+"""The options of the command that runs; None: no command does, and a message may speak of any."""
+
+
+def offered(option: str, way: str, otherwise: str = "") -> str:
+    """The way out where the running command has the option that it needs, else the other one."""
+    options = OPTIONS.get()
+    return way if options is None or option in options else otherwise
 
 
 def fail(message: str) -> NoReturn:

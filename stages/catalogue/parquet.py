@@ -1,14 +1,11 @@
 """Parquet tables as rows of text. pyarrow is needed for this only (`pip install 'fusecat[parquet]'`)."""
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from fusecat.cache.parquet_claims import ParquetFile, Unreadable, converting
-from fusecat.stages.catalogue.columns import Cell
+from fusecat.stages.catalogue.columns import Cell, cell_of, refuse_twice
 from fusecat.stages.catalogue.messages import fail
 from fusecat.stages.errors import UsageError
 
@@ -18,7 +15,7 @@ BATCH = 4096
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """The columns of one file; `rows` reads it. The same face as `stages.catalogue.delimited.Table`."""
+    """The columns of one file; `rows` reads it."""
 
     path: Path
     columns: tuple[str, ...]
@@ -26,16 +23,15 @@ class ParquetTable:
     unit: str = field(default="row", init=False)
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:
-        """(number of the row from 1, cells). Raises DataError where the file is damaged or a cell is binary."""
+        """(number of the row from 1, cells). Raises DataError where the file is damaged."""
         number = 0
+        whole = self.columns == self.file.names
         try:
-            for batch in self.file.batches(BATCH):
+            for batch in self.file.batches(BATCH, None if whole else self.columns):
                 with converting():
-                    columns = [column.to_pylist() for column in batch.columns]
-                    rows = [
-                        [self._cell(value, name, row) for name, value in zip(self.columns, values, strict=True)]
-                        for row, values in enumerate(zip(*columns, strict=True), number + 1)
-                    ]
+                    order = range(len(self.columns)) if whole else map(batch.schema.get_field_index, self.columns)
+                    columns = [batch.column(place).to_pylist() for place in order]
+                    rows = [[cell_of(value) for value in values] for values in zip(*columns, strict=True)]
                 del columns
                 for cells in rows:
                     number += 1
@@ -43,13 +39,10 @@ class ParquetTable:
         except Unreadable as error:
             fail(f"{self.path}: row {number + 1}: cannot be read ({error}): write it again")
 
-    def _cell(self, value: Any, name: str, number: int) -> Cell:
-        if isinstance(value, bytes | dict):
-            what = "binary" if isinstance(value, bytes) else "a struct"
-            fail(f"{self.path}: row {number}, column {name}: {what}, not text; pictures are read from files: store their names")
-        if isinstance(value, list):
-            return tuple(_text(item) for item in value if item is not None)
-        return _text(value)
+    def only(self, names: Sequence[str]) -> "ParquetTable":
+        """The same table with these columns and no others; the others are never read. Raises DataError."""
+        refuse_twice(self.path, self.columns, names)
+        return replace(self, columns=tuple(names))
 
 
 def open_parquet(path: Path) -> ParquetTable:
@@ -61,17 +54,4 @@ def open_parquet(path: Path) -> ParquetTable:
         raise UsageError(message) from error
     except Unreadable as error:
         fail(f"{path} is not a whole Parquet file ({error}): write it again")
-    names = file.names
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        fail(f"{path}: the column name {twice!r} stands twice: rename or remove one")
-    return ParquetTable(path, names, file)
-
-
-def _text(value: Any) -> str:
-    """A value as the text that a CSV would have: nothing for null and NaN, no `.0` behind whole numbers."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
-        return str(int(value))
-    return str(value)
+    return ParquetTable(path, file.names, file)

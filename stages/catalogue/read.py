@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fusecat.stages.catalogue import challenge, custom
+from fusecat.stages.catalogue import challenge, custom, plan
 from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
 from fusecat.stages.catalogue.messages import fail
 from fusecat.stages.catalogue.split_file import with_split_file
@@ -19,10 +19,10 @@ def read_catalogue(path: Path, options: ReadingOptions = ReadingOptions()) -> Ca
     if not path.exists():
         message = f"{path} does not exist"
         raise UsageError(message)
-    planned = custom.plan(path, options)
+    planned = plan.plan(path, options)
     if planned is not None:
-        plan, options = planned
-        return with_split_file(custom.read(path, plan, options), options)
+        made, options = planned
+        return with_split_file(custom.read(path, made, options), options)
     texts = challenge.choose(path)
     if texts is None:
         fail(custom.not_understood(path, options))

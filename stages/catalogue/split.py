@@ -148,21 +148,36 @@ def split(
         found = ", ".join(sorted({catalogue.classes[label] for label in labels[rows]})) or "none"
         fail(f"{catalogue.source}: at least two classes with labelled products are needed, found: {found}")
     ids = tuple(product.id for product in catalogue.products)
-    own = catalogue.given_parts is not None
+    own, drawn = catalogue.given_parts is not None, tuple[Finding, ...]()
     if catalogue.given_parts is not None:
         parts = [
             None if part is None or label < 0 else Part(part) for part, label in zip(catalogue.given_parts, labels, strict=True)
         ]
         protocol = SplitProtocol.TEST_20 if Part.TEST in parts else SplitProtocol.NO_TEST
+        if Part.VALIDATION not in parts and {Part.TRAIN, Part.TEST} <= set(parts):
+            drawn = _drawn_from_train(ids, labels, groups, parts, seed)
     else:
         parts = [None] * len(labels)
         for row, part in assign_parts(ids, labels, groups, protocol=protocol, head_share=head_share, seed=seed):
             parts[row] = part
-    findings = (*_small_classes(catalogue, labels, parts), *(_straddling(catalogue, groups, parts) if own else ()))
+    torn = _straddling(catalogue, groups, parts) if own else ()
+    findings = (*drawn, *_small_classes(catalogue, labels, parts), *torn)
     summary, mark = summarise(catalogue, groups), fingerprint(catalogue)
     result = Split(protocol, head_share, seed, tuple(parts), summary, ids, mark, subset, own, findings)
     _check(result, catalogue, labels)
     return result
+
+
+def _drawn_from_train(
+    ids: Sequence[str], labels: NDArray[np.int32], groups: NDArray[np.intp], parts: list[Part | None], seed: int
+) -> tuple[Finding, ...]:
+    """Change a tenth of train into validation, by class and whole groups, and say so."""
+    train = np.where([part is Part.TRAIN for part in parts], labels, -1)
+    for row, part in assign_parts(ids, train, groups, protocol=SplitProtocol.NO_TEST, head_share=0.0, seed=seed):
+        parts[row] = part
+    rows = [row for row, part in enumerate(parts) if part is Part.VALIDATION]
+    treatment = "the given split has no validation part: this tenth of train becomes it, by class, duplicates together"
+    return (Finding("validation_drawn", len(rows), f"id {ids[rows[0]]}", treatment),) if rows else ()
 
 
 def summarise(catalogue: Catalogue, groups: NDArray[np.intp]) -> GroupSummary:
@@ -211,6 +226,11 @@ def _check(result: Split, catalogue: Catalogue, labels: NDArray[np.int32]) -> No
     for part in needed:
         rows = [row for row, own in enumerate(result.parts) if own is part]
         if len(rows) < FEWEST_PRODUCTS or len(set(labels[rows].tolist())) < FEWEST_CLASSES:
+            if result.own:
+                fail(
+                    f"{catalogue.source}: the given split leaves {len(rows)} for {part} (at least {FEWEST_PRODUCTS} of "
+                    f"{FEWEST_CLASSES} classes needed): put some there, or leave --split-column and --split-file out"
+                )
             tied = f", {result.groups.products} of them tied in {result.groups.count} groups" if result.groups.count else ""
             fail(
                 f"{catalogue.source}: too little data for the {result.protocol} split: {sum(labels >= 0)} labelled products"

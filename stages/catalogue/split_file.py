@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from fusecat.stages.catalogue.builder import PARTS, token
+from fusecat.stages.catalogue.builder import parts_of, token, whole_numbers
+from fusecat.stages.catalogue.columns import listed, text
 from fusecat.stages.catalogue.data_model import Catalogue, Findings, ReadingOptions
-from fusecat.stages.catalogue.delimited import check_file, open_table
 from fusecat.stages.catalogue.messages import fail, shorten
+from fusecat.stages.catalogue.tables import open_any
 from fusecat.stages.errors import UsageError
 
 _PART_COLUMNS = ("split", "part", "fold", "set")
@@ -26,23 +27,22 @@ def with_split_file(catalogue: Catalogue, options: ReadingOptions) -> Catalogue:
     if not file.exists():
         message = f"--split-file {file} does not exist"
         raise UsageError(message)
-    check_file(file, file.parent, follow_symlinks=True)
-    table = open_table(file, None, options.encoding)
+    table = open_any(file, file.parent, replace(options, follow_symlinks=True, separator=None))
     if len(table.columns) < 2:
-        fail(f"{file}: two columns are expected, the id and its part; found: {', '.join(table.columns)}")
-    part_column = next((table.columns.index(name) for name in _PART_COLUMNS if name in table.columns), 1)
-    id_column = next((table.columns.index(name) for name in ("id", "Integer_id", "") if name in table.columns), 0)
-    parts: dict[str, str] = {}
-    for line, cells in table.rows():
-        identity, word = token(cells[id_column]), cells[part_column].strip().casefold()
-        if word not in PARTS:
-            where = f"{file}: line {line}, column {table.columns[part_column]}"
-            fail(f"{where}: {shorten(word)!r} is no part (train, head, validation, test)")
-        if parts.setdefault(identity, PARTS[word]) != PARTS[word]:
-            both = f"{parts[identity]} and in {PARTS[word]}"
-            fail(f"{file}: line {line}: id {shorten(identity)} is in {both}: it can be in one part only")
+        fail(f"{file}: two columns are expected, the id and its part; found: {listed(table.columns)}")
+    part_column = next((name for name in _PART_COLUMNS if name in table.columns), table.columns[1])
+    id_column = next((name for name in ("id", "Integer_id", "") if name in table.columns), table.columns[0])
+    places, ids, cells = [], [], []
+    for number, row in table.only((id_column, part_column)).rows():
+        places.append(f"{file}: {table.unit} {number}")
+        ids.append(token(text(row[0])))
+        cells.append((text(row[1]), f"{places[-1]}, column {part_column}"))
     findings = Findings()
     findings.extend(catalogue.findings)
+    parts: dict[str, str | None] = {}
+    for identity, part, place in zip(whole_numbers(ids), parts_of(cells, findings), places, strict=True):
+        if parts.setdefault(str(identity), part) != part:
+            fail(f"{place}: id {shorten(str(identity))} is in {parts[str(identity)]} and in {part}: it can be in one part only")
     for product in catalogue.products:
         if product.id not in parts:
             findings.add(
@@ -51,7 +51,7 @@ def with_split_file(catalogue: Catalogue, options: ReadingOptions) -> Catalogue:
     known = {product.id for product in catalogue.products}
     strangers = [identity for identity in parts if identity not in known]
     if len(strangers) == len(parts):
-        fail(f"{file}: none of its {len(parts)} ids is in {catalogue.source}: is {table.columns[id_column]!r} the id?")
+        fail(f"{file}: none of its {len(parts)} ids is in {catalogue.source}: is {id_column!r} the id?")
     if strangers:
         findings.add("split_without_product", f"id {shorten(strangers[0])}", "not in the catalogue: ignored", len(strangers))
     given = tuple(parts.get(product.id) for product in catalogue.products)

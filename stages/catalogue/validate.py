@@ -15,7 +15,11 @@ from fusecat.stages.catalogue.duplicates import duplicate_groups
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.catalogue.split import SEED, GroupSummary, Split, split, summarise
-from fusecat.stages.vocabulary import SplitProtocol
+from fusecat.stages.vocabulary import Part, SplitProtocol
+
+SCARCE = 0.1
+"""Share of the training products that must have a field: below it its network learns from a handful per class."""
+FEW = "too few to teach a network, which will answer for the others with the shares of the classes"
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class CatalogueReport:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """Every counted warning, in the order of the stages that made them."""
-        return (*self.catalogue.findings, *self.images.findings, *(self.split.findings if self.split else ()))
+        drawn = (*self.split.findings, *_scarce(self.catalogue, self.images, self.split)) if self.split else ()
+        return (*self.catalogue.findings, *self.images.findings, *drawn)
 
     @cached_property
     def balance(self) -> dict[str, int]:
@@ -102,6 +107,21 @@ def validate(
     groups = duplicate_groups(catalogue, images)
     drawn = draw(groups) if labelled else None
     return CatalogueReport(catalogue, images, summarise(catalogue, groups), drawn)
+
+
+def _scarce(catalogue: Catalogue, images: ImageIndex, drawn: Split) -> tuple[Finding, ...]:
+    """Fields that too few training products have to teach a network of its own, as counted warnings with the way out."""
+    train = [product for product, part in zip(catalogue.products, drawn.parts, strict=True) if part is Part.TRAIN]
+    ways = {
+        "picture": ([product for product in train if images.usable(product)], "pass --images none to go without"),
+        "text": ([product for product in train if product.text], "pass --texts none to go without"),
+        "description": ([p for p in train if p.description], "'fusecat extract --fields title,image' goes without"),
+    }
+    return tuple(
+        Finding(f"few_{name}s", len(there), f"id {there[0].id}", f"of {len(train)} training products have one; {FEW}: {way}")
+        for name, (there, way) in ways.items()
+        if 0 < len(there) < SCARCE * len(train)
+    )
 
 
 def _encodable(text: str) -> str:

@@ -11,9 +11,10 @@ from fusecat.cache.layout import ID_BYTES, decode
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.table import NO_PART
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, Product, ReadingOptions
-from fusecat.stages.catalogue.delimited import check_file, open_table
+from fusecat.stages.catalogue.delimited import open_table
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.catalogue.split import Split, split
+from fusecat.stages.catalogue.text_files import check_file
 from fusecat.stages.errors import DataError, UsageError
 from fusecat.stages.study_record import StudyRecord, read_study
 from fusecat.stages.vocabulary import Part, SplitProtocol

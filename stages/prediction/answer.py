@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fusecat.cache.table import Feature
-from fusecat.stages.catalogue import challenge, custom
-from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, Product, ReadingOptions
+from fusecat.stages.catalogue import challenge, plan
+from fusecat.stages.catalogue.data_model import READING, Catalogue, ImageUse, Product, ReadingOptions
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.external.vectors import ExternalVectors, Files
@@ -135,13 +135,13 @@ def refuse_gaps(model: Model, external: Mapping[str, Files], catalogue: Catalogu
 def as_in_study(path: Path, reading: Mapping[str, Any], options: ReadingOptions, told: Collection[str] = ()) -> ReadingOptions:
     """These options, with what the study's `reading` says of pictures in place of what was not `told`.
 
-    Columns and encoding too, where the catalogue at `path` neither has a challenge's layout nor a catalogue.toml of its own.
-    Not whether links are followed: that was allowed for one catalogue.
+    Columns and how they are read too, where the catalogue at `path` neither has a challenge's layout nor a catalogue.toml of
+    its own. Not where its pictures lie, nor whether links are followed: that was said of one catalogue.
     """
-    names = {"images", "max_images"}
+    names = {"texts", "images", "max_images"}
     folder = path if path.is_dir() else path.parent
-    if path.exists() and challenge.choose(path) is None and not (folder / custom.SETTINGS).exists():
-        names |= {"columns", "encoding"}
+    if path.exists() and challenge.choose(path) is None and not (folder / plan.SETTINGS).exists():
+        names = set(READING) - {"image_folder", "follow_symlinks"}
     known = ReadingOptions.of(reading)
     return replace(options, **{name: getattr(known, name) for name in names - set(told) if name in reading})
 

@@ -16,8 +16,9 @@ def classify(folder: Path, catalogue: Path, *, merges: Collection[str] = ()) -> 
     `merges`: the merges of one's own, `package.module:Class`, that the model may use: no code is run that is not named here.
     """
     model = load_model(folder, merges=merges)
-    read = read_catalogue(Path(catalogue), as_in_study(Path(catalogue), model.reading, ReadingOptions(labels=False)))
     with tempfile.TemporaryDirectory() as store:
+        options = ReadingOptions(labels=False, picture_store=Path(store) / "pictures")
+        read = read_catalogue(Path(catalogue), as_in_study(Path(catalogue), model.reading, options))
         return [
             (product.id, model.classes[row.argmax()], float(row.max()))
             for answers in predict(model, read, Path(store))

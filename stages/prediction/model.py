@@ -152,9 +152,12 @@ def odd_reading(reading: Mapping[str, Any]) -> str | None:
         "max_image_pixels": int,
         "encoding": str,
         "follow_symlinks": bool,
+        "texts": bool,
+        **dict.fromkeys(("image_folder", "image_prefix", "image_separator", "separator"), str),
+        "label_level": int,
     }
     for name, kind in kinds.items():
-        if name in reading and (not isinstance(reading[name], kind) or (kind is int and reading[name] < 1)):
+        if reading.get(name) is not None and (not isinstance(reading[name], kind) or (kind is int and reading[name] < 1)):
             return f"'{name}' of how its catalogue was read is {reading[name]!r:.40}"
     columns = reading.get("columns") or {}
     if not isinstance(columns, Mapping) or not all(isinstance(text, str) for pair in columns.items() for text in pair):

@@ -219,7 +219,9 @@ OUTSIDE = [
     "../outside.jpg",
     "/etc/passwd",
     "photos/../../outside.jpg",
-    "a\\b.jpg",
+    "..\\outside.jpg",
+    "C:\\outside.jpg",
+    "\\\\server\\share\\outside.jpg",
     "x" * 300 + ".jpg",
     "https://example.org/a.jpg",
 ]

@@ -1,0 +1,91 @@
+"""What speaks against a column as the label: numbers to regress, names, spellings, several labels in one, category paths."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fusecat.stages.catalogue.builder import Builder
+from fusecat.stages.catalogue.columns import Cell, text
+from fusecat.stages.catalogue.messages import fail, shorten
+
+FEWEST = 10
+"""Products below which labels that are all different tell nothing."""
+
+_LEVELS = (" > ", ">", "›", "»", "::", "|", " / ", "/")
+"""What parts the levels of a category path, the surest first."""
+_PATH = re.compile(r"\S\s*(>|›|»|::)\s*\S")
+_COMPOUND = re.compile(r"\s*[|;]\s*")
+_NUMBER = re.compile(r"[-+]?\d+[.,]\d+([eE][-+]?\d+)?")
+
+
+def level_of(cell: Cell, level: int) -> tuple[str, bool]:
+    """The level of a category path, from 1 (the last where there are fewer), and whether the path is as deep as that."""
+    parts = [text(item) for item in cell] if isinstance(cell, tuple) else levels(text(cell))
+    parts = [part.strip() for part in parts if part.strip()] or [""]
+    return parts[min(level, len(parts)) - 1], level <= len(parts)
+
+
+def levels(path: str) -> list[str]:
+    """The levels of a category path; the whole where it has one."""
+    mark = next((mark for mark in _LEVELS if mark in path), None)
+    return path.split(mark) if mark else [path]
+
+
+def doubt_labels(source: Path, codes: Sequence[str], builder: Builder) -> dict[str, str]:
+    """Count what is odd about labels. Returns the top level of labels that are category paths.
+
+    Raises: DataError where every product has a label of its own.
+    """
+    counts, findings = Counter(codes), builder.findings
+    if not builder.options.labels or not counts:
+        return {}
+    numbers = sum(_NUMBER.fullmatch(code) is not None for code in counts)
+    if len(codes) >= FEWEST and len(counts) == len(codes):
+        what = "a number to regress" if all(map(_is_number, counts)) else "a name or an id"
+        fail(
+            f"{source}: every product has a label of its own (as {shorten(codes[0], 40)!r}); is this {what}? Products are "
+            "sorted into classes here: map label to another column, or write ranges in it"
+        )
+    if numbers > len(counts) / 2 and len(counts) > FEWEST:
+        findings.add(
+            "labels_are_numbers", shorten(codes[0], 40), "each number is a class; is this a number to regress?", numbers
+        )
+    alike: dict[str, str] = {}
+    for code in sorted(counts):
+        known = alike.setdefault(" ".join(code.casefold().split()), code)
+        if known != code:
+            findings.add(
+                "labels_alike", f"{known!r} and {code!r}", "two classes; are they one? They differ in case or blanks only"
+            )
+    single = sum(count == 1 for count in counts.values())
+    if single > len(counts) / 2 and len(counts) > FEWEST:
+        treatment = f"of {len(counts)} classes have one product only: is the label too fine? (--label-level, or another column)"
+        findings.add(
+            "mostly_single_classes", f"type code {min(code for code in counts if counts[code] == 1)}", treatment, single
+        )
+    paths = [code for code in counts if _PATH.search(code)]
+    if len(paths) > len(counts) / 2:
+        treatment = "category paths: each whole path is a class; --label-level 1 takes the first level, 2 the second"
+        findings.add("category_paths", shorten(paths[0]), treatment, len(paths))
+        return {code: levels(code)[0].strip() for code in counts}
+    _count_compounds(counts, builder)
+    return {}
+
+
+def _count_compounds(counts: Mapping[str, int], builder: Builder) -> None:
+    """Labels made of others: `A|B` beside `A` or `A|C`."""
+    pieces = {code: _COMPOUND.split(code) for code in counts}
+    shared = Counter(piece for own in pieces.values() for piece in set(own))
+    made = [code for code, own in pieces.items() if len(own) > 1 and any(shared[piece] > 1 for piece in own)]
+    if made:
+        treatment = "several labels in one cell: each combination is a class of its own; --label-level 1 takes the first"
+        builder.findings.add("compound_labels", shorten(made[0]), treatment, len(made))
+
+
+def _is_number(code: str) -> bool:
+    try:
+        float(code.replace(",", "."))
+    except ValueError:
+        return False
+    return True
