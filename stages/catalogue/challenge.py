@@ -249,7 +249,7 @@ class _Reader:
             return {}, {}
         table, columns = self._open(file, (self.layout.code,))
         others = [number for number, _ in enumerate(table.columns) if number != columns[self.layout.code]]
-        names, top_level = {}, {}
+        names, top_level = dict[str, str](), dict[str, str]()
         for line, cells in table.rows():
             code = integer(cells[columns[self.layout.code]], f"{file}: line {line}, column {self.layout.code}")
             texts = [text for text in (clean(cells[number]) for number in others) if text]

@@ -157,6 +157,8 @@ class Pictures:
     def _is_there(self, name: str) -> bool:
         try:
             return bool(self.tree.find(name))
+        except ElsewhereError:
+            return self.tree.suffix(name) is not None
         except UnsafeNameError:
             return False
 

@@ -115,7 +115,7 @@ def _scarce(catalogue: Catalogue, images: ImageIndex, drawn: Split) -> tuple[Fin
     ways = {
         "picture": ([product for product in train if images.usable(product)], "pass --images none to go without"),
         "text": ([product for product in train if product.text], "pass --texts none to go without"),
-        "description": ([p for p in train if p.description], "'fusecat extract --fields title,image' goes without"),
+        "description": ([p for p in train if p.description], "'fusecat extract --fields title --fields image' goes without"),
     }
     return tuple(
         Finding(f"few_{name}s", len(there), f"id {there[0].id}", f"of {len(train)} training products have one; {FEW}: {way}")

@@ -324,6 +324,21 @@ def test_of_a_kaggle_folder_the_training_table_is_proposed(table: list[Row], tmp
     assert f"so name {tmp_path / 'train.csv'} alone and try --columns" in refused(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["", "Id", "id", "index", "Unnamed: 0"])
+def test_the_index_of_the_other_challenge_may_have_a_name(name: str, table: list[Row], tmp_path: Path) -> None:
+    draw(tmp_path / "images" / "image_train", [f"image_{1000 + n}_product_{2000 + n}.png" for n in range(len(table))])
+    texts = [
+        {name: n, "designation": row["title"], "description": "", "productid": 2000 + n, "imageid": 1000 + n}
+        for n, row in enumerate(table)
+    ]
+    (tmp_path / "X_train_update.csv").write_text(csv_text(texts), encoding="utf-8")
+    labels = [{name: n, "prdtypecode": 10 * (n % 4 + 1)} for n in range(len(table))]
+    (tmp_path / "Y_train_CVw08PX.csv").write_text(csv_text(labels), encoding="utf-8")
+    catalogue = read_catalogue(tmp_path)
+    assert told(catalogue)[5] == ("5", table[5]["title"], None, "20", [png(5)])
+    assert not catalogue.findings
+
+
 def test_a_catalogue_without_texts_must_be_asked_for(table: list[Row], folder: Path) -> None:
     path = write(folder / "p.csv", [row | {"title": "", "description": ""} for row in table])
     message = refused(path, columns=MAPPING)
