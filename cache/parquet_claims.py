@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ ITEMS = 2**22
 """Values of a batch that become objects of Python, at most; a few bytes can stand for a list of a billion."""
 PER_BYTE = 64
 """Rows that a byte of a file can stand for: a column of one value costs nothing, but rows differ in their ids."""
+
+ARROW = (".arrow", ".feather")
+"""Endings of Arrow files, which are read too."""
 
 _MAIN = "import sys; sys.path.insert(0, {root!r}); from fusecat.cache.parquet_claims import serve; serve()"
 _BOMB = "reading it takes too much memory at once; smaller row groups, lists and texts are needed"
@@ -62,6 +65,7 @@ class ParquetFile:
         self.rows = int(told["rows"])
         self.names = tuple(name for name, _ in told["columns"])
         self.columns = {name: Column(*known) for name, known in told["columns"]}
+        self.class_names = {name: tuple(names) for name, names in told["class_names"].items()}
         size = path.stat().st_size
         if not 0 <= self.rows <= PER_BYTE * size:
             message = f"it claims {self.rows} rows in {size} bytes"
@@ -164,21 +168,41 @@ def serve() -> None:
 
 
 def _serve(answers: Any) -> None:
-    from pyarrow import parquet
-
-    path = json.loads(sys.stdin.buffer.readline())["path"]
-    file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
+    file = _opened(json.loads(sys.stdin.buffer.readline())["path"])
     metadata = file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     longest = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
     columns = [(field.name, _column(field, groups)) for field in file.schema_arrow]
-    _say(answers, {"rows": metadata.num_rows, "columns": columns})
+    named = _class_names(file.schema_arrow.metadata or {})
+    _say(answers, {"rows": metadata.num_rows, "columns": columns, "class_names": named})
     for line in sys.stdin.buffer:
         request = json.loads(line)
         size = max(1, min(request["rows"], BATCH // max(1, longest)))
         for batch in file.iter_batches(size, columns=request["columns"], use_threads=False):
             _send(answers, batch, request["items"])
         _say(answers, {"bytes": 0})
+
+
+def _opened(path: str) -> Any:
+    from pyarrow import parquet
+
+    from fusecat.cache.arrow_file import ArrowFile
+
+    if Path(path).suffix.lower() in ARROW:
+        return ArrowFile(path)
+    return parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Column -> names of its classes, where Hugging Face keeps them beside their numbers."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        found = {
+            name: feature["names"] for name, feature in features.items() if isinstance(feature, dict) and "names" in feature
+        }
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+    return {name: names for name, names in found.items() if isinstance(names, list) and all(isinstance(n, str) for n in names)}
 
 
 def _column(field: Any, groups: Sequence[Any]) -> tuple[str, str, int]:

@@ -12,7 +12,7 @@ from fusecat.stages.catalogue.image_files import PictureTree
 from fusecat.stages.catalogue.layouts import LAYOUTS, Layout
 from fusecat.stages.catalogue.messages import fail, pasted
 from fusecat.stages.catalogue.picture_guess import picture_template
-from fusecat.stages.catalogue.tables import ENDINGS, AnyTable, open_any
+from fusecat.stages.catalogue.tables import AnyTable, is_table, open_any
 
 NO_LAYOUT = "no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no catalogue.toml"
 _SINGLE = "'"
@@ -31,7 +31,7 @@ _UNPACK = {
 }
 _WRITE = {
     r"\.(xlsx?|xlsm|ods|numbers)": "save {file} as CSV (UTF-8) where it was made",
-    r"\.(xml|sqlite3?|db|feather|arrow|orc|pkl|h5|npz?)": "write {file} as CSV or Parquet, a row per product",
+    r"\.(xml|sqlite3?|db|orc|pkl|h5|npz?)": "write {file} as CSV or Parquet, a row per product",
     r"\.(txt|dat|tab|psv)": "name the file itself, or rename {file} to .csv",
 }
 """Endings of a name in lower case -> what makes a table of it."""
@@ -122,15 +122,15 @@ def unused_pictures(root: Path, table: AnyTable, options: ReadingOptions, findin
     there = list(PictureTree(folder, folder, follow_symlinks=options.follow_symlinks).pictures())
     if there:
         way = _template(table, root, options)
-        told = f"image={way}" if way else "image=COLUMN"
+        told = shown({"image": way or "COLUMN"})
         treatment = f"not used, no column is mapped to image: add {told} to the mapping, or pass --images none"
         findings.add("unused_pictures", there[0], treatment, len(there))
 
 
 def _way(path: Path) -> str | None:
     if path.is_dir():
-        inside = (entry.name.lower() for entry in path.iterdir()) if _may_list(path) else ()
-        return f"name the folder {pasted(path)}" if any(name.endswith(ENDINGS) for name in inside) else None
+        inside = list(path.iterdir()) if _may_list(path) else []
+        return f"name the folder {pasted(path)}" if any(is_table(entry.name) for entry in inside) else None
     if command := unpacking(path):
         return f"unpack it: {command}"
     for ending, way in _WRITE.items():

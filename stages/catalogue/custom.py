@@ -27,9 +27,13 @@ def read(path: Path, made: TablePlan, options: ReadingOptions) -> Catalogue:
     wanted = "image" in made.columns and options.images is not ImageUse.NONE
     pictures = Pictures(made, options, builder.findings) if wanted else None
     parts = options.split_file and os.path.realpath(options.split_file)
+    classes = made.classes
     tables = [file for file in made.tables if os.path.realpath(file) != parts]
     for file in tables:
-        _Rows(builder, made.columns, open_any(file, made.root, options), pictures).read()
+        table = open_any(file, made.root, options)
+        _Rows(builder, made.columns, table, pictures).read()
+        names = getattr(table, "class_names", {}).get(made.columns.get("label"), ())
+        classes = {str(number): name for number, name in enumerate(names)} | dict(classes)
     if not builder.products:
         names = " in " + ", ".join(file.name for file in tables[:3]) if path.is_dir() else ""
         fail(f"{path}: {f'a header and no rows{names}' if tables else 'no table but the --split-file'}")
@@ -38,7 +42,7 @@ def read(path: Path, made: TablePlan, options: ReadingOptions) -> Catalogue:
     elif options.images is not ImageUse.NONE:
         advice.unused_pictures(made.root, open_any(tables[0], made.root, options), options, builder.findings)
     use = options.images if wanted else ImageUse.NONE
-    return _finish(builder.catalogue(path, "own", class_names=dict(made.classes), image_use=use), builder, made)
+    return _finish(builder.catalogue(path, "own", class_names={}, image_use=use), builder, replace(made, classes=classes))
 
 
 def not_understood(path: Path, options: ReadingOptions) -> str:

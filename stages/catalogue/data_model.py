@@ -100,15 +100,15 @@ class ReadingOptions:
     def of(cls, record: Mapping[str, Any]) -> Self:
         """From JSON, as `study.json` keeps it; what is not in the record has its default, what is no option is left alone."""
         known = {each.name: record[each.name] for each in fields(cls) if each.name in record}
-        folder = known.get("image_folder")
         images = ImageUse(known.get("images", ImageUse.FIRST))
-        return cls(**known | {"images": images, "image_folder": None if folder is None else Path(folder)})
+        places = {name: Path(known[name]) for name in PLACES if known.get(name) is not None}
+        return cls(**known | {"images": images} | places)
 
     @property
     def record(self) -> dict[str, Any]:
         """What must be known to read the same products again, as JSON values."""
-        kept = {name: getattr(self, name) for name in READING}
-        return kept | {"image_folder": None if self.image_folder is None else str(self.image_folder.absolute())}
+        places = {name: getattr(self, name) and str(getattr(self, name).absolute()) for name in PLACES}
+        return {name: getattr(self, name) for name in READING} | places
 
 
 READING = (
@@ -116,7 +116,6 @@ READING = (
     "texts",
     "images",
     "max_images",
-    "image_folder",
     "image_prefix",
     "image_separator",
     "follow_symlinks",
@@ -125,6 +124,8 @@ READING = (
     "label_level",
 )
 """The options that say how a catalogue is read, and not how it is split."""
+PLACES = ("image_folder", "picture_store")
+"""Those that name a folder of this machine: no other catalogue is read with them."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Parquet tables as rows of text. pyarrow is needed for this only (`pip install 'fusecat[parquet]'`)."""
+"""Parquet tables, and Arrow files, as rows of text. pyarrow is needed for this only (`pip install 'fusecat[parquet]'`)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,11 @@ class ParquetTable:
     columns: tuple[str, ...]
     file: ParquetFile = field(repr=False, compare=False)
     unit: str = field(default="row", init=False)
+
+    @property
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        """Column -> the names of its numbers from 0 on, where the file has them (Hugging Face)."""
+        return self.file.class_names
 
     def rows(self) -> Iterator[tuple[int, list[Cell]]]:
         """(number of the row from 1, cells). Raises DataError where the file is damaged."""

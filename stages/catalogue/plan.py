@@ -11,7 +11,7 @@ from fusecat.stages.catalogue import advice
 from fusecat.stages.catalogue.columns import check_field, shown
 from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.catalogue.messages import fail
-from fusecat.stages.catalogue.tables import ENDINGS
+from fusecat.stages.catalogue.tables import is_table
 from fusecat.stages.catalogue.text_files import check_file
 from fusecat.stages.errors import UsageError
 
@@ -64,8 +64,7 @@ def plan(path: Path, options: ReadingOptions) -> tuple[TablePlan, ReadingOptions
 def tables_of(root: Path, patterns: str | Sequence[str] | None) -> tuple[Path, ...]:
     """The tables of a folder: those that the patterns name, or all; every part of a catalogue in the order of names."""
     if patterns is None:
-        there = (entry for entry in root.iterdir() if entry.name.lower().endswith(ENDINGS) and entry.name[0] != ".")
-        return tuple(sorted(entry for entry in there if not entry.is_dir()))
+        return tuple(sorted(entry for entry in root.iterdir() if is_table(entry.name) and not entry.is_dir()))
     found: list[Path] = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:

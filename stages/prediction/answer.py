@@ -141,7 +141,7 @@ def as_in_study(path: Path, reading: Mapping[str, Any], options: ReadingOptions,
     names = {"texts", "images", "max_images"}
     folder = path if path.is_dir() else path.parent
     if path.exists() and challenge.choose(path) is None and not (folder / plan.SETTINGS).exists():
-        names = set(READING) - {"image_folder", "follow_symlinks"}
+        names = set(READING) - {"follow_symlinks"}
     known = ReadingOptions.of(reading)
     return replace(options, **{name: getattr(known, name) for name in names - set(told) if name in reading})
 

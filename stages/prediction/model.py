@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import Feature
-from fusecat.stages.catalogue.data_model import ImageUse
+from fusecat.stages.catalogue.data_model import PLACES, ImageUse
 from fusecat.stages.errors import ModelError
 from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble
 from fusecat.stages.fusion.predictor import Predictor, Shared, TrainedHead
@@ -153,7 +153,7 @@ def odd_reading(reading: Mapping[str, Any]) -> str | None:
         "encoding": str,
         "follow_symlinks": bool,
         "texts": bool,
-        **dict.fromkeys(("image_folder", "image_prefix", "image_separator", "separator"), str),
+        **dict.fromkeys((*PLACES, "image_prefix", "image_separator", "separator"), str),
         "label_level": int,
     }
     for name, kind in kinds.items():

@@ -19,6 +19,7 @@ from fusecat.cache.fingerprint import digest
 from fusecat.cache.layout import check_name
 from fusecat.cache.publish import copy_tree, publish, publishing_folder
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
+from fusecat.stages.catalogue.data_model import PLACES
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.prediction.classifier import Classifier
@@ -55,7 +56,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
         "features": {name: asdict(shape) for name, shape in model.shapes.items()},
         "encoders": {feature: _portable(fine_tuned.description) for feature, fine_tuned in model.fine_tuned.items()},
         "card": dict(model.card),
-        "reading": dict(model.reading),
+        "reading": {name: value for name, value in model.reading.items() if name not in PLACES},
     }
     with publishing_folder(folder) as new:
         for seed, predictor in model.predictors.items():

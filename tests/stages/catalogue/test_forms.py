@@ -377,3 +377,39 @@ def test_a_cell_of_more_than_one_line_is_named_by_its_first(table: list[Row], tm
         csv_text([table[0] | {"title": "a\nb"}, *table[1:]], quoting=csv.QUOTE_ALL).replace('"P0002"', '"P0002",""')
     )
     assert "line 5 has 6 fields, 5 expected" in refused(path, columns=TEXTS)
+
+
+def test_a_folder_of_hugging_face_datasets_is_read_with_its_class_names(
+    table: list[Row], expected: list[tuple], tmp_path: Path
+) -> None:
+    import pyarrow as pa
+    from pyarrow import feather, parquet
+
+    classes = ("Jouets", "Livres", "Jardin", "Cuisine")
+    made = pa.Table.from_pylist(
+        [
+            row | {"image": {"bytes": png(number), "path": None}, "label": classes.index(row["label"])}
+            for number, row in enumerate(table)
+        ]
+    )
+    features = {"label": {"names": list(classes), "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+    made = made.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    for name in ("data-00000-of-00001.arrow", "data.feather", "data.parquet"):
+        folder = tmp_path / name.rpartition(".")[2]
+        folder.mkdir()
+        for described in ("state.json", "dataset_info.json"):
+            (folder / described).write_text("{\n}\n")
+        if name.startswith("data-"):
+            with pa.OSFile(str(folder / name), "wb") as file, pa.ipc.new_stream(file, made.schema) as stream:
+                stream.write_table(made, max_chunksize=7)
+        elif name.endswith("feather"):
+            feather.write_feather(made, folder / name)
+        else:
+            parquet.write_table(made, folder / name)
+        mapping = shlex.split(refused(folder)[refused(folder).index("--columns ") :])[1]
+        options = ReadingOptions(columns=parse_columns(mapping), picture_store=tmp_path / "store")
+        catalogue = read_catalogue(folder, options)
+        assert [(row[0], row[1], row[2], catalogue.class_names[row[3]], row[4]) for row in told(catalogue)] == expected, name
+        assert not catalogue.findings
+        (folder / name).write_bytes((folder / name).read_bytes()[:-200])
+        assert name in refused(folder, columns=TEXTS)
