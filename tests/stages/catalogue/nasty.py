@@ -611,6 +611,28 @@ def a_code_that_the_taxonomy_does_not_know(d: Draft) -> None:
     del d.names[0]
 
 
+@fault("WARN", "codes_named_twice")
+def a_code_that_the_taxonomy_names_twice(d: Draft) -> None:
+    d.names.append(d.names[0] | {name: f"{text} x" for name, text in d.names[0].items() if name != "Prdtypecode"})
+
+
+@fault("WARN", "test_codes_not_in_train")
+def a_labelled_test_set_with_a_class_that_training_lacks(d: Draft) -> None:
+    d.files["y_test_task1_phase1.tsv"] = b"Integer_id\tPrdtypecode\n1\t424242\n"
+
+
+@fault("WARN", "missing_images", "few_pictures")
+def few_pictures(d: Draft) -> None:
+    for number in range(8, len(d.texts)):
+        d.picture(number).unlink()
+
+
+@fault("WARN", "few_descriptions")
+def few_descriptions(d: Draft) -> None:
+    for row in d.texts[8:]:
+        row["Description"] = ""
+
+
 @fault("WARN", "test_overlap")
 def test_products_that_are_training_products(d: Draft) -> None:
     d.tests += [dict(row) for row in d.texts[:5]]
@@ -633,6 +655,12 @@ def no_description_column(d: Draft) -> None:
 def all_pictures_missing(d: Draft) -> None:
     for number in range(len(d.texts)):
         d.picture(number).unlink()
+
+
+@fault("FAIL", "0 of 162 products have a title or a description", "--texts none")
+def all_texts_missing(d: Draft) -> None:
+    for row in d.texts:
+        row["Title"] = row["Description"] = ""
 
 
 @fault("FAIL", "image_training", "does not exist", "--images none")

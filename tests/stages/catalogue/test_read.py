@@ -86,6 +86,29 @@ def test_texts_without_labels_will_do_for_prediction(small: Draft) -> None:
     assert read_catalogue(folder, ReadingOptions(labels=False)).classes == ()
 
 
+@pytest.mark.parametrize(
+    ("lacking", "absent"),
+    [(["Title"], 1), (["Description"], 0), (["Image_id", "Product_id"], 2), (["Title", "Description"], 1)],
+)
+def test_columns_that_new_products_lack_are_absent_fields(lacking: list[str], absent: int, small: Draft) -> None:
+    header = small.header("X_train.tsv")
+    for name in lacking:
+        header.remove(name)
+    small.write()
+    (small.folder / "Y_train.tsv").unlink()
+    catalogue = read_catalogue(small.folder, ReadingOptions(labels=False))
+    found = {finding.kind: finding.count for finding in catalogue.findings}
+    assert found.get("absent_columns", 0) == absent
+    for product in catalogue.products:
+        assert product.title is None or "Title" not in lacking
+        assert product.description is None or "Description" not in lacking
+        assert not product.images or "Image_id" not in lacking
+    if lacking != ["Description"]:
+        with pytest.raises(DataError, match="missing"):
+            (small.folder / "Y_train.tsv").write_text(small.text("Y_train.tsv"), encoding="utf-8")
+            read_catalogue(small.folder)
+
+
 def test_classes_are_sorted_as_numbers_where_they_are_numbers(small: Draft) -> None:
     for row in small.labels:
         row["Prdtypecode"] = str(int(row["Prdtypecode"]) % 7 + 5)
