@@ -1,33 +1,58 @@
-"""From settings to a network: the one place that knows transformers, pretrainedmodels and timm by name."""
+"""From settings to a network: pretrained, new, or as fine-tuning left it."""
 
-import inspect
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 import torch
-from torch import nn
+from safetensors.torch import save
+from torch import Tensor, nn
 
+from fusecat.cache.publish import publish
 from fusecat.stages.errors import UsageError
-from fusecat.stages.extraction.hub import new_model, read_config, read_model, read_tokenizer
-from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork, pooling_module
-from fusecat.stages.extraction.settings import NEW, Library, Network
+from fusecat.stages.extraction.dry_run import check_tokenizer, image_width, pad_of, text_width, try_images, try_texts
+from fusecat.stages.extraction.hub import read_config, read_tokenizer
+from fusecat.stages.extraction.image_backbones import (
+    new_image_tower,
+    pretrainedmodels_backbone,
+    read_image_tower,
+    timm_backbone,
+)
+from fusecat.stages.extraction.networks import AnyNetwork, FirstToken, ImageNetwork, TextNetwork, pooling_module
+from fusecat.stages.extraction.pixels import with_pixels
+from fusecat.stages.extraction.sentence_modules import ModelPooling, own_prefix, read_pooling, refuse_other_pooling, within
+from fusecat.stages.extraction.settings import NEW, Channels, Library, Network, Pooling
 from fusecat.stages.extraction.small_tokenizers import build_camembert_tokenizer, build_flaubert_tokenizer
-from fusecat.stages.extraction.weights import load_image_weights, text_source, unavailable
+from fusecat.stages.extraction.text_backbones import PADDED, TextTower, new_backbone, positions, read_backbone
+from fusecat.stages.extraction.weights import hub_source, unavailable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+POOLING = "pooling.json"
+"""Beside the saved configuration: what lies behind the encoder where that is the model's own."""
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+
+def settled(network: Network) -> Network:
+    """The network with all said that its library or its folder says. Raises ModelError where that cannot be read."""
+    if network.is_image:
+        return with_pixels(network)
+    if network.prefix is not None:
+        return network
+    own = network.pooling is Pooling.MODEL and network.tower is None
+    try:
+        return dataclasses.replace(network, prefix=own_prefix(network) if own else "")
+    except (OSError, ValueError) as error:
+        raise unavailable(network, error) from error
 
 
 def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "PreTrainedTokenizerBase":
     """The network's tokenizer; a new one is learnt from `texts`. It is saved into `folder` either way."""
     if network.weights != NEW:
         try:
-            tokenizer = read_tokenizer(text_source(network), revision=_revision(network))
-        except (OSError, ValueError, ImportError) as error:
+            tokenizer = read_tokenizer(hub_source(network), revision=network.revision or "main", **within(network))
+        except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
             raise unavailable(network, error) from error
         tokenizer.save_pretrained(folder)
         return tokenizer
@@ -55,38 +80,45 @@ def build_text_network(
 ) -> TextNetwork:
     """A text network with the given, downloaded or new weights and a new classification layer, drawn from the training seed.
 
-    `config`: folder of a saved configuration; then nothing but the shape is loaded (the state dict follows).
+    `config`: folder of a saved configuration; then nothing but the shape is loaded (the state dict follows). Else the network
+    is tried on two texts.
+
+    Raises: ModelError, or UsageError for a setting, where it cannot be had whole or cannot read texts.
     """
     torch.manual_seed(network.training.seed)
-    try:
-        if config is not None:
-            backbone = _from_config(read_config(config, local_files_only=True))
-        elif network.weights == NEW:
-            backbone = _from_config(_new_config(network, tokenizer))
-        else:
-            source, revision = text_source(network), _revision(network)
-            settings = read_config(source, revision=revision)
-            backbone = read_model(source, settings, revision=revision, **_without_pooler(settings))
-    except (OSError, ValueError) as error:
-        if config is not None:
-            raise
-        raise unavailable(network, error) from error
-    hidden = backbone.config.hidden_size
-    pooling, width = pooling_module(network.pooling, network.length, hidden, network.width)
-    return TextNetwork(backbone, pooling, width, classes, network.training.dropout)
+    if config is not None:
+        settings = read_config(config, local_files_only=True)
+        backbone = new_backbone(settings, network)
+    elif network.weights == NEW:
+        settings = _new_config(network, tokenizer)
+        backbone = new_backbone(settings, network)
+    else:
+        backbone, settings = read_backbone(network)
+    if config is None:
+        check_tokenizer(
+            network, tokenizer, getattr(settings.get_text_config(), "vocab_size", None), positions(backbone, settings)
+        )
+    if own := network.tower is not None or settings.model_type in PADDED:
+        backbone = TextTower(backbone, pad_of(tokenizer) or 0)
+    pooling, width = _pooling(network, backbone, config, own=own)
+    built = TextNetwork(backbone, pooling, width, classes, network.training.dropout)
+    built.config = settings
+    if config is None:
+        try_texts(built, network, tokenizer)
+    return built
 
 
-def build_image_network(network: Network, classes: int, *, load: bool = True) -> ImageNetwork:
-    """An image network, new layers drawn from the training seed; without `load` only its shape (the state dict follows)."""
-    torch.manual_seed(network.training.seed)
-    backbone, width, mean, std = _image_backbone(network)
-    if load and network.weights != NEW:
-        load_image_weights(backbone, network)
-    return ImageNetwork(backbone, width, classes, network.training.dropout, mean, std)
-
-
-def _revision(network: Network) -> str:
-    return network.revision or "main"
+def _pooling(network: Network, backbone: nn.Module, config: Path | None, *, own: bool) -> tuple[nn.Module | None, int]:
+    """What makes a vector of the last hidden states (None: the backbone itself does) and how wide that is."""
+    if own and network.pooling in (None, Pooling.MODEL):
+        return None, text_width(backbone, network, None)
+    if network.pooling is Pooling.MODEL:
+        pooling = read_pooling(network) if config is None else ModelPooling(json.loads((config / POOLING).read_text("utf-8")))
+        return pooling, text_width(backbone, network, pooling)
+    if network.pooling is None and config is None and network.weights != NEW:
+        refuse_other_pooling(network)
+    hidden = text_width(backbone, network, FirstToken())
+    return pooling_module(network.pooling or Pooling.MEAN, network.length, hidden, network.width)
 
 
 def _new_config(network: Network, tokenizer: "PreTrainedTokenizerBase") -> Any:
@@ -104,78 +136,56 @@ def _new_config(network: Network, tokenizer: "PreTrainedTokenizerBase") -> Any:
     )
 
 
-def _from_config(config: Any) -> Any:
-    return new_model(config, **_without_pooler(config))
+def build_image_network(network: Network, classes: int, *, load: bool = True, config: Path | None = None) -> ImageNetwork:
+    """An image network, new layers drawn from the training seed; without `load` only its shape (the state dict follows).
 
+    `config`: folder of a saved configuration, for networks of transformers.
 
-def _without_pooler(config: Any) -> dict[str, bool]:
-    """BERT's pooler is never used here, and unused parameters break distributed training."""
-    from transformers import MODEL_MAPPING
-
-    kind: Any = MODEL_MAPPING[type(config)]
-    accepted = inspect.signature(kind).parameters
-    return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
-
-
-def _image_backbone(network: Network) -> tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]:
-    """Module from normalised images to feature maps, width of the maps, mean and deviation of the channels."""
+    Raises: ModelError, or UsageError for a setting, where it cannot be had whole or cannot see images of its size.
+    """
+    network = with_pixels(network)
+    assert network.mean and network.std
+    torch.manual_seed(network.training.seed)
+    settings = None
     match network.library:
         case Library.PRETRAINEDMODELS:
-            module: Any = _pretrainedmodels_network(network)
-            width = module.last_linear.in_features
-            mean, std = getattr(module, "mean", IMAGENET_MEAN), getattr(module, "std", IMAGENET_STD)
-            module.last_linear = nn.Identity()
-            module.forward = module.features
-            return module, width, tuple(mean), tuple(std)
+            backbone: nn.Module = pretrainedmodels_backbone(network, load=load)
         case Library.TIMM:
-            module = _timm_network(network)
-            return module, module.num_features, tuple(module.pretrained_cfg["mean"]), tuple(module.pretrained_cfg["std"])
-        case Library.TRANSFORMERS | Library.SCIKIT_LEARN:
-            message = f"networks.{network.name}: image networks come from pretrainedmodels or timm"
+            backbone = timm_backbone(network, load=load)
+        case Library.TRANSFORMERS:
+            backbone, settings = _image_tower(network, config, load=load)
+        case Library.SCIKIT_LEARN:
+            message = f"networks.{network.name}: scikit-learn's network sees texts"
             raise UsageError(message)
         case _:
             assert_never(network.library)
+    width = image_width(backbone, network)
+    flipped = network.channels is Channels.BGR
+    built = ImageNetwork(backbone, width, classes, network.training.dropout, network.mean, network.std, flipped=flipped)
+    built.config = settings
+    if load:
+        try_images(built, network)
+    return built
 
 
-def _timm_network(network: Network) -> Any:
-    """A model of timm's own list without weights: neither its name nor its shape may lead to a file or to a hub."""
-    import timm
+def _image_tower(network: Network, config: Path | None, *, load: bool) -> tuple[nn.Module, Any]:
+    from transformers import AutoConfig
 
-    if not timm.is_model(network.model.partition(".")[0]):  # what follows is the tag of pretrained weights
-        message = f"networks.{network.name}: timm knows no model '{network.model}'"
-        raise UsageError(message)
-    makers = (timm.create_model, timm.models.build_model_with_cfg)
-    loading = {parameter for maker in makers for parameter in inspect.signature(maker).parameters}
-    for key in network.shape:
-        if key in loading:
-            message = f"networks.{network.name}: shape.{key} is no shape; weights are named by 'weights'"
-            raise UsageError(message)
-    try:
-        return timm.create_model(network.model, pretrained=False, num_classes=0, global_pool="", **dict(network.shape))
-    except RuntimeError as error:
-        message = f"networks.{network.name}: timm knows no model '{network.model}'"
-        raise UsageError(message) from error
+    if load and network.weights != NEW:
+        return read_image_tower(network)
+    if config is None:
+        settings = AutoConfig.for_model(network.model, **dict(network.shape))
+    else:
+        settings = read_config(config, local_files_only=True)
+    return new_image_tower(settings, network), settings
 
 
-def _pretrainedmodels_network(network: Network) -> Any:
-    import pretrainedmodels
-    from pretrainedmodels.models import senet
-
-    torch.manual_seed(network.training.seed)  # again: pretrainedmodels draws numbers while it is imported
-    if network.shape:
-        # SE-ResNeXt-50's own class and bottleneck; only depth, groups and the first width are smaller.
-        shape = {"layers": [3, 4, 6, 3], "groups": 32, "inplanes": 64} | dict(network.shape)
-        return senet.SENet(
-            senet.SEResNeXtBottleneck,
-            **shape,
-            reduction=16,
-            dropout_p=None,
-            input_3x3=False,
-            downsample_kernel_size=1,
-            downsample_padding=0,
-            num_classes=1,
-        )
-    if network.model not in pretrainedmodels.model_names:
-        message = f"networks.{network.name}: pretrainedmodels knows no model '{network.model}'"
-        raise UsageError(message)
-    return getattr(pretrainedmodels, network.model)(num_classes=1000, pretrained=None)
+def save_network(network: AnyNetwork, folder: Path) -> dict[str, Tensor]:
+    """Keep what the two functions above, and `Encoder.rebuild`, read; returns the state."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if (config := getattr(network, "config", None)) is not None:
+        config.save_pretrained(folder / "backbone")
+    if isinstance(network, TextNetwork) and isinstance(network.pooling, ModelPooling):
+        publish(folder / "backbone" / POOLING, json.dumps(network.pooling.description, indent=2))
+    publish(folder / "network.safetensors", save(state))
+    return state

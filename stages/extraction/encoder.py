@@ -15,17 +15,21 @@ from fusecat.stages.extraction.build_network import (
     build_text_network,
     build_tokenizer,
     load_tokenizer,
+    settled,
 )
 from fusecat.stages.extraction.dataset import Dataset, Study
+from fusecat.stages.extraction.dry_run import pad_of
 from fusecat.stages.extraction.inputs import Images, Inputs, Texts
 from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNetwork
-from fusecat.stages.extraction.settings import NEW, Extraction, Network, Pooling
+from fusecat.stages.extraction.pixels import IMAGENET, KEYS
+from fusecat.stages.extraction.settings import NEW, Extraction, Library, Network, Pooling
 from fusecat.stages.extraction.tokenising import seen_by, tokenise
 from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Field, Part
 
 RECIPE_VERSION = 2
 """Raised whenever the code changes what a feature holds."""
+VERSIONS = {Library.TIMM: 3}  # whose own pooling and pixel settings are taken since
 GPU_TOKENS = 32
 """Times the CPU's tokens per extraction batch: 32k fill an 80 GB card's matrix units."""
 GPU_IMAGES = 16
@@ -38,6 +42,9 @@ class Encoder:
     network: Network
     field: Field
     extraction: Extraction
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", settled(self.network))
 
     @property
     def feature(self) -> str:
@@ -61,24 +68,17 @@ class Encoder:
 
         Left out on purpose: paths, times, the number of workers, fields that the network does not see.
         """
-        network = asdict(self.network)
-        for name in ("name", "reference", "weights", "revision", "sha256", "fields", "training"):
-            del network[name]
-        irrelevant = (
-            ("size", "resize", "augment")
-            if not self.network.is_image
-            else ("length", "prefix", "pooling", "vocabulary", "width", "lowercase")
-        )
-        for name in irrelevant:
-            del network[name]
+        network = _read_settings(self.network)
         network["weights"] = weights.identity(self.network)
         training = asdict(self.network.training) | {"metric": metric.name}
+        if not training["lora"]:
+            del training["lora"]  # as before there was any
         if self.network.learns_from_vectors:
             training["sees"] = "vectors"  # and not, as before there were any, texts and augmented pictures in every epoch
             del training["token_dropout"]
             network.pop("augment", None)
         return {
-            "version": RECIPE_VERSION,
+            "version": VERSIONS.get(self.network.library, RECIPE_VERSION),
             "products": study.fingerprint,
             "field": self.field.value,
             "content": study.content(self.field),
@@ -113,7 +113,16 @@ class Encoder:
         """
         if self.network.is_image:
             network = self.network
-            return Images(data.pictures(), network.size, network.resize, network.augment, data.max_pixels)
+            assert network.size and network.resize and network.crop and network.interpolation, "settled"
+            return Images(
+                data.pictures(),
+                network.size,
+                network.resize,
+                network.augment,
+                data.max_pixels,
+                network.crop,
+                network.interpolation,
+            )
         texts = data.texts(self.field)
         if saved:
             tokenizer = tokenizer or load_tokenizer(folder)
@@ -125,8 +134,8 @@ class Encoder:
             tokens=like.tokens
             if isinstance(like, Texts) and self.network.weights != NEW
             else tokenise(tokenizer, self.network, texts, self.extraction.workers),
-            pad=int(tokenizer.pad_token_id),
-            unknown=int(tokenizer.unk_token_id),
+            pad=pad_of(tokenizer) or 0,
+            unknown=-1 if tokenizer.unk_token_id is None else int(tokenizer.unk_token_id),
             special=frozenset(tokenizer.all_special_ids),
             dropout=self.network.training.token_dropout,
             room=1 if self.network.pooling is Pooling.FLATTEN else 0,
@@ -148,9 +157,31 @@ class Encoder:
         state = weights.read_state(folder / "network.safetensors")
         with weights.no_larger_than(state):
             if self.network.is_image:
-                network: TextNetwork | ImageNetwork = build_image_network(self.network, classes, load=False)
+                network: TextNetwork | ImageNetwork = build_image_network(
+                    self.network, classes, load=False, config=folder / "backbone"
+                )
             else:
                 network = build_text_network(self.network, load_tokenizer(folder), classes, config=folder / "backbone")
             network.load_state_dict(state)
         # Trainer cannot save weights in this layout, so fine-tuning goes without it.
         return network.eval().to(memory_format=torch.channels_last)
+
+
+def _read_settings(network: Network) -> dict[str, Any]:
+    """The settings that decide the vector, as a recipe has them.
+
+    What was added since recipes are written stands in them only where it is not what it was before there was a choice: so a
+    feature that was right stays what it is.
+    """
+    found = asdict(network)
+    reads = ["library", "model", "shape"]
+    reads += (
+        ["size", "resize", "augment"]
+        if network.is_image
+        else ["vocabulary", "pooling", "width", "length", "lowercase", "prefix"]
+    )
+    if not network.is_image:
+        found["pooling"] = network.pooling or Pooling.MEAN
+    reads += [key for key in KEYS if network.is_image and found[key] != IMAGENET[key]]
+    reads += ["tower"] if network.tower else []
+    return {key: found[key] for key in dict.fromkeys(reads)}

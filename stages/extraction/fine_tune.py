@@ -10,11 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
-
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.publish import publish
 from fusecat.cache.records import digests, write_record
+from fusecat.stages.extraction.build_network import save_network
 from fusecat.stages.extraction.classical import TfidfEncoder
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
@@ -22,6 +21,7 @@ from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fit_tfidf import fit_tfidf
 from fusecat.stages.extraction.frozen import trainable_part
 from fusecat.stages.extraction.inputs import Inputs
+from fusecat.stages.extraction.low_rank import merge_adapters
 from fusecat.stages.extraction.memory import MemoryPlan, read_memory_plan, retry_on_oom, write_memory_plan
 from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
@@ -109,7 +109,7 @@ def _fine_tune(
 
     def attempt(network: TextNetwork | ImageNetwork, memory_plan: MemoryPlan) -> TrainingResult:
         trainable, seen, workers = trainable_part(network, encoder, training_data, precision, progress)
-        return train_network(
+        learning = train_network(
             trainable,
             seen,
             training,
@@ -121,6 +121,9 @@ def _fine_tune(
             logs=logs,
             memory_plan=memory_plan,
         )
+        if training.lora:
+            merge_adapters(network.backbone)
+        return learning
 
     def on_retry(memory_plan: MemoryPlan) -> None:
         progress(name, f"memory ran out; going on with {memory_plan}", 0, 0)
@@ -146,10 +149,7 @@ def _keep(
     key: str,
     memory_plan: MemoryPlan,
 ) -> None:
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if isinstance(network, TextNetwork):
-        network.backbone.config.save_pretrained(folder / "backbone")  # type: ignore[union-attr,operator]
-    publish(folder / "network.safetensors", save(state))
+    state = save_network(network, folder)
     record = {"recipe": key, "weights": tensors_digest(state)} | asdict(memory_plan) | asdict(learning)
     record["gradient_checkpointing"] = (
         memory_plan.gradient_checkpointing
@@ -157,6 +157,8 @@ def _keep(
         and not encoder.network.learns_from_vectors
         and network.recompute()
     )
+    if encoder.network.training.lora:
+        record["lora"] = {"rank": encoder.network.training.lora, "kept": "merged"}
     record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     record |= {"settings": asdict(encoder.network), "feature": encoder.feature}
     write_record(folder / RECORD, record | {"files": digests(folder, TEMPORARY)})

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.embed import FloatArray, encode
 from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.low_rank import add_adapters
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.extraction.trainer import TrainingData
@@ -69,8 +70,11 @@ def trainable_part(
     Where nothing before the vector learns, that is the classifier, with a vector in place of every text or image. Several
     processes share the products.
     """
-    if encoder.network.training.freeze:
+    training = encoder.network.training
+    if training.freeze:
         network.backbone.requires_grad_(requires_grad=False)
+    if training.lora:
+        add_adapters(network.backbone, training.lora, training.seed)
     if not encoder.network.learns_from_vectors:
         return network, training_data, encoder.reading_workers
     state, rows = processes(), np.union1d(training_data.train, training_data.validation)

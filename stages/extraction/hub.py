@@ -27,12 +27,26 @@ def read_config(source: str | Path, **options: Any) -> Any:
     return config
 
 
-def read_model(source: str | Path, config: Any, **options: Any) -> Any:
-    """The network of a folder or a hub id with its weights. Raises ValueError, OSError."""
+def read_model(source: str | Path, config: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The network of a folder or a hub id with its weights, and what transformers tells of keys that do not match.
+
+    In 32 bits whatever the file holds: optimisers lose small steps in 16, and autocast computes in them anyway.
+    Raises ValueError, OSError, and what a file that is none raises.
+    """
+    import torch
     from transformers import AutoModel
 
     _ask_nobody()
-    return AutoModel.from_pretrained(source, config=config, trust_remote_code=False, **options)
+    network, told = AutoModel.from_pretrained(
+        source,
+        config=config,
+        trust_remote_code=False,
+        dtype=torch.float32,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are told, and refused by name
+        **options,
+    )
+    return network, told
 
 
 def new_model(config: Any, **options: Any) -> Any:
@@ -56,6 +70,41 @@ def read_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBa
         message = f"{source} names something else as its tokenizer"
         raise ValueError(message)
     return found
+
+
+def read_image_processor(source: str | Path, **options: Any) -> Any:
+    """The image processor of a folder or a hub id. Raises ValueError, OSError."""
+    from transformers import AutoImageProcessor, BaseImageProcessor
+
+    _ask_nobody()
+    found = AutoImageProcessor.from_pretrained(source, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
+    if not isinstance(found, BaseImageProcessor):
+        message = f"{source} names something else as its image processor"
+        raise ValueError(message)
+    return found
+
+
+def read_json(source: str | Path, name: str, revision: str | None = None) -> Any:
+    """A JSON file of a folder or a hub id; None where it has no such file. Raises ValueError, OSError."""
+    path = find_file(source, name, revision)
+    return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+
+def find_file(source: str | Path, name: str, revision: str | None = None) -> Path | None:
+    """Where a file of a folder or a hub id lies; None where there is none of this name. Raises OSError."""
+    from transformers.utils.hub import cached_file
+
+    if Path(source).is_dir():
+        path = Path(source) / name
+        return path if path.is_file() else None
+    found = cached_file(
+        source,
+        name,
+        revision=revision or "main",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,  # offline, what is not in the hub's cache is not there
+    )
+    return None if found is None else Path(found)
 
 
 def _ask_nobody() -> None:

@@ -16,6 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from fusecat.stages.catalogue.image_index import decode
+from fusecat.stages.extraction.pixels import square
+from fusecat.stages.extraction.settings import Crop, Interpolation
 
 WHITE = (255, 255, 255)
 
@@ -47,6 +49,7 @@ class Texts:
     tokens: Sequence[NDArray[np.int32]]
     pad: int
     unknown: int
+    """-1 where there is none, and so no dropout."""
     special: frozenset[int]
     dropout: float
     room: int
@@ -70,13 +73,18 @@ class Texts:
         return len(self.tokens[row])
 
     def collate(self, items: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask` (B, T) int64, padded to the longest of the batch."""
-        ids = pad_sequence([torch.from_numpy(item) for item in items], batch_first=True, padding_value=self.pad)
-        lengths = torch.tensor([len(item) for item in items])
-        if self.room and ids.shape[1] < self.length:
-            ids = torch.nn.functional.pad(ids, (0, 1), value=self.pad)
-        mask = (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).long()
-        return {"input_ids": ids, "attention_mask": mask}
+        """See `collate_tokens`."""
+        return collate_tokens(items, self.pad, self.room, self.length)
+
+
+def collate_tokens(items: Sequence[NDArray[np.int64]], pad: int, room: int, length: int) -> dict[str, Tensor]:
+    """`input_ids` and `attention_mask` (B, T) int64, padded to the longest of the batch and `room`, `length` at most."""
+    ids = pad_sequence([torch.from_numpy(item) for item in items], batch_first=True, padding_value=pad)
+    lengths = torch.tensor([len(item) for item in items])
+    if room and ids.shape[1] < length:
+        ids = torch.nn.functional.pad(ids, (0, 1), value=pad)
+    mask = (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).long()
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,8 @@ class Images:
     resize: int
     augment: bool
     max_pixels: int
+    crop: Crop = Crop.CENTER
+    interpolation: Interpolation = Interpolation.FAST
 
     def example(self, row: int, generator: np.random.Generator | None) -> NDArray[np.uint8]:
         """Pixels (S, S, 3) uint8 RGB: the first image; in training any of them, augmented."""
@@ -102,7 +112,8 @@ class Images:
         return [self._pixels(path, None) for path in self.paths[row]]
 
     def _pixels(self, path: Path, generator: np.random.Generator | None) -> NDArray[np.uint8]:
-        return prepare(decode(path, self.max_pixels), self.size, self.resize, generator)
+        image = decode(path, self.max_pixels)
+        return prepare(image, self.size, self.resize, generator, self.crop, self.interpolation)
 
     def cost(self, row: int) -> int:
         """Images."""
@@ -142,24 +153,27 @@ class Examples(Dataset[dict[str, Any]]):
         }
 
 
-def prepare(image: NDArray[np.uint8], size: int, resize: int, generator: np.random.Generator | None) -> NDArray[np.uint8]:
+def prepare(
+    image: NDArray[np.uint8],
+    size: int,
+    resize: int,
+    generator: np.random.Generator | None,
+    crop: Crop = Crop.CENTER,
+    interpolation: Interpolation = Interpolation.FAST,
+) -> NDArray[np.uint8]:
     """One image (H, W, 3) -> (size, size, 3).
 
-    Without a generator: shorter side to `resize`, centre crop of `size`, done as crop, then scale - no large intermediate
-    whatever the shape. With one: random crop (80 to 100 % of the area), rotation by up to 15 degrees and horizontal flip as one
-    affine warp on white.
+    Without a generator: see `pixels.square`. With one: random crop (80 to 100 % of that area), rotation by up to 15 degrees and
+    horizontal flip as one affine warp on white.
     """
+    if generator is None:
+        return square(image, size, resize, crop, interpolation)
     import cv2
 
+    if crop is Crop.SQUASH:
+        image = square(image, resize, resize, crop, interpolation)
     height, width = image.shape[:2]
     side = min(height, width) * size / resize
-    if generator is None:
-        crop = max(1, round(side))
-        top, left = (height - crop) // 2, (width - crop) // 2
-        square = image[max(top, 0) : top + crop, max(left, 0) : left + crop]
-        # INTER_AREA averages what INTER_LINEAR would skip once the scale is below a half.
-        how = cv2.INTER_AREA if crop > 2 * size else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(square, (size, size), interpolation=how), np.uint8)
     side *= generator.uniform(0.8, 1.0) ** 0.5
     scale = size / side
     slack = (min(height, width) - side) / 2

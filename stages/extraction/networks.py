@@ -3,7 +3,7 @@
 Shapes: B products, T tokens, L longest length, H hidden width, D width of the vector, C classes, S side in pixels.
 """
 
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -42,20 +42,24 @@ class _Network(nn.Module):
 
 
 class TextNetwork(_Network):
-    """A transformers encoder, pooled, with a classification layer."""
+    """A transformers encoder with a classification layer.
 
-    def __init__(self, backbone: nn.Module, pooling: nn.Module, width: int, classes: int, dropout: float) -> None:
+    `pooling` makes the vector of the last hidden states; None: the encoder itself does. `config`: what it is built from.
+    """
+
+    def __init__(self, backbone: nn.Module, pooling: nn.Module | None, width: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.width = width
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
+        self.config: Any = getattr(backbone, "config", None)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """`input_ids` and `attention_mask` (B, T) int64 -> vector (B, D), logits (B, C)."""
-        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        vector = self.pooling(hidden, attention_mask)
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        vector = output.pooler_output if self.pooling is None else self.pooling(output.last_hidden_state, attention_mask)
         return vector, self.classifier(self.dropout(vector))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
@@ -64,10 +68,10 @@ class TextNetwork(_Network):
 
 
 class ImageNetwork(_Network):
-    """A convolutional network, averaged over its last map, with a classification layer.
+    """An image network with a classification layer. `config`: what a backbone of transformers is built from, else None.
 
-    Pixels travel as uint8 and are normalised here, on the device. The average is adaptive: pretrainedmodels' own 7x7 pooling
-    fails below 224 pixels.
+    Pixels travel as uint8 and are normalised here, on the device. A backbone gives its library's own pooled vector, or the last
+    maps, which are averaged: pretrainedmodels' own 7x7 pooling fails below 224 pixels.
     """
 
     mean: Tensor
@@ -81,24 +85,28 @@ class ImageNetwork(_Network):
         dropout: float,
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        *,
+        flipped: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.width = width
+        self.flipped = flipped
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
+        self.config: Any = None
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255, persistent=False)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """`pixels` (B, S, S, 3) uint8 -> (B, 3, S, S) float, each channel by its mean and deviation."""
+        """`pixels` (B, S, S, 3) uint8 -> (B, 3, S, S) float, each channel by its mean and deviation; flipped: blue first."""
+        pixels = pixels.flip(-1) if self.flipped else pixels
         # NHWC, the layout in which pixels come, is kept: the faster one on CPUs and tensor cores alike.
         return pixels.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """`pixels` (B, S, S, 3) uint8 RGB -> vector (B, D), logits (B, C)."""
-        maps = self.backbone(self.normalise(pixels))
-        vector = F.adaptive_avg_pool2d(maps, 1).flatten(1)
+        vector = pooled(self.backbone(self.normalise(pixels)))
         return vector, self.classifier(self.dropout(vector))
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -108,6 +116,11 @@ class ImageNetwork(_Network):
 
 AnyNetwork = TextNetwork | ImageNetwork | TfidfNetwork
 """What gives a vector and logits of a field, by `encode`."""
+
+
+def pooled(output: Tensor) -> Tensor:
+    """Maps (B, D, h, w) averaged, a vector (B, D) as it is."""
+    return F.adaptive_avg_pool2d(output, 1).flatten(1) if output.ndim == 4 else output
 
 
 class FirstToken(nn.Module):
@@ -125,6 +138,14 @@ class MaskedMean(nn.Module):
         """`hidden` (B, T, H), `mask` (B, T) -> (B, H)."""
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+class LastToken(nn.Module):
+    """The last real token's hidden state: the only one that has seen all of the text where a network reads left to right."""
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """`hidden` (B, T, H), `mask` (B, T) -> (B, H)."""
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
 
 
 class Flatten(nn.Module):
@@ -154,11 +175,18 @@ class Flatten(nn.Module):
 
 
 def pooling_module(pooling: Pooling, length: int, hidden: int, width: int) -> tuple[nn.Module, int]:
-    """The module of a pooling and the width of its vector."""
+    """The module of a pooling over H = `hidden` states and the width of its vector; a model's own comes with its folder."""
     match pooling:
         case Pooling.FIRST:
             return FirstToken(), hidden
         case Pooling.MEAN:
             return MaskedMean(), hidden
+        case Pooling.LAST:
+            return LastToken(), hidden
         case Pooling.FLATTEN:
             return Flatten(length, hidden, width), width
+        case Pooling.MODEL:
+            message = "a model's own pooling is read from its folder"
+            raise ValueError(message)
+        case _:
+            assert_never(pooling)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from fusecat.stages.errors import UsageError
 from fusecat.stages.vocabulary import REFERENCE, Field
 
 NEW = "new"
@@ -26,11 +27,44 @@ class Library(StrEnum):
 
 
 class Pooling(StrEnum):
-    """How the last hidden states of a text network become one vector."""
+    """How the last hidden states of a text network become one vector; `model`: as its own makers do."""
 
     FIRST = "first"
     MEAN = "mean"
+    LAST = "last"
     FLATTEN = "flatten"
+    MODEL = "model"
+
+
+class Tower(StrEnum):
+    """Which half of a joint checkpoint (CLIP, SigLIP) a network is."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
+class Crop(StrEnum):
+    """How an image becomes a square: its centre, or all of it with its sides made equal."""
+
+    CENTER = "center"
+    SQUASH = "squash"
+
+
+class Interpolation(StrEnum):
+    """How pixels are scaled: by Pillow's filters, which average where they shrink, or fast, by OpenCV's linear and area."""
+
+    FAST = "fast"
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+
+
+class Channels(StrEnum):
+    """Order of the colours that a network sees."""
+
+    RGB = "rgb"
+    BGR = "bgr"
 
 
 class Precision(StrEnum):
@@ -85,6 +119,8 @@ class Training:
     freeze: bool = False
     """Only the classification layer learns, on vectors of the given weights; with `flatten` its layer too."""
     gradient_checkpointing: bool = False
+    lora: int = 0
+    """Rank of the matrices that learn in place of the backbone's own (Hu et al. 2021); 0 = none. They are merged when kept."""
     seed: int = 42
 
 
@@ -107,28 +143,49 @@ class Network:
     """Keys of the configuration of a new network."""
     vocabulary: int = 2000
     """Pieces of a new tokenizer; of TF-IDF, most words and most runs of characters."""
-    pooling: Pooling = Pooling.MEAN
+    tower: Tower | None = None
+    """Half of a joint checkpoint, and None of any other."""
+    pooling: Pooling | None = None
+    """None is `mean`, where nothing says that the network is read otherwise."""
     width: int = 768
     """Width of the vector after `flatten` pooling, or of TF-IDF's after truncated SVD."""
     length: int = 256
     """Tokens, special ones included; longer texts are cut."""
     lowercase: bool = False
     """Texts in small letters: a vocabulary learnt from a thousand texts cannot afford every word twice."""
-    prefix: str = ""
-    """Put before every text (`query: ` for e5)."""
-    size: int = 224
-    """Pixels: side of the square that an image network sees."""
-    resize: int = 256
+    prefix: str | None = None
+    """Put before every text (`query: ` for e5); None is nothing, or with pooling `model` the folder's default prompt."""
+    size: int | None = None
+    """Pixels: side of the square that an image network sees. This and the next six: None is what its library says."""
+    resize: int | None = None
     """Pixels: side to which an image is scaled before the centre crop of `size`."""
+    crop: Crop | None = None
+    interpolation: Interpolation | None = None
+    channels: Channels | None = None
+    mean: tuple[float, float, float] | None = None
+    """Of each channel, in the order of `channels`, where white is 1; `std` alike."""
+    std: tuple[float, float, float] | None = None
     augment: bool = True
     reference: bool = False
     """It is compared with the others and enters no merge and no late fusion; its features are called `reference.NAME.FIELD`."""
     training: Training = Training()
 
+    def __post_init__(self) -> None:
+        if self.training.lora and self.training.freeze:
+            message = f"networks.{self.name}: 'freeze' teaches nothing before the classifier, 'lora' does; choose one"
+            raise UsageError(message)
+        wrong = [field.value for field in self.fields if (field is Field.IMAGE) is not self.is_image]
+        if wrong:
+            kind = "images" if self.is_image else "texts"
+            message = f"networks.{self.name}: it sees {kind}, not '{wrong[0]}'; give each kind of field a network of its own"
+            raise UsageError(message)
+
     @property
     def is_image(self) -> bool:
         """Whether the network looks at images (else at texts)."""
-        return self.library not in (Library.TRANSFORMERS, Library.SCIKIT_LEARN)
+        if self.library in (Library.PRETRAINEDMODELS, Library.TIMM):
+            return True
+        return Field.IMAGE in self.fields if self.tower is None else self.tower is Tower.IMAGE
 
     @property
     def learns_from_vectors(self) -> bool:

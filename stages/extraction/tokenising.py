@@ -47,7 +47,7 @@ def tokenise(
 
 def seen_by(network: Network, text: str) -> str:
     """The text as the network's tokenizer gets it: cut, prefixed, in small letters where the network asks for it."""
-    text = network.prefix + text[: network.length * CHARACTERS_PER_TOKEN]
+    text = (network.prefix or "") + text[: network.length * CHARACTERS_PER_TOKEN]
     return text.lower() if network.lowercase else text
 
 
@@ -66,4 +66,5 @@ def _tokenise_remembered(texts: Sequence[str]) -> list[NDArray[np.int32]]:
 def _tokenise(tokenizer: Any, network: Network, texts: Sequence[str]) -> list[NDArray[np.int32]]:
     seen = [seen_by(network, text) for text in texts]
     rows = tokenizer(seen, truncation=True, max_length=network.length)["input_ids"]
-    return [np.asarray(row, np.int32) for row in rows]
+    end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    return [np.asarray(row or [end], np.int32) for row in rows]  # a tokenizer without special tokens may find none

@@ -4,7 +4,7 @@ Only safetensors and state dicts are read (`torch.load` with `weights_only=True`
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from fusecat.cache.bounds import GROWTH, at_most
 from fusecat.cache.fingerprint import digest
 from fusecat.stages.errors import ModelError
-from fusecat.stages.extraction.settings import NEW, Network
+from fusecat.stages.extraction.settings import NEW, Network, Pooling
 from fusecat.stages.extraction.tensor_names import as_timm
 
 IMAGENET = "imagenet"
@@ -40,23 +40,28 @@ MODEL_FILES = (
 )
 
 
+SENTENCE_FILES = ("modules.json", "config_sentence_transformers.json", "*/config.json", "*/*.safetensors", "*/*.bin")
+"""What besides decides a vector where the model's own pooling is asked for."""
+
+
 def identity(network: Network) -> str:
     """What the recipe says of the weights before anything is loaded: `new`, hub id@revision, or a digest of files."""
     path = Path(network.weights)
     if network.weights != NEW and path.exists():
-        return f"sha256:{files_digest(path)}"
+        more = SENTENCE_FILES if network.pooling is Pooling.MODEL else ()
+        return f"sha256:{files_digest(path, (*MODEL_FILES, *more))}"
     return f"{network.weights}@{network.revision}" if network.revision else network.weights
 
 
-def files_digest(path: Path) -> str:
+def files_digest(path: Path, patterns: Sequence[str] = MODEL_FILES) -> str:
     """SHA-256 over the names and contents of a model folder's files, or of one file."""
     if path.is_file():
         return digest(path)
-    files = sorted({file for pattern in MODEL_FILES for file in path.glob(pattern) if file.is_file()})
+    files = sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
     if not files:
         message = f"{path}: no weights in this folder (*.safetensors) and no config.json"
         raise ModelError(message)
-    return digest({file.name: digest(file) for file in files})
+    return digest({file.relative_to(path).as_posix(): digest(file) for file in files})
 
 
 def tensors_digest(state: Mapping[str, Tensor]) -> str:
@@ -69,35 +74,54 @@ def tensors_digest(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def text_source(network: Network) -> str:
+def hub_source(network: Network) -> str:
     """The folder or hub id that transformers is to load, with a one-line remedy where a folder is not one."""
     path = Path(network.weights)
     if path.is_file():
         message = (
-            f"networks.{network.name}: weights {path} is a file; a text network needs the folder that holds its config.json too"
+            f"networks.{network.name}: weights {path} is a file; a network of transformers needs the folder that holds its "
+            "config.json too"
         )
         raise ModelError(message)
     return str(path) if path.is_dir() else network.weights
 
 
 def unavailable(network: Network, error: Exception) -> ModelError:
-    """One line that says where to put weights that cannot be had."""
+    """One line that says where to put weights that cannot be had, or why those that can are not read."""
     reason = " ".join(str(error).split())[:160]
+    name, there = network.name, Path(network.weights).exists()
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"networks.{name}: '{network.weights}' brings program code of its own, which is never run; compute its vectors "
+            f"with its own library and bring them with 'fusecat import', or pass --weights {name}=FOLDER of a family that "
+            "transformers itself knows"
+        )
+    if type(error).__name__ == "UnpicklingError":
+        return ModelError(
+            f"networks.{name}: a file of {network.weights} is refused, it holds more than tensors; save them as safetensors"
+        )
+    way_out = (
+        f"Pass --weights {name}=FOLDER that holds a whole network."
+        if there
+        else f"Download them where there is a network, then pass --weights {name}=PATH (folder or file)."
+    )
     return ModelError(
-        f"networks.{network.name}: the weights '{network.weights}' cannot be had ({type(error).__name__}: {reason}). "
-        f"Download them where there is a network, then pass --weights {network.name}=PATH (folder or file)."
+        f"networks.{name}: the weights '{network.weights}' cannot be had ({type(error).__name__}: {reason}). {way_out}"
     )
 
 
-def load_image_weights(backbone: nn.Module, network: Network) -> None:
-    """Load ImageNet weights, a local file or a hub file into an image backbone; the classifier of the file is left aside.
+def load_image_weights(backbone: nn.Module, network: Network, classifiers: Sequence[str]) -> None:
+    """Load ImageNet weights, a local file or a hub file into an image backbone.
+
+    `classifiers`: how the names of layers begin that a file may have besides, and that are left aside.
 
     Raises ModelError where the file cannot be had, its digest differs, or its keys and shapes are not those of the network.
     """
     own = backbone.state_dict()
     state = as_timm(_read_state(network), own)
+    beginnings = tuple(f"{name}." for name in classifiers)
     # Files of ImageNet networks carry a classifier that this backbone does not have.
-    state = {name: tensor for name, tensor in state.items() if name in own or not _is_classifier(name)}
+    state = {name: tensor for name, tensor in state.items() if name in own or not name.startswith(beginnings)}
     # A file saved before batch norm counted its batches lacks only these counters.
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     foreign = [name for name in state if name not in own]
@@ -194,7 +218,3 @@ def _only_file(folder: Path, network: Network) -> Path:
         message = f"networks.{network.name}: {folder} holds {len(files)} weights files, one is needed; name the file itself"
         raise ModelError(message)
     return files[0]
-
-
-def _is_classifier(name: str) -> bool:
-    return name.split(".")[0] in {"last_linear", "fc", "classifier", "head"}

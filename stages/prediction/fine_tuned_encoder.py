@@ -1,20 +1,24 @@
 """A fine-tuned network, found again without the products that taught it."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.records import check_digests
 from fusecat.cache.store import FeatureCache
 from fusecat.stages.catalogue.image_index import DECODING_VERSION
-from fusecat.stages.errors import ModelError
+from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.networks import AnyNetwork
-from fusecat.stages.extraction.settings import Balance, Extraction, Library, Network, Optimizer, Pooling, Training
+from fusecat.stages.extraction.pixels import IMAGENET, KEYS, with_pixels
+from fusecat.stages.extraction.settings import Extraction, Library, Network
 from fusecat.stages.extraction.training_record import WAY_OUT, read_learning
 from fusecat.stages.extraction.weights import tensors_digest
 from fusecat.stages.vocabulary import Field
@@ -61,7 +65,7 @@ class FineTunedEncoder:
                 raise ValueError(message)
             _count(description["width"])
             digest(dict(description))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             raise _unreadable(folder, error) from error
         return cls(encoder, folder, description, classes, files)
 
@@ -125,7 +129,9 @@ class FineTunedEncoder:
         """
         known: Any = {name: self.description[name] for name in ("extraction", "precision", "weights")}
         known |= {name: self.description[name] for name in ("files",) if name in self.description}
-        seen = {name: self.description["settings"].get(name) for name in ("length", "prefix", "lowercase", "size", "resize")}
+        settings = self.description["settings"]
+        seen = {name: settings.get(name) for name in ("length", "prefix", "lowercase", "size", "resize")}
+        seen |= {name: settings[name] for name in KEYS if name not in seen and settings.get(name)}
         return digest(known | {"seen": seen, "decoding": DECODING_VERSION, "classes": list(self.classes)})
 
     def check(self) -> None:
@@ -168,9 +174,20 @@ def _count(value: Any) -> int:
 
 
 def _network(settings: Mapping[str, Any]) -> Network:
-    """Settings as JSON has them -> settings with the members of their enums."""
-    training = dict(settings["training"])
-    training |= {"optimizer": Optimizer(training["optimizer"]), "balance": Balance(training["balance"])}
-    fields = tuple(Field(field) for field in settings["fields"])
-    kinds = {"library": Library(settings["library"]), "pooling": Pooling(settings["pooling"])}
-    return Network(**dict(settings) | kinds | {"fields": fields, "training": Training(**training)})
+    """Settings as JSON has them -> settings with the members of their enums.
+
+    Raises: ValueError for what cannot be, and for an image network of an earlier version whose vectors were others.
+    """
+    network: Network = TypeAdapter(Network).validate_python(dict(settings))
+    if not network.is_image:
+        return dataclasses.replace(network, prefix=network.prefix or "")
+    if "mean" not in settings:
+        own = with_pixels(dataclasses.replace(network, mean=None)) if network.library is Library.PRETRAINEDMODELS else network
+        if own.mean != IMAGENET["mean"]:
+            message = f"{network.model} was read with other pixels and pooling by the version that taught it"
+            raise ValueError(message)
+        network = dataclasses.replace(network, **{key: getattr(network, key) or value for key, value in IMAGENET.items()})
+    if any(getattr(network, key) is None for key in KEYS):  # nothing is looked up for a stranger's model
+        message = f"{network.name} does not say how its images are read"
+        raise ValueError(message)
+    return network

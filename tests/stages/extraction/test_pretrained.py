@@ -55,7 +55,7 @@ def test_the_loaded_network_computes_what_its_authors_class_computes(network: Ne
     built = build_image_network(network, classes=27).eval()
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
-        assert torch.allclose(built.backbone(images), authors.extract_features(images), atol=1e-4)
+        assert torch.allclose(built.backbone(images), authors.extract_features(images).mean((2, 3)), atol=1e-4)
 
 
 @pytest.mark.slow

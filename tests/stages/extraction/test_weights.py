@@ -32,7 +32,7 @@ def state() -> dict[str, torch.Tensor]:
     network = build_image_network(image_network(), classes=4)
     with torch.no_grad():
         for tensor in network.backbone.state_dict().values():
-            tensor.copy_(torch.randn(tensor.shape) if tensor.is_floating_point() else tensor)
+            tensor.copy_(torch.rand(tensor.shape) if tensor.is_floating_point() else tensor)
     return network.backbone.state_dict() | {"last_linear.weight": torch.randn(10, 2048), "last_linear.bias": torch.randn(10)}
 
 

@@ -1,0 +1,75 @@
+"""Low-rank adaptation teaches a network through small matrices, and what is kept is a network like any other."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.fine_tune import fine_tune
+from fusecat.stages.extraction.low_rank import add_adapters, merge_adapters
+from fusecat.stages.extraction.networks import TextNetwork
+from fusecat.stages.extraction.progress import silent
+from fusecat.stages.extraction.training_record import read_learning
+from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.vocabulary import Field
+from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, open_study
+
+LORA = dataclasses.replace(CAMEMBERT, training=dataclasses.replace(CAMEMBERT.training, lora=4, gradient_checkpointing=True))
+
+
+def test_a_merged_network_says_what_it_said_with_its_matrices_aside() -> None:
+    backbone = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    names, rows = list(backbone.state_dict()), torch.randn(4, 5)
+    before = backbone(rows)
+    add_adapters(backbone, 2, seed=1)
+    assert torch.equal(backbone(rows), before), "the second matrix of each pair starts as 0"
+    learning = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    assert sum(parameter.numel() for parameter in learning) == 2 * (5 + 7) + 2 * (7 + 3)
+    with torch.no_grad():
+        for parameter in learning:
+            parameter.normal_()
+    taught = backbone(rows)
+    assert not torch.allclose(taught, before)
+    merge_adapters(backbone)
+    assert list(backbone.state_dict()) == names
+    assert torch.allclose(backbone(rows), taught, atol=1e-5)
+
+
+def test_a_network_without_linear_layers_is_refused() -> None:
+    with pytest.raises(UsageError, match="no linear layers; set lora = 0"):
+        add_adapters(nn.Sequential(nn.Conv2d(3, 4, 3)), 2, seed=1)
+    with pytest.raises(UsageError, match="choose one"):
+        dataclasses.replace(LORA, training=dataclasses.replace(LORA.training, freeze=True))
+
+
+def test_fine_tuning_resumes_and_is_kept_as_a_network_without_them(sample_cut: Path, tmp_path: Path) -> None:
+    study, encoder = open_study(sample_cut), Encoder(LORA, Field.TITLE, EXTRACTION)
+    recipe = encoder.recipe(study, MACRO_F1, "fp32")
+    network, _, learning = fine_tune(encoder, study, recipe, tmp_path / "whole", metric=MACRO_F1, progress=silent)
+    assert isinstance(network, TextNetwork) and not [name for name in network.state_dict() if "lora" in name]
+    plain = Encoder(CAMEMBERT, Field.TITLE, EXTRACTION)
+    (tmp_path / "plain").mkdir()
+    plain.inputs(study, tmp_path / "plain", saved=False)
+    fresh = plain.build(len(study.catalogue.classes), tmp_path / "plain").state_dict()
+    moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, fresh[name])}
+    linear = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    assert moved == linear | {"classifier.bias"}
+    record = read_learning(tmp_path / "whole")
+    assert record is not None and record["lora"] == {"rank": 4, "kept": "merged"}
+
+    class Stop(Exception):
+        pass
+
+    def stopping(feature: str, phase: str, done: int, total: int, note: str = "") -> None:
+        if phase == "fine-tuning" and done > total * 0.6:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fine_tune(encoder, study, recipe, tmp_path / "cut", metric=MACRO_F1, progress=stopping)
+    assert list((tmp_path / "cut" / "checkpoints").glob("checkpoint-*"))
+    _, _, other = fine_tune(encoder, study, recipe, tmp_path / "cut", metric=MACRO_F1, progress=silent)
+    assert other["weights"] == learning["weights"]
