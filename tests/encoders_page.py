@@ -56,7 +56,6 @@ HUB = {
     "swin": "microsoft/swin-tiny-patch4-window7-224",
     "swinv2": "microsoft/swinv2-tiny-patch4-window8-256",
     "resnet": "microsoft/resnet-50",
-    "mobilenet_v2": "google/mobilenet_v2_1.0_224",
     "timm/vit": "timm/vit_small_patch16_224.augreg_in21k",
     "timm/deit3": "timm/deit3_small_patch16_224.fb_in22k_ft_in1k",
     "timm/beit": "timm/beit_base_patch16_224.in22k_ft_in22k",

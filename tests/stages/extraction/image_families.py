@@ -191,12 +191,6 @@ IMAGE_FAMILIES = (
         lambda: hf.ResNetConfig(embedding_size=8, layer_type="basic", **CONV),
         lambda: hf.ConvNextImageProcessor(size={"shortest_edge": 32}, crop_pct=0.875),
     ),
-    of_transformers(
-        "mobilenet_v2",
-        "MobileNet V2",
-        lambda: hf.MobileNetV2Config(depth_multiplier=0.35, image_size=32),
-        lambda: hf.MobileNetV2ImageProcessor(**SHORT),
-    ),
 )
 
 
