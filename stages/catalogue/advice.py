@@ -46,7 +46,8 @@ def nothing_to_read(root: Path) -> str:
     if not names:
         return f"{missing}: the folder is empty"
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    way = next((f"; {way}" for name in names if (way := _way(root / name))), "")
+    trained = sorted(names, key=lambda name: "train" not in name.lower())
+    way = next((f"; {way}" for name in trained if (way := _way(root / name))), "")
     return f"{missing}; found: {', '.join(names[:MOST])}{more}{way}"
 
 

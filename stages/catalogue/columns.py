@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from fusecat.stages.catalogue.messages import fail, shorten
+from fusecat.stages.catalogue.messages import fail, offered, shorten
 from fusecat.stages.errors import UsageError
 
 MOST = 12
@@ -78,6 +78,9 @@ def check_columns(template: str, columns: Sequence[str], where: str) -> None:
     if missing:
         nearest = difflib.get_close_matches(missing[0], columns, 1)
         hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+        if len(columns) == 1:  # a line before the header, or another separator than was found out
+            separator = offered("--separator", ", or pass --separator")
+            hint = f" (is the first line no header? Remove what stands before it{separator})"
         fail(f"{where}: column {missing[0]!r} missing{hint}; columns found: {listed(columns)}")
 
 

@@ -1,12 +1,13 @@
 """Catalogues of one's own, row by row: any table whose columns are mapped (see `stages.catalogue.plan`)."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fusecat.stages.catalogue import advice
-from fusecat.stages.catalogue.builder import NOTHING, Builder, token, whole_numbers
+from fusecat.stages.catalogue.builder import NOTHING, PARTS, Builder, token, whole_numbers
 from fusecat.stages.catalogue.cleaning import clean
 from fusecat.stages.catalogue.columns import Cell, NotATextError, check_columns, filler, holes, listed, text
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
@@ -29,6 +30,12 @@ def read(path: Path, made: TablePlan, options: ReadingOptions) -> Catalogue:
     parts = options.split_file and os.path.realpath(options.split_file)
     classes = made.classes
     tables = [file for file in made.tables if os.path.realpath(file) != parts]
+    named = {part for file in tables if (part := PARTS.get(re.split(r"[^a-z]", file.name.lower())[0]))}
+    if len(named) > 1 and options.labels and options.split_column is None and parts is None:
+        treatment = (
+            "files named as parts of a split, read as one catalogue and split anew: name one file, or pass --split-column"
+        )
+        builder.findings.add("files_named_as_parts", ", ".join(file.name for file in tables[:3]), treatment, len(tables))
     for file in tables:
         table = open_any(file, made.root, options)
         _Rows(builder, made.columns, table, pictures).read()

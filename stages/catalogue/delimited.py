@@ -24,16 +24,16 @@ class Table:
 
     def rows(self) -> Iterator[tuple[int, Sequence[str]]]:
         """(first line in the file, cells) of every row; blank lines are no rows. Raises DataError at the first odd row."""
-        expected, places = 0, self.places
+        expected, first, places = 0, 0, self.places
         pick = None if places is None else itemgetter(*places) if len(places) > 1 else lambda cells: [cells[places[0]]]
         try:
             for line, cells in self.dialect.records(lines(self.path, self.encoding)):
                 if not expected:
-                    expected = len(cells)
+                    expected, first = len(cells), line
                     continue
                 if len(cells) != expected:
-                    why = "cut off, or a stray line break?" if len(cells) < expected else "a stray separator in a text?"
-                    fail(f"{self.path}: line {line} has {len(cells)} fields, {expected} expected ({why})")
+                    where = f"{self.path}: line {line} has {len(cells)} fields, {expected} expected"
+                    fail(f"{where} ({_why(len(cells), expected, line - first)})")
                 yield line, cells if pick is None else pick(cells)
         except BadLine as error:
             fail(f"{self.path}: {error}")
@@ -42,6 +42,15 @@ class Table:
         """The same table with these columns and no others. Raises DataError where one of them stands twice in the header."""
         refuse_twice(self.path, self.columns, names)
         return replace(self, columns=tuple(names), places=tuple(self.columns.index(name) for name in names))
+
+
+def _why(found: int, expected: int, distance: int) -> str:
+    """What may be wrong with a line of another number of fields, so many lines below the header."""
+    if found < expected:
+        return "cut off, or a stray line break?"
+    if distance == 1 and found == expected + 1:
+        return "does the header lack the name of an index column?"
+    return "a stray separator in a text?"
 
 
 def open_table(path: Path, separator: str | None = None, encoding: str = "utf-8") -> Table:

@@ -413,3 +413,26 @@ def test_a_folder_of_hugging_face_datasets_is_read_with_its_class_names(
         assert not catalogue.findings
         (folder / name).write_bytes((folder / name).read_bytes()[:-200])
         assert name in refused(folder, columns=TEXTS)
+
+
+def test_what_stands_around_a_table_is_told(table: list[Row], tmp_path: Path) -> None:
+    path, whole = tmp_path / "p.csv", csv_text(table, quoting=csv.QUOTE_ALL)
+    path.write_text(f"Export du 3 mai\n\n{whole}", encoding="utf-8")
+    assert "'id' missing (is the first line no header? Remove what stands before it" in refused(path, columns=TEXTS)
+    path.write_text(csv_text(table, delimiter="§"), encoding="utf-8")
+    assert "or pass --separator" in refused(path, columns=TEXTS)
+    header, *lines = whole.splitlines()
+    path.write_text("\n".join([header, *(f"{number},{line}" for number, line in enumerate(lines))]), encoding="utf-8")
+    assert "(does the header lack the name of an index column?)" in refused(path, columns=TEXTS)
+
+
+def test_files_named_as_parts_are_not_merged_in_silence(table: list[Row], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name, rows_of in (("train-0.csv", table[:40]), ("test-0.csv", table[40:])):
+        write(tmp_path / "data" / name, rows_of)
+    (tmp_path / "test").mkdir()
+    write(tmp_path / "test" / "p.csv", table)
+    catalogue = read_catalogue(tmp_path / "data", ReadingOptions(columns=TEXTS))
+    assert kinds(catalogue) == {"files_named_as_parts": 2}
+    (tmp_path / "data").rename(tmp_path / "train")
+    assert f"name the folder {tmp_path / 'train'}" in refused(tmp_path)
