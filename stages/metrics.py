@@ -80,7 +80,7 @@ def _balanced_accuracy(outcome: "Outcome") -> Any:
 
 
 def _top_3_accuracy(outcome: "Outcome") -> Any:
-    return outcome.mean(outcome.rank < 3)
+    return outcome.mean(outcome.rank < DEEPEST)
 
 
 def _log_loss(outcome: "Outcome") -> Any:
@@ -88,6 +88,9 @@ def _log_loss(outcome: "Outcome") -> Any:
 
 
 _F1 = 'f1_score(labels, predicted, labels=classes, average="{}", zero_division=0)'
+
+DEEPEST = 3
+"""Places of the true class that some metric tells apart: the first three."""
 
 MACRO_F1 = Metric("macro-f1", "macro-F1", _macro_f1, recomputed=_F1.format("macro"))
 WEIGHTED_F1 = Metric("weighted-f1", "weighted F1", _weighted_f1, recomputed=_F1.format("weighted"))

@@ -69,19 +69,19 @@ def command(
 
 def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
     """What the card tells: scores of what is exported on validation and test, and the catalogue in numbers."""
-    import numpy as np
-
+    from fusecat.stages.fusion.predictions import Mean, outcome_of
     from fusecat.stages.fusion.runs import Runs
-    from fusecat.stages.scores import scores
+    from fusecat.stages.scores import scores_of
     from fusecat.stages.study_record import StudyRecord, read_study
 
     runs, study = Runs(place.runs), read_study(place) or StudyRecord()
     products = runs.products()
     found: dict[str, Any] = {}
-    for part in ("validation", "test"):
-        held = [run.probabilities[part] for seed in model.predictors if (run := runs.read(model.strategy, seed))]
-        if part in products.parts and len(rows := products.rows(part)) and not refit:
-            found[part] = scores(products.labels[rows], np.stack(held).mean(0))
+    held = [run.probabilities for seed in model.predictors if (run := runs.read(model.strategy, seed))]
+    for part in () if refit else ("validation", "test"):
+        if part in products.parts and len(rows := products.rows(part)):
+            labels = products.labels[rows]
+            found[part] = scores_of(outcome_of(Mean([each[part] for each in held]), labels))
     kept = ("layout", "products", "labelled", "missing_descriptions", "missing_images", "preset")
     return {
         "refit": refit,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.slices import compared_rows
+from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord
 
 if TYPE_CHECKING:
@@ -70,39 +71,37 @@ def cards(comparison: "Comparison", shown: int = SHOWN) -> Cards:
     study, part = comparison.study, comparison.judged
     compared = compared_rows(comparison)
     rows, labels, codes = study.products.rows(part), study.labels(part), study.products.classes
-    averages = {side: study.probabilities(row.candidate, part) for side, row in compared.items()}
-    picked = choose(averages, labels, shown)
+    outcomes = {side: row.candidate.average(part) for side, row in compared.items()}
+    picked = choose(outcomes, labels, shown)
     wanted = sorted({int(at) for of in picked.values() for at in of})
     ids = [str(study.products.ids[rows[at]]) for at in wanted]
     known, missing = _catalogue(study.info, ids)
-    made = {
-        at: _card(identity, codes, int(labels[at]), {side: of[at] for side, of in averages.items()}, known.get(identity))
-        for at, identity in zip(wanted, ids, strict=True)
-    }
+    averages = {side: study.probabilities(row.candidate, part) for side, row in compared.items()}
+    made = {}
+    for at, identity in zip(wanted, ids, strict=True):
+        guesses = [_guess(side, codes, of[at : at + 1][0], float(outcomes[side].truth[at])) for side, of in averages.items()]
+        made[at] = _card(identity, codes[labels[at]], tuple(guesses), known.get(identity))
     return Cards({kind: tuple(made[int(at)] for at in of) for kind, of in picked.items() if len(of)}, missing)
 
 
-def choose(
-    averages: Mapping[str, NDArray[np.floating]], labels: NDArray[np.integer], shown: int
-) -> dict[str, NDArray[np.intp]]:
-    """Kind -> places of products, the most telling first; `averages`: side -> (n, C), the first is the chosen strategy."""
-    n = np.arange(len(labels))
-    chosen = averages["chosen"]
-    right = chosen.argmax(axis=1) == labels
+def choose(outcomes: Mapping[str, Outcome], labels: NDArray[np.integer], shown: int) -> dict[str, NDArray[np.intp]]:
+    """Kind -> places of products, the most telling first; `outcomes`: side -> what it says, first the chosen strategy."""
+    chosen = outcomes["chosen"]
+    right = chosen.predicted == labels
     picked = {}
-    text = averages.get("text alone")
+    text = outcomes.get("text alone")
     if text is not None:
-        repaired = right & (text.argmax(axis=1) != labels)
-        picked["repairs"] = _best(repaired, chosen[n, labels] - text[n, labels], shown)
+        repaired = right & (text.predicted != labels)
+        picked["repairs"] = _best(repaired, chosen.truth - text.truth, shown)
     agreed = np.ones(len(labels), bool)
-    for side in averages.values():
-        agreed &= side.argmax(axis=1) == chosen.argmax(axis=1)
-    suspect = ~right & agreed if len(averages) > 1 else np.zeros(len(labels), bool)
-    least = np.minimum.reduce([side.max(axis=1) for side in averages.values()])
+    for side in outcomes.values():
+        agreed &= side.predicted == chosen.predicted
+    suspect = ~right & agreed if len(outcomes) > 1 else np.zeros(len(labels), bool)
+    least = np.minimum.reduce([side.confidence for side in outcomes.values()])
     picked["labels"] = _best(suspect, least, shown)
     others = ~right
     others[picked["labels"]] = False
-    picked["errors"] = _best(others, chosen.max(axis=1) - chosen[n, labels], shown)
+    picked["errors"] = _best(others, chosen.confidence - chosen.truth, shown)
     return {kind: picked[kind] for kind in KINDS if kind in picked}
 
 
@@ -111,17 +110,16 @@ def _best(which: NDArray[np.bool_], value: NDArray[np.floating], shown: int) -> 
     return places[np.argsort(-value[places], kind="stable")[:shown]]
 
 
-def _card(
-    identity: str, codes: Sequence[str], label: int, chances: Mapping[str, NDArray[np.floating]], product: Any | None
-) -> Card:
-    guesses = []
-    for side, values in chances.items():
-        top = np.argsort(-values, kind="stable")[:TOP]
-        guesses.append(Guess(side, tuple((codes[at], float(values[at])) for at in top), float(values[label])))
+def _guess(side: str, codes: Sequence[str], values: NDArray[np.floating], truth: float) -> Guess:
+    top = np.argsort(-values, kind="stable")[:TOP]
+    return Guess(side, tuple((codes[at], float(values[at])) for at in top), truth)
+
+
+def _card(identity: str, label: str, guesses: tuple[Guess, ...], product: Any | None) -> Card:
     if product is None:
-        return Card(identity, codes[label], tuple(guesses))
+        return Card(identity, label, guesses)
     picture = next((thumb for path in product.images[:1] if (thumb := thumbnail(path))), None)
-    return Card(identity, codes[label], tuple(guesses), _short(product.title), _short(product.description), picture)
+    return Card(identity, label, guesses, _short(product.title), _short(product.description), picture)
 
 
 def _catalogue(info: StudyRecord, ids: Sequence[str]) -> tuple[dict[str, Any], str]:

@@ -1,19 +1,21 @@
 """What a comparison is made of: the runs of one workspace, reduced to what statistics need.
 
-Shapes: n products of a part, C classes. Probabilities are read one strategy at a time and forgotten at once, because 200
-runs over 3,000 classes would not fit in memory.
+Shapes: n products of a part, C classes. Probabilities are read block by block and forgotten at once, because 200 runs over
+3,000 classes would not fit in memory.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.console import quoted
 from fusecat.stages.errors import ModelError
+from fusecat.stages.fusion.predictions import Mean, finite, outcome_of
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, Products, Run, Runs
 from fusecat.stages.fusion.select import named, refuse_nowhere, repetitions
 from fusecat.stages.metrics import Metric
@@ -31,7 +33,7 @@ FUSED = (Architecture.BASELINE.value, Architecture.FLAT.value, Architecture.HIER
 
 @dataclass(frozen=True)
 class Candidate:
-    """One strategy: its runs (probabilities left out), their outcomes by part and, of several seeds, their average's."""
+    """One strategy: its runs, their outcomes by part and, of several seeds, their average's."""
 
     runs: tuple[Run, ...]
     outcomes: Mapping[str, tuple[Outcome, ...]]
@@ -61,6 +63,10 @@ class Candidate:
     def fitted_on(self) -> tuple[str, ...]:
         """The parts whose labels some run has seen."""
         return tuple(dict.fromkeys(part for run in self.runs for part in run.fitted_on))
+
+    def average(self, part: str) -> Outcome:
+        """What the mean of its seeds says of a part."""
+        return self.ensemble[part] if self.ensemble else self.outcomes[part][0]
 
     @property
     def single(self) -> bool:
@@ -133,10 +139,9 @@ class Study:
         """The strategy of that name. Raises UsageError that lists what there is."""
         return named(self.candidates, strategy, Runs(self.workspace.runs), "--against")
 
-    def probabilities(self, candidate: Candidate, part: str) -> NDArray[np.float32]:
-        """(n, C) probabilities of a part, averaged over the strategy's seeds; read again from the runs."""
-        runs = Runs(self.workspace.runs)
-        return _mean([run.probabilities[part] for run in _again(runs, candidate)])
+    def probabilities(self, candidate: Candidate, part: str) -> Mean:
+        """(n, C) probabilities of a part, averaged over the strategy's seeds; read from the runs when rows are asked for."""
+        return Mean([run.probabilities[part] for run in _again(Runs(self.workspace.runs), candidate)])
 
 
 def _again(runs: Runs, candidate: Candidate) -> Iterator[Run]:
@@ -154,35 +159,29 @@ def _candidates(runs: Runs, labels: Mapping[str, NDArray[np.int32]], classes: in
         failed.extend(found.left_out)
         kept: list[Run] = []
         outcomes: dict[str, list[Outcome]] = {part: [] for part in labels}
-        totals: dict[str, NDArray[np.floating]] = {}
         for checked in found.runs:
             run = runs.predicted(checked)
-            if reason := _misfit(run, labels, classes):
-                failed.append(f"{run.strategy}, seed {run.seed}: {reason}")
+            own = {part: _outcome(run, part, truth, classes) for part, truth in labels.items()}
+            misfits = [each for each in own.values() if isinstance(each, str)]
+            if misfits:
+                failed.append(f"{run.strategy}, seed {run.seed}: {misfits[0]}")
                 continue
-            for part, truth in labels.items():
-                probabilities = run.probabilities[part]
-                outcomes[part].append(Outcome.of(probabilities, truth))
-                totals[part] = totals[part] + probabilities if part in totals else probabilities.astype(np.float32)
-            kept.append(replace(run, probabilities={}))
+            kept.append(run)
+            for part, outcome in own.items():
+                outcomes[part].append(cast("Outcome", outcome))
+        average = None
+        if len(kept) > 1:
+            means = {part: Mean([run.probabilities[part] for run in kept]) for part in labels}
+            average = {part: outcome_of(mean, labels[part]) for part, mean in means.items()}
         if kept:
-            average = {part: Outcome.of(total / np.float32(len(kept)), labels[part]) for part, total in totals.items()}
-            yield Candidate(tuple(kept), {part: tuple(of) for part, of in outcomes.items()}, average if len(kept) > 1 else None)
+            yield Candidate(tuple(kept), {part: tuple(of) for part, of in outcomes.items()}, average)
 
 
-def _misfit(run: Run, labels: Mapping[str, NDArray[np.int32]], classes: int) -> str | None:
-    """Why a run is not one of these products, or None."""
-    for part, truth in labels.items():
-        shape = run.probabilities[part].shape if part in run.probabilities else None
-        if shape != (len(truth), classes):
-            return f"{part} holds {shape}, the products ask for {(len(truth), classes)}"
-        if not np.isfinite(run.probabilities[part]).all():
-            return f"some of its {part} probabilities are no numbers"
-    return None
-
-
-def _mean(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    total = arrays[0].astype(np.float32)
-    for array in arrays[1:]:
-        total = total + array
-    return total / np.float32(len(arrays))
+def _outcome(run: Run, part: str, labels: NDArray[np.int32], classes: int) -> Outcome | str:
+    """What a run says of a part, or why it is not one of these products."""
+    held = run.probabilities.get(part)
+    shape = None if held is None else held.shape
+    if held is None or shape != (len(labels), classes):
+        return f"{part} holds {shape}, the products ask for {(len(labels), classes)}"
+    found = outcome_of(held, labels)
+    return found if finite(found) else f"some of its {part} probabilities are no numbers"

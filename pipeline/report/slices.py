@@ -118,6 +118,7 @@ def product_slices(comparison: "Comparison", rows: Sequence["Row"]) -> list[Slic
 def _present(study: Study, field: Field) -> NDArray[np.bool_] | None:
     """(N,) whether each product has the field; None where no feature of these very products tells."""
     from fusecat.cache.errors import CacheError
+    from fusecat.cache.layout import decode
     from fusecat.cache.store import FeatureCache
 
     cache = FeatureCache(study.workspace.features)
@@ -125,11 +126,12 @@ def _present(study: Study, field: Field) -> NDArray[np.bool_] | None:
         if not name.endswith(f".{field}"):
             continue
         try:
-            table = cache.table([name])
+            with cache.open(name) as file:
+                columns = file.columns()
         except (CacheError, OSError):
             continue  # the report does not need it: the slice is left out, and `cache verify` is where damage is told
-        if np.array_equal(table.ids.astype(str), study.products.ids.astype(str)):
-            return table.features[name].present
+        if np.array_equal(decode(columns["product_id"]), study.products.ids.astype(str)):
+            return columns["present"]
     return None
 
 

@@ -19,7 +19,7 @@ from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
 from fusecat.stages.metrics import MACRO_F1, Metric
-from fusecat.stages.scores import scores
+from fusecat.stages.scores import Outcome, scores_of
 
 
 def batchable(settings: FitSettings) -> bool:
@@ -89,11 +89,12 @@ def fit_seeds(
                 optimiser.step()
                 rate.step()
                 total += loss.detach() * shape[1]
-            found = _probabilities(template, parameters, views, validation_rows, device) if len(validation_rows) else None
+            known = np.asarray(labels)[validation_rows]
+            found = _outcomes(template, parameters, views, validation_rows, known, device) if len(known) else None
             for place in sorted(running):
                 seen = {"epoch": float(epoch), "loss": float(total[place]) / len(rows)}
                 if found is not None:
-                    seen |= scores(np.asarray(labels)[validation_rows], found[place])
+                    seen |= scores_of(found[place])
                 if choices[place].better(seen):
                     for name, weight in parameters.items():
                         kept[name][place] = weight.detach()[place]
@@ -143,14 +144,23 @@ def _clip(parameters: dict[str, Tensor], norm: float) -> None:
         gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
 
 
-def _probabilities(
-    template: Head, parameters: dict[str, Tensor], views: Vectors, rows: NDArray[np.intp], device: torch.device
-) -> NDArray[np.float32]:
-    """(S, n, C) of these rows, in evaluation mode."""
+def _outcomes(
+    template: Head,
+    parameters: dict[str, Tensor],
+    views: Vectors,
+    rows: NDArray[np.intp],
+    labels: NDArray[np.integer],
+    device: torch.device,
+) -> list[Outcome]:
+    """What each seed says of these rows, in evaluation mode."""
     template.eval()
     several = torch.func.vmap(lambda own, batch, masks: functional_call(template, own, (batch, masks)), in_dims=(0, None, None))
+    own = {name: value.detach() for name, value in parameters.items()}
+    found, start = [], 0
     with torch.inference_mode():
-        blocks = views.blocks(torch.from_numpy(rows.astype(np.int64)).to(device), EVALUATION_BATCH)
-        own = {name: value.detach() for name, value in parameters.items()}
-        found = torch.cat([several(own, batch, masks).softmax(2) for batch, masks in blocks], dim=1)
-    return np.asarray(found.cpu().numpy(), np.float32)
+        for batch, masks in views.blocks(torch.from_numpy(rows.astype(np.int64)).to(device), EVALUATION_BATCH):
+            block = several(own, batch, masks).softmax(2).cpu().numpy()
+            truth = labels[start : start + block.shape[1]]
+            found.append([Outcome.of(each, truth) for each in block])
+            start += block.shape[1]
+    return [Outcome.joined(pieces) for pieces in zip(*found, strict=True)]

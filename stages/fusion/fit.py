@@ -20,9 +20,10 @@ from fusecat.stages.fusion.fit_settings import FitSettings, Schedule
 from fusecat.stages.fusion.head import Head, Masks
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
+from fusecat.stages.fusion.predictions import outcome_of_blocks
 from fusecat.stages.fusion.streamed import StreamedVectors
 from fusecat.stages.metrics import LOG_LOSS, MACRO_F1, Metric
-from fusecat.stages.scores import scores
+from fusecat.stages.scores import scores_of
 
 Source = Vectors | StreamedVectors
 """In memory, or read window by window."""
@@ -123,7 +124,8 @@ def fit(
             loss = sum(learner.step(*batch) for batch in _batches(data, targets, rows, size, settings)) / len(rows)
             seen = {"epoch": float(epoch), "loss": loss}
             if len(validation_rows):
-                seen |= scores(labels[validation_rows], predict(kept, data, validation_rows))
+                said = outcome_of_blocks(predict_blocks(kept, data, validation_rows), labels[validation_rows])
+                seen |= scores_of(said)
             if choice.better(seen):
                 best_state = {name: tensor.clone() for name, tensor in kept.state_dict().items()}
             elif choice.over:
@@ -135,15 +137,21 @@ def fit(
 
 def predict(head: Head, data: Source, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Class probabilities (n, C) of these rows, in evaluation mode."""
-    head.eval()
     found = np.empty((len(rows), head.classes), np.float32)
-    with torch.inference_mode():
-        place = 0
-        for views, present in ahead(data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH)):
-            block = head(views, present).softmax(1).numpy()
-            found[place : place + len(block)] = block
-            place += len(block)
+    place = 0
+    for block in predict_blocks(head, data, rows):
+        found[place : place + len(block)] = block
+        place += len(block)
     return found
+
+
+def predict_blocks(head: Head, data: Source, rows: NDArray[np.intp]) -> Iterator[NDArray[np.float32]]:
+    """The same, block after block."""
+    head.eval()
+    for views, present in ahead(data.blocks(torch.from_numpy(rows.astype(np.int64)), EVALUATION_BATCH)):
+        with torch.inference_mode():
+            block = head(views, present).softmax(1).numpy()
+        yield block
 
 
 def _batches(

@@ -59,7 +59,8 @@ class FitData:
             arrays |= {f"view.{name}": view.numpy() for name, view in self.vectors.views.items()}
         for name, feature in self.features.items():
             arrays[f"present.{name}"] = feature.present
-            arrays |= {f"{kind}.{name}": array for kind in LOGITS if (array := getattr(feature, kind)) is not None}
+            # what lies on disk stays there
+            arrays |= {f"{kind}.{name}": array for kind in LOGITS if isinstance(array := getattr(feature, kind), np.ndarray)}
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         described: dict[str, Any] = {"classes": self.classes, "fitted_on": self.fitted_on, "arrays": list(arrays)}
@@ -90,7 +91,7 @@ class FitData:
         vectors: Source
         if "stream" in described:
             stream = FeatureStream({name: Path(path) for name, path in described["stream"].items()})
-            vectors = StreamedVectors(stream, scaling)
+            vectors, features = StreamedVectors(stream, scaling), dict(stream.table().features)
         else:
             masks = {name: torch.from_numpy(present[name]) for name in views}
             vectors = Vectors({name: torch.from_numpy(view) for name, view in views.items()}, masks)

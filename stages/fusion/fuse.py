@@ -74,7 +74,7 @@ def fuse(
                 ready[job.strategy, job.seed] = stored
 
         def note(job: Job, run: Run) -> None:
-            ready[job.strategy, job.seed] = run
+            ready[job.strategy, job.seed] = runs.predicted(run)
             if progress is not None:
                 progress(run, len(ready), len(jobs))
 

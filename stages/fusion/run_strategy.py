@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.stages.fusion.ablations import ablations
-from fusecat.stages.fusion.fit import Fitted, predict
+from fusecat.stages.fusion.fit import Fitted, predict_blocks
 from fusecat.stages.fusion.fit_data import FitData, with_logits
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import fit_late
 from fusecat.stages.fusion.late.late_predictors import TrainedLate, TrainedUnimodal
+from fusecat.stages.fusion.predictions import Parts, keep, outcome_of, outcome_of_blocks
 from fusecat.stages.fusion.predictor import Predictor, TrainedHead
 from fusecat.stages.fusion.runs import DETERMINISTIC, Run
 from fusecat.stages.fusion.strategy import FUSED, Strategy
-from fusecat.stages.fusion.unimodal import probabilities
+from fusecat.stages.fusion.unimodal import probability_blocks
 from fusecat.stages.metrics import Metric
-from fusecat.stages.scores import scores
+from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Architecture, Late
 
 
@@ -55,12 +56,16 @@ def _fit_head(
     head = fitted.head
     data = fit_data.vectors.select(head.features)
     start = time.perf_counter()
-    found = {part: predict(head, data, rows) for part, rows in fit_data.parts.items()}
+    found = {
+        part: keep(predict_blocks(head, data, rows), fit_data.labels[rows], head.classes)
+        for part, rows in fit_data.parts.items()
+    }
     seconds = time.perf_counter() - start
-    marks = {part: scores(fit_data.labels[rows], found[part]) for part, rows in fit_data.parts.items()}
-    marks["fit"] = scores(fit_data.labels[fit_data.rows["fit"]], predict(head, data, fit_data.rows["fit"]))
-    for part in fit_data.fitted_on if len(fit_data.fitted_on) > 1 else ():
-        marks[f"fit_{part}"] = scores(fit_data.labels[fit_data.rows[part]], predict(head, data, fit_data.rows[part]))
+    marks = _scores(found, fit_data)
+    for name in ("fit", *(fit_data.fitted_on if len(fit_data.fitted_on) > 1 else ())):
+        rows, label = fit_data.rows[name], name if name == "fit" else f"fit_{name}"
+        labels = fit_data.labels[rows]
+        marks[label] = scores_of(outcome_of_blocks(predict_blocks(head, data, rows), labels))
     fused = strategy.architecture in FUSED
     run = Run(
         strategy=strategy.name,
@@ -104,7 +109,7 @@ def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predict
         fit_seconds=time.perf_counter() - start,
         predict_seconds=0.0,
         probabilities=fitted.probabilities,
-        scores={part: scores(fit_data.labels[rows], fitted.probabilities[part]) for part, rows in fit_data.parts.items()},
+        scores=_scores(fitted.probabilities, fit_data),
         notes=(fitted.note,) if fitted.note else (),
         key=key,
     )
@@ -114,14 +119,17 @@ def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predict
 def _unimodal(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:
     feature = fit_data.features[str(strategy.feature)]
     start = time.perf_counter()
-    found = {part: probabilities(feature, rows, fit_data.prior) for part, rows in fit_data.parts.items()}
+    found = {
+        part: keep(probability_blocks(feature, rows, fit_data.prior), fit_data.labels[rows], len(fit_data.prior))
+        for part, rows in fit_data.parts.items()
+    }
     seconds = time.perf_counter() - start
-    marks = {}
+    marks = _scores(found, fit_data)
     for part, rows in fit_data.parts.items():
-        marks[part] = scores(fit_data.labels[rows], found[part])
         present: NDArray[np.bool_] = feature.present[rows]
         if present.any():
-            marks[f"{part}_present"] = scores(fit_data.labels[rows][present], found[part][present])
+            labels = fit_data.labels[rows]
+            marks[f"{part}_present"] = scores_of(outcome_of(found[part], labels).take(present))
     run = Run(
         strategy=strategy.name,
         architecture=strategy.architecture,
@@ -139,3 +147,7 @@ def _unimodal(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Pre
         key=key,
     )
     return run, TrainedUnimodal(strategy, fit_data.classes, fit_data.prior)
+
+
+def _scores(found: Parts, fit_data: FitData) -> dict[str, dict[str, float]]:
+    return {part: scores_of(outcome_of(each, fit_data.labels[fit_data.rows[part]])) for part, each in found.items()}

@@ -2,12 +2,12 @@
 
 `workspace/runs/products.npz` holds what all runs share (ids, labels, split, classes, parts; the fingerprint of the table).
 `workspace/runs/<strategy>/seed-<n>/` holds one run: `predictions.npz` (`validation` and `test`: (n, C) float32 probabilities
-in table order), `head.safetensors` where there is something to load, and `run.json`, which is written last: a folder without
-it is an interrupted run.
+in table order, or what `predictions` keeps of many), `head.safetensors` where there is something to load, and `run.json`, which
+is written last: a folder without it is an interrupted run.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import Any, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.cache.archive import read_arrays
+from fusecat.cache.archive import check_arrays, read_arrays
 from fusecat.cache.disk import locked
 from fusecat.cache.publish import publish_arrays
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
 from fusecat.cache.table import FeatureTable, Samples
+from fusecat.stages.fusion.predictions import Parts, Probabilities, StoredParts, arrays, outcome_of
 from fusecat.stages.metrics import METRICS
-from fusecat.stages.scores import scores
+from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Part
 
 PRODUCTS, PREDICTIONS, RECORD = "products.npz", "predictions.npz", "run.json"
@@ -45,8 +46,8 @@ class Run:
     """One strategy fitted with one seed, and what it predicts.
 
     `probabilities`: part (`validation`, `test`) -> (n, C) float32, rows as `FeatureTable.rows(part)`; a part that does not
-    exist is absent. `scores`: part -> scores as in `stages.scores`, `fit` being the rows that the head was fitted on (and
-    `fit_PART` those of one part, where there are several).
+    exist is absent. Those of a stored run are read when they are asked for. `scores`: part -> scores as in `stages.scores`,
+    `fit` being the rows that the head was fitted on (and `fit_PART` those of one part, where there are several).
     `fitted_on`: the parts whose labels the head has seen, () if it has none. `curve`: one mapping per epoch. `controls`:
     name (`without image`, `shuffled image`, ...) -> part -> scores. `key`: digest of everything that decided the run.
     """
@@ -61,7 +62,7 @@ class Run:
     parameters: int
     fit_seconds: float
     predict_seconds: float
-    probabilities: Mapping[str, NDArray[np.float32]]
+    probabilities: Parts
     scores: Mapping[str, Mapping[str, float]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     tuned: bool = False
@@ -117,7 +118,8 @@ class Runs:
     def products(self) -> Products:
         """What the runs share. Raises FileNotFoundError where nothing was fused yet, DamagedFile."""
         path = self.folder / PRODUCTS
-        found = _read_arrays(path)
+        with _as_damage(path):
+            found = read_arrays(path)
         try:
             text = {name: tuple(str(value) for value in found[name]) for name in ("classes", "parts")}
             return Products(found["ids"], found["labels"], found["split"], **text, fingerprint=str(found["fingerprint"]))
@@ -127,8 +129,8 @@ class Runs:
     def write(self, run: Run) -> Path:
         """Store a run; `head.safetensors`, if any, must be in its folder already. Returns the folder."""
         folder = self.path(run.strategy, run.seed)
-        publish_arrays(folder / PREDICTIONS, run.probabilities)
-        record = asdict(run)
+        publish_arrays(folder / PREDICTIONS, arrays(run.probabilities))
+        record = asdict(replace(run, probabilities={}))
         del record["probabilities"]
         write_record(folder / RECORD, record | {FILES: digests(folder, (RECORD,))})
         return folder
@@ -138,8 +140,8 @@ class Runs:
         return self.predicted(self.check(strategy, seed)) if self.has(strategy, seed) else None
 
     def predicted(self, run: Run) -> Run:
-        """A run that `check` gave, with its probabilities. Raises FileNotFoundError, DamagedFile."""
-        return replace(run, probabilities=_read_arrays(self.path(run.strategy, run.seed) / PREDICTIONS))
+        """A run that `check` gave, with its probabilities, which are read when they are asked for."""
+        return replace(run, probabilities=_Stored(self.path(run.strategy, run.seed) / PREDICTIONS))
 
     def check(self, strategy: str, seed: int) -> Run:
         """The run without its probabilities, after a look whether all of its files are as they were written.
@@ -150,7 +152,8 @@ class Runs:
         if FILES in record:
             check_digests(folder, record.pop(FILES), WAY_OUT)
         else:  # an earlier version's
-            _read_arrays(folder / PREDICTIONS)
+            with _as_damage(folder / PREDICTIONS):
+                check_arrays(folder / PREDICTIONS)
         for name in ("features", "fitted_on", "curve", "notes"):
             record[name] = tuple(record[name])
         return self._scored(Run(probabilities={}, **record))
@@ -162,12 +165,11 @@ class Runs:
         if not lacking or not (self.folder / PRODUCTS).is_file():
             return run
         self._products = products = self._products or self.products()
-        found = _read_arrays(self.path(run.strategy, run.seed) / PREDICTIONS)
-        added = {}
+        found, added = self.predicted(run).probabilities, {}
         for part in lacking:
             labels = products.labels[products.rows(part)] if part in products.parts else products.labels[:0]
             if part in found and found[part].shape == (len(labels), len(products.classes)):
-                added[part] = scores(labels, found[part]) | dict(run.scores[part])
+                added[part] = scores_of(outcome_of(found[part], labels)) | dict(run.scores[part])
         return replace(run, scores={**run.scores, **added})
 
     def has(self, strategy: str, seed: int) -> bool:
@@ -205,9 +207,22 @@ class Runs:
         return [f"{path.parent.relative_to(self.folder).as_posix()}, {path.name.replace('-', ' ')}" for path in folders]
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Every array of an .npz, its checksums looked at. Raises FileNotFoundError, DamagedFile."""
+class _Stored(StoredParts):
+    """Raises DamagedFile."""
+
+    def __getitem__(self, part: str) -> Probabilities:
+        with _as_damage(self.path):
+            return super().__getitem__(part)
+
+    def __iter__(self) -> Iterator[str]:
+        with _as_damage(self.path):
+            yield from super().__iter__()
+
+
+@contextmanager
+def _as_damage(path: Path) -> Iterator[None]:
+    """Let an archive that is none of ours be a DamagedFile."""
     try:
-        return read_arrays(path)
+        yield
     except ValueError as error:
         raise damaged(path, str(error), WAY_OUT) from error

@@ -1,9 +1,12 @@
 """A network on its own: the softmax of its own logits, and what to say of a product that lacks its field."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.cache.table import Feature
+from fusecat.stages.fusion.predictions import blocks
 
 
 def prior(labels: NDArray[np.integer], classes: int) -> NDArray[np.float32]:
@@ -24,3 +27,10 @@ def probabilities(feature: Feature, rows: NDArray[np.intp], fallback: NDArray[np
         message = f"{feature.name} has no logits"
         raise ValueError(message)
     return np.where(feature.present[rows, None], softmax(feature.logits[rows]), fallback).astype(np.float32)
+
+
+def probability_blocks(
+    feature: Feature, rows: NDArray[np.intp], fallback: NDArray[np.float32]
+) -> Iterator[NDArray[np.float32]]:
+    """The same, block after block."""
+    yield from (probabilities(feature, rows[cut], fallback) for cut in blocks((len(rows), len(fallback)), 2))

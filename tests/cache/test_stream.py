@@ -173,6 +173,21 @@ def test_logits_that_were_changed_are_met_when_they_are_read(features):
         stream.table().features["a.title"].logits[np.arange(3)]
 
 
+def test_after_the_first_reading_of_logits_only_the_pieces_of_the_rows_are_read(features):
+    with features.stream() as stream:
+        logits = stream.table().features["a.title"].logits
+        expected = np.asarray(logits)
+        read = []
+        raw = logits._file.raw
+        logits._file.raw = lambda name, rows: read.append(rows.start) or raw(name, rows)
+        rows = np.array([700, 3, 701, 2])
+        assert np.array_equal(logits[rows], expected[rows])
+        assert read == [0, 512]
+        logits._file.raw = lambda name, rows: raw(name, rows) + 1
+        with pytest.raises(DamagedFeature, match="'logits' from row 512 on"):
+            logits[rows[:1]]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities of single threads are Linux's")
 def test_readers_give_way_to_whoever_computes(features):
     with features.stream() as stream:

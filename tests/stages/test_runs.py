@@ -1,6 +1,7 @@
 """Runs on disk: what is not a run that was written is named, with a way out, whatever it is."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ RUN = Run(
 def test_a_run_is_read_as_it_was_written(tmp_path):
     Runs(tmp_path).write(RUN)
     read = Runs(tmp_path).read("baseline/average", 1)
-    assert repr(read) == repr(RUN)
+    assert repr(replace(read, probabilities=dict(read.probabilities))) == repr(RUN)
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", True, [[]], {"x": {"x": "y"}}], ids=str)

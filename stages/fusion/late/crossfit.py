@@ -3,7 +3,7 @@
 Shapes: N products of the table, n of a part, C classes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fusecat.cache.table import Feature
 from fusecat.stages.fusion.late.method import LateMethod
-from fusecat.stages.fusion.late.modality_logits import ModalityLogits, gather
+from fusecat.stages.fusion.late.modality_logits import Opinions, gather, together
+from fusecat.stages.fusion.predictions import Parts, keep
 from fusecat.stages.vocabulary import Part
 
 FOLDS = 5
@@ -25,7 +26,7 @@ class LateFit:
     """A fitted method, its predictions of each part, the parts it was fitted on, and one sentence about it."""
 
     method: LateMethod
-    probabilities: Mapping[str, NDArray[np.float32]]
+    probabilities: Parts
     fitted_on: tuple[str, ...]
     note: str
 
@@ -59,7 +60,7 @@ def fit_late(
     seen = {part: gather(features, names, rows[part]) for part in parts}
     method = make()
     if not method.learns:
-        return LateFit(method, {part: method.predict(seen[part]) for part in parts}, (), "")
+        return LateFit(method, _predictions(method, seen, labels, rows), (), "")
     # a network of unknown history (imported vectors) may have seen the head rows
     unseen = all(features[name].fitted_on is not None and Part.HEAD not in (features[name].fitted_on or ()) for name in names)
     if len(rows.get(Part.HEAD, ())) and unseen:
@@ -69,8 +70,16 @@ def fit_late(
         method.fit(gather(features, names, rows[Part.TRAIN], oof=True), labels[rows[Part.TRAIN]])
         fitted_on, note = (Part.TRAIN.value,), OUT_OF_FOLD
     else:
-        return _cross_fit(make, seen, labels[rows[Part.VALIDATION]])
-    return LateFit(method, {part: method.predict(seen[part]) for part in parts}, fitted_on, note)
+        return _cross_fit(make, seen, labels, rows)
+    return LateFit(method, _predictions(method, seen, labels, rows), fitted_on, note)
+
+
+def _predictions(
+    method: LateMethod, seen: Mapping[str, Opinions], labels: NDArray[np.integer], rows: Mapping[str, NDArray[np.intp]]
+) -> Parts:
+    return {
+        part: keep(method.predict_blocks(opinions), labels[rows[part]], len(method.prior)) for part, opinions in seen.items()
+    }
 
 
 def fit_on_all(
@@ -89,16 +98,14 @@ def fit_on_all(
     if not method.learns:
         return method, ()
     complete = all(features[name].logits_oof is not None for name in names)
-    found: dict[str, ModalityLogits] = {}
+    found: dict[str, Opinions] = {}
     for part, held in rows.items():
         if all(_unseen(features[name], part) for name in names):
             found[part] = gather(features, names, held)
         elif part == Part.TRAIN and complete:
             found[part] = gather(features, names, held, oof=True)
     if found:
-        logits = np.concatenate([modality_logits.logits for modality_logits in found.values()])
-        present = np.concatenate([modality_logits.present for modality_logits in found.values()])
-        method.fit(ModalityLogits(logits, present), np.concatenate([labels[rows[part]] for part in found]))
+        method.fit(together(list(found.values())), np.concatenate([labels[rows[part]] for part in found]))
     return method, tuple(found)
 
 
@@ -108,21 +115,37 @@ def _unseen(feature: Feature, part: str) -> bool:
     return part not in seen
 
 
-def _cross_fit(make: Callable[[], LateMethod], seen: Mapping[str, ModalityLogits], labels: NDArray[np.integer]) -> LateFit:
-    validation = seen[Part.VALIDATION]
-    fold = folds(labels)
-    found: NDArray[np.float32] | None = None
-    for number in range(FOLDS):
-        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        if not len(outside):
-            continue
-        method = make()
-        method.fit(validation.rows(inside), labels[inside])
-        block = method.predict(validation.rows(outside))
-        found = np.zeros((len(labels), block.shape[1]), np.float32) if found is None else found
-        found[outside] = block
+def _cross_fit(
+    make: Callable[[], LateMethod],
+    seen: Mapping[str, Opinions],
+    labels: NDArray[np.integer],
+    rows: Mapping[str, NDArray[np.intp]],
+) -> LateFit:
+    validation, truth = seen[Part.VALIDATION], labels[rows[Part.VALIDATION]]
+    fold = folds(truth)
+    methods: dict[int, LateMethod] = {}
+    for number in np.unique(fold).tolist():
+        inside = np.flatnonzero(fold != number)
+        methods[number] = make()
+        methods[number].fit(validation.rows(inside), truth[inside])
     final = make()
-    final.fit(validation, labels)
-    probabilities = {Part.VALIDATION.value: found if found is not None else final.predict(validation)}
-    probabilities |= {part: final.predict(modality_logits) for part, modality_logits in seen.items() if part != Part.VALIDATION}
+    final.fit(validation, truth)
+    others = {part: opinions for part, opinions in seen.items() if part != Part.VALIDATION}
+    found = keep(_out_of_fold(methods, fold, validation), truth, len(final.prior))
+    probabilities = {Part.VALIDATION.value: found, **_predictions(final, others, labels, rows)}
     return LateFit(final, probabilities, (Part.VALIDATION.value,), CROSS_FITTED)
+
+
+def _out_of_fold(
+    methods: Mapping[int, LateMethod], fold: NDArray[np.intp], opinions: Opinions
+) -> Iterator[NDArray[np.float32]]:
+    """What the method that has not seen a product says of it, block after block."""
+    start = 0
+    for block in opinions.blocks():
+        own = fold[start : start + len(block)]
+        found = np.empty((len(block), block.logits.shape[2]), np.float32)
+        for number in np.unique(own).tolist():
+            outside = np.flatnonzero(own == number)
+            found[outside] = methods[number].predict(block.rows(outside))
+        yield found
+        start += len(block)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.late.crossfit import CROSS_FITTED
-from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, vote
+from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, voted
 from fusecat.stages.fusion.late.late_predictors import refer
+from fusecat.stages.fusion.predictions import outcome_of
 from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
 from fusecat.stages.fusion.strategy import FUSED, Strategy, stands_alone
 from fusecat.stages.metrics import Metric
-from fusecat.stages.scores import scores
+from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Architecture, Late, Part
 
 
@@ -46,10 +47,10 @@ def combine(
     labels = {part: table.labels[table.rows(part)] for part in library}
     weights: NDArray[np.float64] = np.zeros(0)
     if strategy.final == Late.VOTE:
-        found = {part: vote(held) for part, held in library.items()}
+        found = voted(library, labels)
         kept, fitted_on = list(members), members[0].fitted_on
     else:
-        weights, found = cross_fitted_selection(library, labels[Part.VALIDATION], metric)
+        weights, found = cross_fitted_selection(library, labels, metric)
         kept = [run for run, weight in zip(members, weights, strict=True) if weight]
         fitted_on = (*sorted({part for run in kept for part in run.fitted_on}), Part.VALIDATION.value)
         shares = sorted(zip(weights[weights > 0], kept, strict=True), key=lambda pair: -pair[0])
@@ -67,7 +68,7 @@ def combine(
         fit_seconds=sum(member.fit_seconds for member in kept) + time.perf_counter() - start,
         predict_seconds=sum(member.predict_seconds for member in kept),
         probabilities=found,
-        scores={part: scores(labels[part], values) for part, values in found.items()},
+        scores={part: scores_of(outcome_of(values, labels[part])) for part, values in found.items()},
         settings={
             MEMBERS: {_name(member): member.key for member in kept},
             LIBRARY: sorted({member.strategy for member in members}),

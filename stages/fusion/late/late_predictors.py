@@ -58,7 +58,8 @@ class TrainedLate:
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """Combine the networks' logits."""
         given(features, self.features, self.strategy, logits=True)
-        return self.method.predict(gather(features, self.features))
+        found = self.method.predict_blocks(gather(features, self.features))
+        return np.concatenate([np.empty((0, len(self.classes)), np.float32), *found])
 
     def save(self, folder: Path) -> Path:
         """The method's arrays and the prior."""

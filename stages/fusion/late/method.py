@@ -4,13 +4,13 @@ Shapes: n products, F features, C classes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.stages.fusion.late.modality_logits import Array, ModalityLogits
+from fusecat.stages.fusion.late.modality_logits import Array, ModalityLogits, Opinions
 
 State = Mapping[str, NDArray[Any]]
 """What a method has learnt, as plain arrays."""
@@ -26,7 +26,7 @@ class LateMethod(ABC):
         self.features = features
         self.prior = np.asarray(prior, np.float64)
 
-    def fit(self, modality_logits: ModalityLogits, labels: NDArray[np.integer]) -> None:  # noqa: B027 - means learn nothing
+    def fit(self, modality_logits: ModalityLogits | Opinions, labels: NDArray[np.integer]) -> None:  # noqa: B027 - means learn nothing
         """Learn from products whose labels are `labels` (n,)."""
 
     @abstractmethod
@@ -41,6 +41,10 @@ class LateMethod(ABC):
         found = scores / np.where(total > 0, total, 1)
         found[none] = self.prior
         return found.astype(np.float32)
+
+    def predict_blocks(self, modality_logits: ModalityLogits | Opinions) -> Iterator[NDArray[np.float32]]:
+        """The same, block after block."""
+        yield from map(self.predict, modality_logits.blocks())
 
     def state(self) -> State:
         """What was learnt."""

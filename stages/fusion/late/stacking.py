@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.stages.fusion.late.method import LateMethod, State, seen_classes, shaped
-from fusecat.stages.fusion.late.modality_logits import Array, ModalityLogits
+from fusecat.stages.fusion.late.modality_logits import Array, ModalityLogits, Opinions
 from fusecat.stages.fusion.late.trees import canonical
 
 
@@ -40,12 +40,12 @@ class Stacking(LateMethod):
 class Logistic(Stacking):
     """Multinomial logistic regression, L2."""
 
-    def fit(self, modality_logits: ModalityLogits, labels: NDArray[np.integer]) -> None:
+    def fit(self, modality_logits: ModalityLogits | Opinions, labels: NDArray[np.integer]) -> None:
         """Fit by lbfgs on centred columns; the penalty is chosen for a few hundred columns of log probabilities."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        columns = self.columns(modality_logits)
+        columns = self.columns(modality_logits.whole())
         self.center = columns.mean(0)
         model = LogisticRegression(C=0.01, max_iter=300)
         with warnings.catch_warnings():
@@ -78,7 +78,7 @@ class Logistic(Stacking):
 class LightGBM(Stacking):
     """Gradient-boosted trees."""
 
-    def fit(self, modality_logits: ModalityLogits, labels: NDArray[np.integer]) -> None:
+    def fit(self, modality_logits: ModalityLogits | Opinions, labels: NDArray[np.integer]) -> None:
         """60 rounds of small trees: there are no rows to spare for early stopping."""
         from lightgbm import Dataset, train
 
@@ -97,7 +97,7 @@ class LightGBM(Stacking):
             "verbosity": -1,
             "seed": 1,
         }
-        self.text = train(options, Dataset(self.columns(modality_logits), coded), num_boost_round=60).model_to_string()
+        self.text = train(options, Dataset(self.columns(modality_logits.whole()), coded), num_boost_round=60).model_to_string()
 
     def combine(self, modality_logits: ModalityLogits) -> Array:
         """The trees' probabilities."""

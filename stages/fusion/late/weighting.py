@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.stages.fusion.late.method import LateMethod, State, shaped
-from fusecat.stages.fusion.late.modality_logits import SMALLEST, Array, ModalityLogits
+from fusecat.stages.fusion.late.modality_logits import SMALLEST, Array, ModalityLogits, Opinions
+from fusecat.stages.fusion.predictions import blocks
 
 
 class Weighted(LateMethod):
@@ -20,13 +21,17 @@ class Weighted(LateMethod):
         self.weights = np.full(features, 1 / features)
         self.temperatures = np.ones(features)
 
-    def fit(self, modality_logits: ModalityLogits, labels: NDArray[np.integer]) -> None:
+    def fit(self, modality_logits: ModalityLogits | Opinions, labels: NDArray[np.integer]) -> None:
         """Minimise the log loss over the weights by L-BFGS, from equal weights."""
         from scipy.optimize import minimize  # a second to import, and only fitting needs it
 
         some = np.flatnonzero(modality_logits.present.any(1))
         modality_logits, labels = modality_logits.rows(some), labels[some]
-        truth = np.exp(modality_logits.log_probabilities(self.temperatures)[np.arange(len(labels)), :, labels])
+        truth, start = np.empty(modality_logits.present.shape), 0
+        for block in modality_logits.blocks():
+            cut = slice(start, start + len(block))
+            truth[cut] = np.exp(block.log_probabilities(self.temperatures)[np.arange(len(block)), :, labels[cut]])
+            start += len(block)
 
         def loss(raw: Array) -> tuple[float, Array]:
             weights = _softmax(raw)
@@ -60,23 +65,25 @@ class Weighted(LateMethod):
 class Calibrated(Weighted):
     """The same after each network's logits are divided by a temperature of its own, the least log loss by itself."""
 
-    def fit(self, modality_logits: ModalityLogits, labels: NDArray[np.integer]) -> None:
+    def fit(self, modality_logits: ModalityLogits | Opinions, labels: NDArray[np.integer]) -> None:
         """One temperature after the other, then the weights."""
         for place in range(self.features):
             rows = np.flatnonzero(modality_logits.present[:, place])
             if len(rows):
-                self.temperatures[place] = _temperature(modality_logits.logits[rows, place], labels[rows])
+                self.temperatures[place] = _temperature(modality_logits.of(place, rows), labels[rows])
         super().fit(modality_logits, labels)
 
 
-def _temperature(logits: Array, labels: NDArray[np.integer]) -> float:
+def _temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """The divisor of `logits` (n, C) with the least log loss, between 1/20 and 20."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        scaled -= scaled.max(1, keepdims=True)
-        truth = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(1))
+        truth = np.empty(len(labels))
+        for cut in blocks(logits.shape):
+            scaled = logits[cut].astype(np.float64) / np.exp(log_temperature)
+            scaled -= scaled.max(1, keepdims=True)
+            truth[cut] = scaled[np.arange(len(scaled)), labels[cut]] - np.log(np.exp(scaled).sum(1))
         return float(-np.maximum(truth, np.log(SMALLEST)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))

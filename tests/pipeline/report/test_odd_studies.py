@@ -98,8 +98,9 @@ def test_probabilities_that_are_no_numbers_fail_their_run_only(tmp_path):
     runs = Runs(tmp_path / "runs")
     for seed in (1, 2):
         torn = runs.read("flat/average", seed)
-        torn.probabilities["test"][3] = np.nan
-        runs.write(torn)
+        probabilities = dict(torn.probabilities)
+        probabilities["test"][3] = np.nan
+        runs.write(replace(torn, probabilities=probabilities))
     shutil.rmtree(tmp_path / "runs" / "probe" / "camembert.title" / "seed-3")
     report, _ = reported(tmp_path)
     assert [name.partition(":")[0] for name in report["failed"]] == ["flat/average, seed 1", "flat/average, seed 2"]

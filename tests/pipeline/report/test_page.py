@@ -12,6 +12,7 @@ import pytest
 from fusecat.pipeline.report.cards import cards, choose
 from fusecat.pipeline.report.comparison import compare
 from fusecat.pipeline.report.output import write_report
+from fusecat.stages.scores import Outcome
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
 
@@ -192,7 +193,7 @@ def test_cards_show_what_they_promise(tmp_path):
     labels = random.integers(0, 4, 200)
     averages = {side: random.dirichlet(np.ones(4) / 2, 200) for side in ("chosen", "text alone", "image alone")}
     guesses = {side: of.argmax(axis=1) for side, of in averages.items()}
-    picked = choose(averages, labels, 6)
+    picked = choose({side: Outcome.of(of, labels) for side, of in averages.items()}, labels, 6)
     repaired, suspect, wrong = picked["repairs"], picked["labels"], picked["errors"]
     assert (guesses["chosen"][repaired] == labels[repaired]).all() and (
         guesses["text alone"][repaired] != labels[repaired]

@@ -238,8 +238,8 @@ def test_a_refit_learns_from_what_networks_have_not_seen_and_from_out_of_fold_lo
     method, parts, features, rows = noted(seen, logits_oof=oof)
     assert parts == ("train", "head", "validation", "test")
     order = np.concatenate([rows[part] for part in parts])
-    modality_logits, labels = method.given
+    logits, labels = method.given[0].whole().logits, method.given[1]
     np.testing.assert_array_equal(labels, seen.labels[order])
     train, first = len(rows["train"]), next(iter(features.values()))
-    np.testing.assert_array_equal(modality_logits.logits[:train, 0], oof[rows["train"]])
-    np.testing.assert_array_equal(modality_logits.logits[train:, 0], first.logits[order[train:]])
+    np.testing.assert_array_equal(logits[:train, 0], oof[rows["train"]])
+    np.testing.assert_array_equal(logits[train:, 0], first.logits[order[train:]])

@@ -348,7 +348,7 @@ def test_late_fusion_learns_again_from_all_that_no_network_has_seen(wide, late: 
     assert record["compared_on"] == len(table.rows("validation"))
     expected = method_class(Late(late))(len(found.features), np.bincount(table.labels) / len(table.labels))
     expected.fit(gather(table.features, found.features, rows), table.labels[rows])
-    wanted = expected.predict(gather(table.features, found.features))
+    wanted = expected.predict(gather(table.features, found.features).whole())
     np.testing.assert_allclose(found.probabilities(table.features), wanted, atol=1e-6)
     before = load_head(Runs(wide.runs).path(f"late/{late}", 0)).probabilities(table.features)
     assert np.abs(before - wanted).max() > 1e-3
