@@ -5,6 +5,7 @@ Shapes: N products, D width, C classes, P pieces of 256 rows.
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -88,6 +89,11 @@ class Header:
         stored: dict[str, str | int] = {name: canonical(value).decode("utf-8") for name, value in written.items()}
         stored |= {"feature": self.feature, "format": FORMAT, "format_version": VERSION, "weights": self.weights}
         return stored | {"content_digest": digest(dict(stored))}
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file or folder can be called that, and stays where it is put."""
+    return name.isprintable() and not set(name) & set("/\\") and name.strip(" .") == name and 0 < len(os.fsencode(name)) <= 200
 
 
 def check_name(feature: str) -> str:

@@ -90,7 +90,7 @@ class FeatureStream:
 
     def rows(self, *parts: str) -> NDArray[np.intp]:
         """Row numbers of the labelled products of these parts, in catalogue order."""
-        codes = [self.parts.index(part) for part in parts]
+        codes = [self.parts.index(part) for part in parts if part in self.parts]
         return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))
 
     def table(self) -> "StreamedTable":

@@ -77,7 +77,7 @@ class Samples:
 
     def rows(self, *parts: str) -> NDArray[np.intp]:
         """Row numbers of the labelled products of these parts, in their order."""
-        codes = [self.parts.index(part) for part in parts]
+        codes = [self.parts.index(part) for part in parts if part in self.parts]
         return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))
 
 

@@ -12,6 +12,7 @@ import click
 
 from fusecat import __version__
 from fusecat.pipeline.console import open_streams, safe
+from fusecat.stages.progress import INTERRUPTED, INTERRUPTION, heartbeat, obeying
 
 COMMANDS = {
     "check": "Read and validate a catalogue; trains nothing.",
@@ -28,7 +29,6 @@ COMMANDS = {
 }
 """Name -> one line of help. `pipeline.commands.<name>` (`import_` for import) holds the click command `command`."""
 
-INTERRUPTED = 130
 USAGE = 2
 INPUT_OUTPUT = 74
 UNEXPECTED = 1
@@ -101,9 +101,10 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv
     open_streams()
     try:
-        code: Any = cli.main(prog_name="fusecat", standalone_mode=False)
+        with obeying(), heartbeat():
+            code: Any = cli.main(prog_name="fusecat", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):  # click turns the second into the first
-        code = _fail("interrupted; the same command goes on from here", INTERRUPTED)
+        code = _fail(INTERRUPTION, INTERRUPTED)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "fusecat"
         code = _fail(f"{error.format_message()} (see '{path} --help')", error.exit_code)

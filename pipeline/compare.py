@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, column_or_1d
 
 from fusecat.cache.fingerprint import digest
+from fusecat.cache.layout import is_file_name
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.pipeline.report.comparison import Comparison, compare_study
 from fusecat.pipeline.report.results import Study
@@ -23,6 +24,7 @@ from fusecat.stages.fusion.fuse import feasible, fuse
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import ALL, THESIS, plan
 from fusecat.stages.metrics import MACRO_F1, Metric, metric_named
+from fusecat.stages.progress import heartbeat
 from fusecat.stages.vocabulary import Part
 
 
@@ -45,7 +47,7 @@ def compare(
     `features`: name -> (n, width); `present`: name -> (n,) bool, all present by default; `logits`: name -> (n, C), columns as
     the sorted labels, for uni-modal rows and late fusion; `fusion` as in `fusecat fuse`, or `package.module:Class`. 20 % of the
     rows become test, 15 % of the rest validation, stratified. With `workspace` the runs are kept there and `fusecat report
-    --workspace` shows them.
+    --workspace` shows them. What takes longer than some seconds is told on stderr.
 
     Returns what `fusecat report` is made of: it prints as a table and a verdict; `.table` is one mapping per strategy,
     `.verdict` text, `.to_html()` the whole page.
@@ -63,7 +65,7 @@ def compare(
     names, codes = np.unique(answers, return_inverse=True)
     table = _table(features, codes, tuple(str(name) for name in names), present or {}, logits or {}, random_state)
     chosen, metric = feasible(table, plan(fusion, table.features)), metric_named(metric) if isinstance(metric, str) else metric
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, heartbeat():
         root = workspace or Path(temporary)
         found = fuse(
             table,
@@ -96,8 +98,11 @@ def _table(
     rows, made = len(codes), {}
     for name, vectors in features.items():
         array = np.array(vectors, dtype=np.float32)
-        if "/" in name or array.ndim != 2 or len(array) != rows:
-            message = f"feature '{name}' has shape {array.shape}; it must be ({rows}, width), and its name without '/'"
+        if not is_file_name(name):
+            message = f"feature {name!r}: its runs get a folder of that name, so it must be a file's, such as camembert.title"
+            raise ValueError(message)
+        if array.ndim != 2 or len(array) != rows:
+            message = f"feature '{name}' has shape {array.shape}; it must be ({rows}, width)"
             raise ValueError(message)
         if not np.isfinite(array).all():
             message = f"feature '{name}' holds NaN or infinity; say what is absent with present={{'{name}': mask}} and zeros"

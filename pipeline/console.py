@@ -1,20 +1,23 @@
 """What a person sees in the terminal: safe text, options that many commands share, one way of printing JSON."""
 
 import codecs
+import contextlib
 import json
 import os
 import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusecat.cache.disk import name_file
 from fusecat.stages.metrics import METRICS, Metric
+from fusecat.stages.progress import told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,6 +85,7 @@ def safe(text: str) -> str:
 
 def warn(message: str) -> None:
     """Print one line on stderr."""
+    told()
     click.echo("warning: " + safe(" ".join(message.split())), err=True)
 
 
@@ -112,7 +116,19 @@ def print_json(result: Any) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(result, indent=1)
-    click.echo(text)
+    with _printing():
+        click.echo(text)
+
+
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    """Print on stdout; an error of the system then says so."""
+    told()
+    try:
+        yield
+    except OSError as error:
+        name_file(error, Path("standard output"))
+        raise
 
 
 def to_json(result: Any) -> str:
@@ -126,6 +142,10 @@ def console(*, quiet: bool = False) -> "Console":
     from rich.console import Console
 
     class Screen(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            with contextlib.nullcontext() if self.quiet else _printing():
+                super().print(*objects, **options)
+
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich would end with 1, "unexpected"
 

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fusecat.pipeline.console import warn
+from fusecat.stages import progress
 from fusecat.stages.workspace import Workspace
 
 
@@ -29,8 +29,8 @@ def remembering(place: Workspace, *, scratch: bool) -> Iterator[Workspace]:
     if not scratch:
         yield place
         return
-    with TemporaryDirectory(prefix="fusecat-") as folder:
-        copy = Workspace(Path(folder))
+    with progress.scratch() as folder:
+        copy = Workspace(folder)
         if place.image_memory.exists():
             shutil.copyfile(place.image_memory, copy.image_memory)
         yield copy
@@ -38,10 +38,18 @@ def remembering(place: Workspace, *, scratch: bool) -> Iterator[Workspace]:
 
 @contextmanager
 def keeping(store: Path) -> Iterator[Path]:
-    """The folder of encoded vectors; where it may not be written, a temporary one that ends with the block, and a warning."""
+    """The folder of encoded vectors; where it may not be written, a temporary one that knows them and ends with the block.
+
+    It warns that nothing new is kept.
+    """
     if all(may_write(folder) for folder in (store, *store.glob("features/*"), *store.glob("features/*/*/"))):
         yield store
         return
-    with TemporaryDirectory(prefix="fusecat-") as folder:
+    with progress.scratch() as folder:
         warn(f"{store} may not be written: the vectors of these products are not kept")
-        yield Path(folder)
+        for path in store.glob("features/*/*/*"):
+            if path.is_file():
+                name = folder / path.relative_to(store)
+                name.parent.mkdir(parents=True, exist_ok=True)
+                name.symlink_to(path.absolute())
+        yield folder

@@ -1,25 +1,25 @@
 """Progress of work on features, of `extract` and `predict`."""
 
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from fusecat.stages import progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fusecat.stages.extraction.extract import Outcome
 
-EVERY = 10.0
-"""Seconds between two plain progress lines where the output is no terminal."""
-
 
 class Ticker:
-    """Progress of stage one: a live line on a terminal, a plain line every ten seconds elsewhere."""
+    """Progress of stage one: a live line on a terminal, a plain line now and then elsewhere."""
 
     def __init__(self, screen: "Console") -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        self.screen = screen
+        self.screen, self.open = screen, ExitStack()
         self.told = 0.0
         self.place = ("", "")
         self.begun = (0.0, 0)
@@ -36,11 +36,14 @@ class Ticker:
         self.task = self.live.add_task("", total=None, note="")
 
     def __enter__(self) -> "Ticker":
-        self.live.start()
+        self.open.enter_context(self.live)
+        if self.screen.is_terminal and not self.screen.quiet:
+            self.open.enter_context(progress.shown_otherwise())
+        self.now = self.open.enter_context(progress.phase("at work"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.live.stop()
+        self.open.close()
 
     def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:
         """Show where a network stands (see `stages.extraction.progress`)."""
@@ -51,8 +54,9 @@ class Ticker:
             self.place = (feature, phase)
             self.begun = (time.monotonic(), done)
             self.live.reset(self.task, total=total, description=f"{feature} {phase}", note=note)
+        self.now.text = f"{feature}: {phase} {done:,}/{total:,}"
         self.live.update(self.task, completed=done, total=total, note=note)
-        if not self.screen.is_terminal and time.monotonic() - self.told > EVERY:
+        if not self.screen.is_terminal and time.monotonic() - self.told > progress.EVERY:
             self.told = time.monotonic()
             note = f", {note}" if note else ""
             self.screen.print(f"{feature}: {phase} {done:,}/{total:,}{note}{self._left(done, total)}", markup=False)

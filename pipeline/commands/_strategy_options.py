@@ -8,6 +8,7 @@ import click
 from fusecat.stages.fusion.fit_settings import NAMED
 from fusecat.stages.fusion.strategy import ALL, FUSED, THESIS
 from fusecat.stages.metrics import Metric
+from fusecat.stages.progress import phase
 from fusecat.stages.study_record import StudyRecord, read_study
 from fusecat.stages.vocabulary import Architecture, Merge, Variant
 from fusecat.stages.workspace import Workspace
@@ -80,7 +81,8 @@ def prepare(
     if first and architecture not in (None, Architecture.HIERARCHICAL):
         message = f"--first-merge {first} is for hierarchical strategies; --architecture {architecture} has no first merge"
         raise UsageError(message)
-    table = table_of(FeatureCache(place.features), streamed=streamed)
+    with phase("reading the features"):
+        table = table_of(FeatureCache(place.features), streamed=streamed)
     final = f"{own or fusion}+{variant}" if variant else own or fusion
     chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
     return table, feasible(table, chosen), settings_named(place, named), FITS[fit_on]

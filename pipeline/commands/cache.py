@@ -34,15 +34,16 @@ def ls(workspace: Path, *, as_json: bool) -> None:
 
 
 @command.command()
+@click.option("--reseal", is_flag=True, help="Write seals that are gone or differ anew, where the feature agrees with itself.")
 @workspace_option
 @json_option
-def verify(workspace: Path, *, as_json: bool) -> None:
+def verify(workspace: Path, *, reseal: bool, as_json: bool) -> None:
     """Check every byte of every feature; exit code 4 where something is not as it was written."""
     from fusecat.cache.errors import DamagedFeature
     from fusecat.cache.verify import verify
 
     folder = _features(workspace)
-    damages = list(verify(folder, _expected(workspace)))
+    damages = list(verify(folder, _expected(workspace), reseal=reseal))
     if as_json:
         files = [{"file": str(damage.file), "problem": damage.problem} for damage in damages]
         print_json({"folder": str(folder), "damaged": files})

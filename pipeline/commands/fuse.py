@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import click
 from fusecat.pipeline.commands._strategy_options import epochs_chosen_by, metric_of, prepare, strategy_options
 from fusecat.pipeline.console import command_line, console, json_option, metric_option, print_json, warn, workspace_option
 from fusecat.stages.metrics import Metric
+from fusecat.stages.progress import doing, shown_otherwise
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -113,19 +114,20 @@ class Ticker(AbstractContextManager["Ticker"]):
         self.values: dict[str, list[float]] = {}
         self.start = time.monotonic()
         self.live: Any = None
+        self.open = ExitStack()
         self.state = ""
 
     def __enter__(self) -> "Ticker":
         if self.say is not None and self.say.is_terminal:
             from rich.live import Live
 
-            self.live = Live(console=self.say, auto_refresh=False, transient=True)
-            self.live.start()
+            self.live = Live(console=self.say, get_renderable=self.table, refresh_per_second=1, transient=True)
+            self.open.enter_context(self.live)
+            self.open.enter_context(shown_otherwise())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self.live is not None:
-            self.live.stop()
+        self.open.close()
         if self.say is not None and self.state:
             self.say.print(self.state)
 
@@ -135,7 +137,7 @@ class Ticker(AbstractContextManager["Ticker"]):
         self.values.setdefault(run.strategy, []).append(run.scores["validation"][self.metric.key])
         self.state = f"{done} of {total} runs done after {time.monotonic() - self.start:.0f} s"
         if self.live is not None:
-            self.live.update(self.table(), refresh=True)
+            self.live.refresh()
         elif self.say is not None and fresh:
             value = f"{self.metric} {self.values[run.strategy][0]:.4f} on validation"
             self.say.print(f"{done}/{total} {run.strategy}, seed {run.seed}: {value}")
@@ -144,7 +146,7 @@ class Ticker(AbstractContextManager["Ticker"]):
         """The strategies seen so far, the best validation first, as many as fit the terminal."""
         from rich.table import Table
 
-        table = Table("strategy", "runs", f"{self.metric} on validation", caption=self.state)
+        table = Table("strategy", "runs", f"{self.metric} on validation", caption=f"{self.state}\n{doing()}".strip())
         ranked = sorted(self.values.items(), key=lambda item: -self.metric.sign * statistics.fmean(item[1]))
         rows = max(5, (self.say.height if self.say else 25) - 6)
         for name, values in ranked[:rows]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.slices import compared_rows
+from fusecat.stages.progress import phase
 from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord
 
@@ -66,6 +67,7 @@ class Cards:
     missing: str = ""
 
 
+@phase("fetching products for the page")
 def cards(comparison: "Comparison", shown: int = SHOWN) -> Cards:
     """Choose the products that tell most, by probabilities averaged over seeds, and fetch what the catalogue says of them."""
     study, part = comparison.study, comparison.judged

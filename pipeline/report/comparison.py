@@ -19,6 +19,7 @@ from fusecat.pipeline.report.statistics import RESAMPLES, Estimates, bootstrap, 
 from fusecat.stages.errors import DataError
 from fusecat.stages.fusion.select import rank
 from fusecat.stages.metrics import METRICS, Metric
+from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Part
 
 
@@ -188,6 +189,7 @@ class Comparison:
         return cells
 
 
+@phase("reading the runs")
 def compare(
     workspace: Path, *, metric: Metric | None = None, against: str | None = None, resamples: int = RESAMPLES
 ) -> Comparison:
@@ -209,7 +211,8 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
         study.candidate(against)
     estimates, scores = {}, {}
     for part in study.parts:
-        estimates[part], scores[part] = _estimates(study, part, resamples)
+        with phase(f"{resamples:,} resamples of {part}, {len(study.candidates)} strategies"):
+            estimates[part], scores[part] = _estimates(study, part, resamples)
     metric = study.metric
     order = sorted(range(len(study.candidates)), key=lambda at: rank(study.candidates[at].runs, metric))
     ranked = [study.candidates[at] for at in order]

@@ -11,6 +11,7 @@ from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores,
 from fusecat.pipeline.report.published import Figure, published
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, product_slices
+from fusecat.stages.progress import phase
 
 if TYPE_CHECKING:
     from fusecat.pipeline.report.comparison import Comparison, Row
@@ -42,6 +43,7 @@ class Insights:
     published: Mapping[str, Figure]
 
 
+@phase("working out what the report says")
 def insights(comparison: "Comparison") -> Insights:
     """Look at a comparison from every side that the report shows."""
     study, part = comparison.study, comparison.judged

@@ -19,6 +19,7 @@ from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
 from fusecat.pipeline.report.svg import Sheet
 from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import METRICS
+from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Architecture
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ EXTREMES = 20
 """Classes shown at each end where there are too many for a table."""
 
 
+@phase("drawing the page")
 def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, cards: Cards | None) -> str:
     """The whole page as text; the same comparison gives the same bytes. `cards` None leaves products out."""
     from jinja2 import DictLoader, Environment, StrictUndefined

@@ -19,6 +19,7 @@ from fusecat.pipeline.report.repeated import Over, Repeated, products
 from fusecat.pipeline.report.statistics import holm
 from fusecat.stages.errors import UsageError
 from fusecat.stages.metrics import Metric
+from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Part
 
 
@@ -67,6 +68,7 @@ class Pool:
     verdict: str
 
 
+@phase("pooling the studies")
 def pool(comparisons: Sequence[Comparison]) -> Pool:
     """Put two or more compared workspaces together.
 

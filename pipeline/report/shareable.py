@@ -19,6 +19,7 @@ import numpy as np
 from fusecat.cache.publish import publishing
 from fusecat.pipeline.report.tables import spreadsheet
 from fusecat.stages.metrics import METRICS
+from fusecat.stages.progress import phase
 
 if TYPE_CHECKING:
     from fusecat.pipeline.report.comparison import Comparison
@@ -67,6 +68,7 @@ print(json.dumps(table, indent=1))
 '''
 
 
+@phase("writing the bundle of predictions")
 def write_bundle(comparison: "Comparison", folder: Path, report: str, salt: bytes | None = None) -> Path:
     """Write the bundle beside the report; `salt` is drawn anew and forgotten unless a test gives one. Returns its path."""
     salt = salt or secrets.token_bytes(32)

@@ -7,8 +7,10 @@ from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
 from fusecat.stages.catalogue.messages import fail
 from fusecat.stages.catalogue.split_file import with_split_file
 from fusecat.stages.errors import UsageError
+from fusecat.stages.progress import phase
 
 
+@phase("reading the catalogue")
 def read_catalogue(path: Path, options: ReadingOptions = ReadingOptions()) -> Catalogue:  # noqa: B008 - frozen
     """Read a folder or a file of one of the known layouts, or of one's own.
 

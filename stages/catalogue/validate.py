@@ -15,6 +15,7 @@ from fusecat.stages.catalogue.duplicates import duplicate_groups
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.catalogue.split import SEED, GroupSummary, Split, split, summarise
+from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Part, SplitProtocol
 
 SCARCE = 0.1
@@ -78,6 +79,7 @@ class CatalogueReport:
         }
 
 
+@phase("checking the catalogue and its pictures")
 def validate(
     path: Path,
     options: ReadingOptions,

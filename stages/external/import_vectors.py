@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from fusecat.cache.fingerprint import JSON, digest
+from fusecat.cache.space import forecast
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.stages.external.align import fitted_parts
 from fusecat.stages.external.vectors import ExternalVectors, Files
+from fusecat.stages.progress import phase, remark
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Imported:
     first_unknown_fitted: str
 
 
+@phase("importing vectors")
 def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Imported:
     """Join vectors to products by id and seal them as a feature; products without one count as lacking the field.
 
@@ -55,10 +58,13 @@ def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Importe
     with cache.lock(request.feature):
         state = "hit" if cache.holds(request.feature, recipe) else "sealed"
         if state == "sealed":
+            logits = 0 if external.logits is None else 4 * len(rows.classes)
+            row = external.vectors.width * np.dtype(request.dtype).itemsize + logits
+            remark(forecast(cache.folder, 2 * len(rows.ids) * row))  # the blocks, until the feature is sealed
             writer = cache.writer(request.feature, recipe, rows)
-            with external.staged(cache.folder) as (embedding, logits):
+            with external.staged(cache.folder) as (embedding, scored):
                 for number, block in writer.missing():
-                    scores = None if logits is None else logits.read(block)
+                    scores = None if scored is None else scored.read(block)
                     writer.put(number, embedding.read(block), scores, external.present[block])
             dtype = "float32" if embedding.faint else request.dtype
             writer.seal(weights="", fitted_on=fitted_on, versions={"numpy": np.__version__}, dtype=dtype)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from fusecat.cache.space import forecast
 from fusecat.cache.store import FeatureCache, Verdict
 from fusecat.cache.trouble import disk_trouble
 from fusecat.stages.extraction.classical import encoder_of
@@ -28,6 +29,7 @@ from fusecat.stages.extraction.settings import Extraction, Network, Precision
 from fusecat.stages.extraction.training_record import read_learning
 from fusecat.stages.extraction.versions import versions
 from fusecat.stages.metrics import MACRO_F1, Metric
+from fusecat.stages.progress import remark
 from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Field, Part
 from fusecat.stages.workspace import Workspace
@@ -88,6 +90,9 @@ def extract(
     is then made anew.
     """
     cache = FeatureCache(workspace.features)
+    sizes = [feature_bytes(encoder, study) for encoder in chosen if not cache.path(encoder.feature).exists()]
+    if sizes and processes().is_main_process:
+        remark(forecast(workspace.features, sum(sizes) + max(sizes)))  # the blocks of one, until it is sealed
     outcomes = []
     for encoder in chosen:
         recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
@@ -109,6 +114,13 @@ def extract(
         finished(outcome)
         outcomes.append(outcome)
     return outcomes
+
+
+def feature_bytes(encoder: Encoder, study: Study) -> int:
+    """Bytes of a feature file, reckoned with a base-size network where the width is not yet known."""
+    width = encoder.network.likely_width * (2 if encoder.extraction.storage == "float16" else 4)
+    logits = 4 * len(study.rows.classes) * (2 if encoder.extraction.folds else 1)
+    return len(study.rows.ids) * (width + logits)
 
 
 def _extract(

@@ -8,7 +8,7 @@ from fusecat.stages.extraction.classical import TfidfEncoder
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.encoder import Encoder
-from fusecat.stages.extraction.extract import device_precision, explain
+from fusecat.stages.extraction.extract import device_precision, explain, feature_bytes
 from fusecat.stages.extraction.probe import Timing, probe
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.metrics import Metric
@@ -39,9 +39,8 @@ def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: 
         steps = (-(-train // training.batch) + _fold_steps(train, training.batch, encoder.extraction.folds)) * training.epochs
         if isinstance(encoder, TfidfEncoder):
             steps = 0  # fitted in one go
-        row = encoder.network.likely_width * (2 if encoder.extraction.storage == "float16" else 4) + 4 * len(study.rows.classes)
-        products = int(present.sum())
-        plans.append(ExtractionPlan(encoder.feature, verdicts[encoder.feature], train, steps, products, row * len(present)))
+        products, size = int(present.sum()), feature_bytes(encoder, study)
+        plans.append(ExtractionPlan(encoder.feature, verdicts[encoder.feature], train, steps, products, size))
     return plans
 
 

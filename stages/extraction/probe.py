@@ -1,7 +1,6 @@
 """How long stage one would take: a few real steps and batches with the real settings, timed. The networks are thrown away."""
 
 import dataclasses
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from fusecat.stages.extraction.tokenising import tokenise
 from fusecat.stages.extraction.train_network import train_network
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.metrics import Metric
+from fusecat.stages.progress import scratch
 from fusecat.stages.vocabulary import Field, Part
 
 STEPS = 20
@@ -88,8 +88,7 @@ def probe(
     kept = frozenset([*train.tolist(), *others.tolist()])
     sample = _Sample(study.catalogue, study.images, study.split, kept, max_pixels=study.max_pixels)
     watched, classes = Peak(progress), len(study.catalogue.classes)
-    with tempfile.TemporaryDirectory(prefix="fusecat-probe-") as scratch:
-        folder = Path(scratch)
+    with scratch() as folder:
         inputs = encoder.inputs(sample, folder, saved=False)
         training_data = TrainingData(encoder.feature, inputs, study.rows.labels, classes, train, train[:1])
 

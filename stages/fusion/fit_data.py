@@ -121,6 +121,13 @@ class FitData:
         return build, self.vectors.select(wiring_of(strategy, widths).features)
 
     @property
+    def nbytes(self) -> int:
+        """About how many bytes `save` writes."""
+        views = self.vectors.views.values() if isinstance(self.vectors, Vectors) else ()
+        logits = [getattr(feature, kind) for feature in self.features.values() for kind in LOGITS]
+        return sum(array.nbytes for array in (*views, *logits) if isinstance(array, np.ndarray | torch.Tensor))
+
+    @property
     def parts(self) -> dict[str, NDArray[np.intp]]:
         """The rows of validation and test, as far as they exist."""
         return {part: self.rows[part] for part in JUDGED if part in self.rows}

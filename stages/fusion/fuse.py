@@ -13,17 +13,21 @@ import numpy as np
 
 from fusecat.cache.errors import DamagedFile
 from fusecat.cache.publish import set_aside
-from fusecat.cache.stream import StreamedTable
+from fusecat.cache.space import forecast
+from fusecat.cache.stream import WINDOW, StreamedTable
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.build_head import code_of, refusal, wiring_of
+from fusecat.stages.fusion.fit import EVALUATION_BATCH
 from fusecat.stages.fusion.fit_data import gather, with_logits
 from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
 from fusecat.stages.fusion.late.ensemble_runs import combine, in_order, members_of
 from fusecat.stages.fusion.parallel import Job, cores, run_jobs
-from fusecat.stages.fusion.runs import DETERMINISTIC, MEMBERS, PRODUCTS, Run, Runs
+from fusecat.stages.fusion.predictions import stored_bytes
+from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS, Run, Runs
 from fusecat.stages.fusion.strategy import FUSED, Strategy, StrategyPlan, stands_alone
 from fusecat.stages.metrics import MACRO_F1, Metric
+from fusecat.stages.progress import phase, remark
 from fusecat.stages.vocabulary import Architecture, Part
 
 REVISION = 5
@@ -65,13 +69,14 @@ def fuse(
     """
     jobs = schedule(table, strategies, settings, seeds=seeds, metric=metric, fit_on=fit_on, tuned=tuned)
     with runs.lock(waiting):
-        checked = set_damaged_aside(runs, damaged)
-        set_stale_aside(runs, table)
-        runs.write_products(table)
         ready: dict[tuple[Strategy, int], Run] = {}
-        for job in jobs:
-            if not job.strategy.ensemble and (stored := _hit(job, runs, checked)):
-                ready[job.strategy, job.seed] = stored
+        with phase("looking at the runs that are there"):
+            checked = set_damaged_aside(runs, damaged)
+            set_stale_aside(runs, table)
+            runs.write_products(table)
+            for job in jobs:
+                if not job.strategy.ensemble and (stored := _hit(job, runs, checked)):
+                    ready[job.strategy, job.seed] = stored
 
         def note(job: Job, run: Run) -> None:
             ready[job.strategy, job.seed] = runs.predicted(run)
@@ -80,10 +85,12 @@ def fuse(
 
         single = [job for job in jobs if not job.strategy.ensemble]
         left = [job for job in single if (job.strategy, job.seed) not in ready]
+        remark(forecast(runs.folder, (len(jobs) - len(ready)) * run_bytes(table), fit_bytes(table) if left else 0))
         for standardise in sorted({job.settings.standardise for job in left}):
             some = [job for job in left if job.settings.standardise == standardise]
             needed = sorted({name for job in some if job.strategy.learned for name in features_of(job.strategy, table)})
-            fit_data = gather(table, needed, fit_on, standardise=standardise)
+            with phase(f"standardising {len(needed)} features"):
+                fit_data = gather(table, needed, fit_on, standardise=standardise)
             for job, run in run_jobs(some, fit_data, runs, processes=processes or cores()):
                 note(job, run)
         # in the order of the jobs, not of their ends: sums of many numbers differ in their last bits with the order
@@ -94,7 +101,9 @@ def fuse(
                 if (stored := _hit(job, runs, checked)) and in_order(stored, members):
                     ready[job.strategy, job.seed] = stored
                 else:
-                    note(job, combine(job.strategy, job.seed, members, table, runs, metric, key=job.key))
+                    with phase(f"{job.strategy.name}, seed {job.seed}: combining {len(members)} runs"):
+                        run = combine(job.strategy, job.seed, members, table, runs, metric, key=job.key)
+                    note(job, run)
         set_broken_ensembles_aside(runs)
         return [ready[job.strategy, job.seed] for job in jobs]
 
@@ -103,6 +112,20 @@ def _hit(job: Job, runs: Runs, checked: Mapping[tuple[str, int], Run]) -> Run | 
     """The stored run, if it is what the job would give, and there still."""
     stored = checked.get((job.strategy.name, job.seed))
     return runs.predicted(stored) if stored and stored.key == job.key and runs.has(stored.strategy, stored.seed) else None
+
+
+def run_bytes(table: FeatureTable) -> int:
+    """About how many bytes one run takes on disk."""
+    judged = [len(table.rows(part)) for part in JUDGED]
+    return sum(stored_bytes(rows, len(table.classes)) for rows in judged)
+
+
+def fit_bytes(table: FeatureTable) -> int:
+    """About how many bytes of memory a fit takes in one process, beside the table: standardised vectors, and a few blocks."""
+    blocks = 4 * 4 * EVALUATION_BATCH * len(table.classes)
+    if isinstance(table, StreamedTable):
+        return blocks + 2 * WINDOW
+    return blocks + sum(feature.embedding.nbytes for feature in table.features.values())
 
 
 def feasible(table: FeatureTable, chosen: StrategyPlan) -> StrategyPlan:

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
+from types import FrameType
 from typing import cast
 
 import torch
 
+from fusecat.cache.space import forecast
 from fusecat.stages.errors import ModelError
 from fusecat.stages.fusion.batched import batchable, fit_seeds
 from fusecat.stages.fusion.fit import Fitted
@@ -33,6 +34,7 @@ from fusecat.stages.fusion.run_strategy import run_strategy
 from fusecat.stages.fusion.runs import Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import Metric
+from fusecat.stages.progress import end_soon, phase, scratch
 
 WORTH_SPREADING = 8.0
 """Seconds of work left over which starting workers (about 4 s for torch) pays."""
@@ -85,7 +87,9 @@ def run_jobs(jobs: Sequence[Job], fit_data: FitData, runs: Runs, *, processes: i
         if processes > 1 and pace * (len(jobs) - done) > WORTH_SPREADING:
             yield from _spread(jobs[done:], fit_data, runs, min(processes, len(jobs) - done))
             return
-        yield job, do(job, fit_data, runs)
+        with phase(f"{job.strategy.name}, seed {job.seed}: fitting, run {done + 1} of {len(jobs)}"):
+            run = do(job, fit_data, runs)
+        yield job, run
 
 
 def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.device) -> Iterator[tuple[Job, Run]]:
@@ -95,8 +99,8 @@ def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.de
         fitted: list[Fitted | None] = [None] * len(several)
         if strategy.learned and batchable(settings):
             build, vectors = fit_data.head_of(strategy, settings)
-            fitted = list(
-                fit_seeds(
+            with phase(f"{strategy.name}: fitting {len(several)} seeds"):
+                fitted[:] = fit_seeds(
                     build,
                     cast("Vectors", vectors),
                     fit_data.labels,
@@ -107,9 +111,10 @@ def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.de
                     seeds=[job.seed for job in several],
                     device=device,
                 )
-            )
         for job, head in zip(several, fitted, strict=True):
-            yield job, do(job, fit_data, runs, head)
+            with phase(f"{strategy.name}, seed {job.seed}: predicting"):
+                run = do(job, fit_data, runs, head)
+            yield job, run
 
 
 def _spread(jobs: Sequence[Job], fit_data: FitData, runs: Runs, processes: int) -> Iterator[tuple[Job, Run]]:
@@ -119,14 +124,19 @@ def _spread(jobs: Sequence[Job], fit_data: FitData, runs: Runs, processes: int) 
         resource_tracker.ensure_running()  # it would let signals through again
         with _uninterrupted():
             forkserver.ensure_running()
-    with tempfile.TemporaryDirectory(prefix="fusecat-", ignore_cleanup_errors=True) as folder:
-        fit_data.save(Path(folder))
-        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(folder, str(runs.folder)))
+    with (
+        phase(f"fitting {len(jobs)} runs in {processes} processes") as now,
+        scratch() as folder,
+    ):
+        forecast(folder, fit_data.nbytes)
+        fit_data.save(folder)
+        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(str(folder), str(runs.folder)))
         try:
             with _uninterrupted():  # submitting starts the workers: a half-started one would be waited for, for ever
                 waiting = {pool.submit(_do, job): job for job in jobs}
-            for future in as_completed(waiting):
+            for done, future in enumerate(as_completed(waiting), 1):
                 job = waiting[future]
+                now.text = f"fitting {len(jobs)} runs in {processes} processes, {done} done"
                 future.result()
                 run = runs.read(job.strategy.name, job.seed)
                 if run is None:
@@ -151,7 +161,12 @@ def _uninterrupted() -> Iterator[None]:
         yield
         return
     caught: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))  # another thread may be told of it
+
+    def later(number: int, _frame: FrameType | None) -> None:  # another thread may be told of it
+        caught.append(number)
+        end_soon()
+
+    handler = signal.signal(signal.SIGINT, later)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusecat.cache.archive import check_arrays, read_arrays
 from fusecat.cache.disk import locked

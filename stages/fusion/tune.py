@@ -22,6 +22,7 @@ from fusecat.cache.disk import locked
 from fusecat.cache.fingerprint import digest as digest_of
 from fusecat.cache.publish import publish, set_aside
 from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.cache.space import forecast
 from fusecat.cache.stream import StreamedTable
 from fusecat.cache.table import FeatureTable
 from fusecat.cache.trouble import disk_errno, disk_trouble
@@ -29,9 +30,10 @@ from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.build_head import code_of
 from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, TUNED, FitSettings
-from fusecat.stages.fusion.fuse import FIT_ON, UNBALANCED, digest, features_of
+from fusecat.stages.fusion.fuse import FIT_ON, UNBALANCED, digest, features_of, fit_bytes
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import MACRO_F1, Metric
+from fusecat.stages.progress import phase, remark
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -80,6 +82,7 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     ranges, start = space(base, search), {name: getattr(base, name) for name in search}
     best: dict[str, FitSettings] = {}
+    remark(forecast(folder, 0, fit_bytes(table)))
     with locked(folder.with_name(f".{folder.name}.lock"), waiting=waiting), _trials(folder / TRIALS, damaged) as storage:
         for strategy in strategies:
             names = features_of(strategy, table)
@@ -171,7 +174,8 @@ def _value(strategy: Strategy, gathered: Callable[..., FitData], metric: Metric,
     fit_data = gathered(standardise=settings.standardise)
     values = []
     for seed in SEEDS:
-        fitted = fit_data.fit(strategy, settings, seed=seed, metric=metric)
+        with phase(f"{strategy.name}: trying settings, seed {seed} of {len(SEEDS)}"):
+            fitted = fit_data.fit(strategy, settings, seed=seed, metric=metric)
         values.append(fitted.curve[fitted.best_epoch - 1][metric.key])
     mean = metric.sign * float(np.mean(values))
     return -math.inf if math.isnan(mean) else mean

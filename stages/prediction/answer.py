@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fusecat.cache.space import forecast
 from fusecat.cache.table import Feature
 from fusecat.stages.catalogue import challenge, plan
 from fusecat.stages.catalogue.data_model import READING, Catalogue, ImageUse, Product, ReadingOptions
@@ -26,6 +27,7 @@ from fusecat.stages.prediction.encode import CHUNK, Encoding
 from fusecat.stages.prediction.external_chunks import IDS, ExternalChunks
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.model import Model
+from fusecat.stages.progress import remark
 from fusecat.stages.vocabulary import Field
 
 
@@ -67,6 +69,9 @@ def predict(
         name: Encoding(fine_tuned, data, store / "features", chunk=len(chunks[0]) if chunks else chunk, damaged=damaged)
         for name, fine_tuned in networks.items()
     }
+    missing = [encoding for encoding in encodings.values() if not encoding.cache.folder.exists()]
+    row = sum(2 * model.shapes[encoding.fine_tuned.feature].width + 4 * len(model.classes) for encoding in missing)
+    remark(forecast(store, row * len(catalogue.products)))
     with ExitStack() as stack:
         for name, encoding in encodings.items():
             stack.callback(encoding.close)

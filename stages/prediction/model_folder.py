@@ -25,6 +25,7 @@ from fusecat.stages.fusion.restore import load
 from fusecat.stages.prediction.classifier import Classifier
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.model import Model, Shape, checked
+from fusecat.stages.progress import phase
 
 FORMAT = 1
 DESCRIPTION = "model.json"
@@ -38,6 +39,7 @@ ORIGINS = ("_name_or_path", "name_or_path")
 """Keys in which transformers notes where a network came from: a path of this machine, perhaps."""
 
 
+@phase("writing the model")
 def save_model(model: Model, folder: Path, card: str) -> Path:
     """Write a model folder; `card` is its README. Raises UsageError where the folder holds something else already."""
     folder = folder.resolve()
@@ -73,6 +75,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
     return folder
 
 
+@phase("reading the model")
 def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
     """The model that `save_model` wrote; whoever wrote it, no code is run that the caller has not named.
 

@@ -27,6 +27,7 @@ from fusecat.stages.fusion.runs import Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.prediction.model import Model, class_shares
+from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Architecture, Late, Part
 from fusecat.stages.workspace import Workspace
 
@@ -34,6 +35,7 @@ RECORD = "refit.json"
 WAY_OUT = "run 'fusecat refit' again"
 
 
+@phase("reading the runs")
 def refit(place: Workspace, strategy: str, seeds: Sequence[int], *, merges: Collection[str] = ()) -> Path:
     """Fit these runs again and write what they have learnt to `refit/`; returns that folder. What it held before is replaced.
 
@@ -58,7 +60,8 @@ def refit(place: Workspace, strategy: str, seeds: Sequence[int], *, merges: Coll
     }
     with publishing_folder(place.root / "refit") as folder:
         for seed in seeds:
-            again.fit(strategy, seed).save(folder / f"seed-{seed}")
+            with phase(f"{strategy}, seed {seed}: fitting on all labelled products"):
+                again.fit(strategy, seed).save(folder / f"seed-{seed}")
         learnt = {"fitted_on": again.learnt_on, "products": len(table.rows(*again.learnt_on))}
         write_record(folder / RECORD, record | learnt | {"files": digests(folder)})
     return place.root / "refit"

@@ -81,6 +81,21 @@ def test_a_changed_seal_is_found(folder):
     assert "its SHA-256 is" in problems(folder)["a.title.h5"]
 
 
+def test_a_seal_is_written_anew_where_the_feature_agrees_with_itself(folder):
+    seal, other = folder / "a.title.h5.sha256", folder / "b.image.h5.sha256"
+    whole = seal.read_bytes()
+    seal.write_text("torn")
+    other.unlink()
+    assert all("cache verify --reseal" in problem for problem in problems(folder).values())
+    assert list(verify(folder, reseal=True)) == []
+    assert seal.read_bytes() == whole and other.is_file()
+    damaged = bytearray((folder / "a.title.h5").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder / "a.title.h5").write_bytes(damaged)
+    assert [damage.file.name for damage in verify(folder, reseal=True)] == ["a.title.h5"]
+    assert seal.read_bytes() == whole
+
+
 def test_an_older_file_of_the_same_name_is_found(folder, cache, rows):
     """It is whole and sealed, only not what was published last."""
     shutil.copy(folder / "a.title.h5", folder / "older")

@@ -110,3 +110,11 @@ def test_what_cannot_be_compared_is_refused(options, error, reason):
     given = {"features": features, "labels": labels} | options
     with pytest.raises(error, match=reason):
         compare(given.pop("features"), given.pop("labels"), **given)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a\\b", "words.", " words", "a\nb", "x" * 201])
+def test_a_name_that_is_no_file_s_is_refused(name, tmp_path):
+    features, labels = arrays()
+    with pytest.raises(ValueError, match="must be a file's"):
+        compare({name: features["words"]}, labels, workspace=tmp_path / "w")
+    assert list(tmp_path.iterdir()) == []

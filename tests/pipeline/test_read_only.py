@@ -118,6 +118,22 @@ def test_predict_keeps_nothing_and_needs_an_output(workspace: Path, sample_cut: 
     assert files(workspace) == before
 
 
+def test_predict_knows_the_vectors_that_are_there(workspace: Path, sample_cut: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(workspace, tmp_path / "own")
+    reopen(own)
+    words = ("predict", sample_cut, "--json", "--output", "here.csv", "--workspace", "own")
+    first = fusecat(*words, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert sum(json.loads(first.stdout)["encoded"].values()) > 0
+    close(own)
+    before = files(own)
+    again = fusecat(*words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert sum(json.loads(again.stdout)["encoded"].values()) == 0
+    assert files(own) == before
+    reopen(own)
+
+
 def test_a_model_is_exported_and_used_without_a_folder_to_keep_vectors_in(
     workspace: Path, sample_cut: Path, tmp_path: Path
 ) -> None:

@@ -228,3 +228,10 @@ def test_two_at_once_do_not_write_the_same_runs(tmp_path):
             released = time.monotonic()
         assert later.result() >= released
     assert said == ["waiting"]
+
+
+def test_parts_that_a_table_does_not_have_hold_no_rows(tmp_path):
+    made = table({"words.title": 4, "pixels.image": 4}, parts=("train", "validation", "test"))
+    assert len(made.rows("head")) == 0
+    (run,) = fuse(made, [Strategy.parse("baseline/average")], Runs(tmp_path), FitSettings(epochs=1), seeds=1)
+    assert run.fitted_on == ("train",)
