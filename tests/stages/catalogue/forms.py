@@ -77,9 +77,8 @@ def _spark(table: list[Row]) -> str:
 
 
 def _blanks(table: list[Row]) -> str:
-    lines = [", ".join(table[0])]
-    lines += [", ".join('"' + str(cell).replace('"', '""') + '"' for cell in row.values()) for row in table]
-    return "\n".join(lines)
+    rows = [list(table[0]), *(row.values() for row in table)]
+    return "\n".join(", ".join('"' + str(cell).replace('"', '""') + '"' for cell in row) for row in rows)
 
 
 def _mysql(table: list[Row]) -> str:
