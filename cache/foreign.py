@@ -45,8 +45,11 @@ def child(group: h5py.Group, name: str, path: Path) -> h5g.GroupID | h5d.Dataset
     return h5o.open(group.id, key)
 
 
-def dataset_at(file: h5py.File, location: str, path: Path) -> h5py.Dataset:
-    """The dataset at a location such as `group/vectors`, every component checked, its storage checked too."""
+def dataset_at(file: h5py.File, location: str, path: Path, *, texts: bool = False) -> h5py.Dataset:
+    """The dataset at a location such as `group/vectors`, every component checked, its storage checked too.
+
+    `texts`: texts of any length will do.
+    """
     group = file
     *folders, last = [part for part in location.split("/") if part]
     for folder in folders:
@@ -60,13 +63,13 @@ def dataset_at(file: h5py.File, location: str, path: Path) -> h5py.Dataset:
         message = f"{path}: '{location}' is not a dataset"
         raise ForeignFile(message)
     dataset = h5py.Dataset(opened)
-    check_storage(dataset, path)
+    check_storage(dataset, path, texts=texts)
     return dataset
 
 
-def check_storage(dataset: h5py.Dataset, path: Path) -> None:
+def check_storage(dataset: h5py.Dataset, path: Path, *, texts: bool = False) -> None:
     """Refuse a dataset whose data lie elsewhere, need unknown code to be read, are objects, or cannot be in this file."""
-    problem = _problem(dataset, path.stat().st_size)
+    problem = _problem(dataset, path.stat().st_size, texts=texts)
     if problem:
         message = f"{path}: '{(dataset.name or '').lstrip('/')}' {problem}"
         raise ForeignFile(message)
@@ -78,7 +81,7 @@ def filters(dataset: h5py.Dataset) -> list[int]:
     return [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
 
 
-def _problem(dataset: h5py.Dataset, file_size: int) -> str | None:
+def _problem(dataset: h5py.Dataset, file_size: int, *, texts: bool) -> str | None:
     creation = dataset.id.get_create_plist()
     if creation.get_external_count():
         return "is stored in another file (external storage), which is not read"
@@ -86,7 +89,8 @@ def _problem(dataset: h5py.Dataset, file_size: int) -> str | None:
         return "is a virtual dataset, put together from other files, which are not read"
     if dataset.id.get_space().get_simple_extent_type() != h5s.SIMPLE:
         return "is not an array"
-    if dataset.dtype.kind not in "biufS" or dataset.dtype.hasobject or h5py.check_ref_dtype(dataset.dtype):
+    plain = dataset.dtype.kind in "biufS" and not dataset.dtype.hasobject and not h5py.check_ref_dtype(dataset.dtype)
+    if not plain and not (texts and h5py.check_string_dtype(dataset.dtype)):
         return f"holds {dataset.dtype}, not plain numbers or text of a fixed length"
     unknown = [number for number in filters(dataset) if number not in KNOWN_FILTERS]
     if unknown:

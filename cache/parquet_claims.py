@@ -52,7 +52,10 @@ class Column:
 
 
 class ParquetFile:
-    """A file of which `rows`, `names` and `columns` are known. Raises ImportError without pyarrow, Unreadable, OSError."""
+    """A file of which `rows`, `names`, `columns` and the columns of pandas' `index` are known.
+
+    Raises: ImportError without pyarrow, Unreadable, OSError.
+    """
 
     def __init__(self, path: Path) -> None:
         import pyarrow  # noqa: F401 - what is missing shows here
@@ -66,6 +69,7 @@ class ParquetFile:
         self.names = tuple(name for name, _ in told["columns"])
         self.columns = {name: Column(*known) for name, known in told["columns"]}
         self.class_names = {name: tuple(names) for name, names in told["class_names"].items()}
+        self.index = tuple(name for name in told["index"] if name in self.columns)
         size = path.stat().st_size
         if not 0 <= self.rows <= PER_BYTE * size:
             message = f"it claims {self.rows} rows in {size} bytes"
@@ -173,8 +177,10 @@ def _serve(answers: Any) -> None:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     longest = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
     columns = [(field.name, _column(field, groups)) for field in file.schema_arrow]
-    named = _class_names(file.schema_arrow.metadata or {})
-    _say(answers, {"rows": metadata.num_rows, "columns": columns, "class_names": named})
+    pairs = file.schema_arrow.metadata or {}
+    named = _class_names(pairs)
+    told = {"rows": metadata.num_rows, "columns": columns, "class_names": named, "index": _index(pairs)}
+    _say(answers, told)
     for line in sys.stdin.buffer:
         request = json.loads(line)
         size = max(1, min(request["rows"], BATCH // max(1, longest)))
@@ -205,20 +211,30 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     return {name: names for name, names in found.items() if isinstance(names, list) and all(isinstance(n, str) for n in names)}
 
 
+def _index(metadata: Mapping[bytes, bytes]) -> list[str]:
+    """The columns in which pandas kept an index; a plain count of rows is in none."""
+    try:
+        told = json.loads(metadata[b"pandas"])["index_columns"]
+    except (KeyError, ValueError, TypeError):
+        return []
+    return [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
+
+
 def _column(field: Any, groups: Sequence[Any]) -> tuple[str, str, int]:
     """What `Column` holds."""
     import numpy as np
     import pyarrow as pa
 
-    if not any(fits(field.type) for fits in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
-        return str(field.type), "", 0
+    kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+    if not any(fits(kind) for fits in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
+        return str(kind), "", 0
     try:
-        items = np.dtype(field.type.value_type.to_pandas_dtype()).str
+        items = np.dtype(kind.value_type.to_pandas_dtype()).str
     except (NotImplementedError, TypeError):
         items = "|O"
     parts = (group.column(number) for group in groups for number in range(group.num_columns))
     return (
-        str(field.type),
+        str(kind),
         items,
         sum(part.num_values for part in parts if f"{part.path_in_schema}.".startswith(f"{field.name}.")),
     )
@@ -229,7 +245,8 @@ def _send(answers: Any, batch: Any, items: int) -> None:
     import pyarrow as pa
 
     batch.validate(full=True)
-    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns]
+    columns = [column.storage if isinstance(column, pa.ExtensionArray) else column for column in batch.columns]
+    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in columns]
     batch = pa.RecordBatch.from_arrays(columns, batch.schema.names)
     if batch.nbytes > LARGEST or sum(map(_items, columns)) > items:
         if len(batch) < 2:

@@ -30,9 +30,13 @@ class Source(Protocol):
 
     rows: int
     width: int
+    names: tuple[str, ...] = ()
+    """What the file calls its arrays, columns or datasets."""
+    index: tuple[str, ...] = ()
+    """The columns that pandas kept its index in."""
 
     def chunks(self) -> Iterator[NDArray[Any]]:
-        """Yield all vectors in order, some rows at a time."""
+        """Yield all vectors in order, some rows at a time; a row of `gaps` is zero."""
 
     def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
         """The first of these columns that the file holds: one text or number per row, some rows at a time.
@@ -40,11 +44,16 @@ class Source(Protocol):
         None where it has none of them. Whoever reads ids stops at the first that comes twice: a column of one value is a bomb.
         """
 
+    def gaps(self) -> NDArray[np.intp]:
+        """The rows in which no vector stands (null)."""
+        return np.zeros(0, np.intp)
+
 
 def matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
     """Rows and width, if this is a matrix of numbers that can be believed."""
     if len(shape) != 2 or dtype.kind not in "fiu":
-        fail(path, f"it holds {dtype} of shape {shape}, not a matrix of numbers (a row per product)")
+        way = "; store vectors.reshape(len(vectors), -1)" if dtype.kind in "fiu" and len(shape) > 2 else ""
+        fail(path, f"it holds {dtype} of shape {shape}, not a matrix of numbers (a row per product){way}")
     if not shape[0] or not 1 <= shape[1] <= WIDEST:
         fail(path, f"its shape is {shape}; at least one row, and between 1 and {WIDEST} columns are expected")
     return shape[0], shape[1]

@@ -1,5 +1,7 @@
 """Vectors in numpy's formats, `.npy` and `.npz`: read as a stream, never unpickled."""
 
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,41 +13,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.cache.foreign import LARGEST_RATIO
-from fusecat.cache.source import choose, fail, matrix, refuse_column, rows_per_chunk
+from fusecat.cache.source import Source, choose, fail, matrix, refuse_column, rows_per_chunk
 
 HEADER = 2**16
 """Bytes: more than numpy's header of an array takes."""
+SPARSE = "reduce it, fitted on rows of train, with sklearn.decomposition.TruncatedSVD, or store its .toarray() if it is narrow"
+"""The way out for what is wide and almost empty, such as TF-IDF."""
 
 
-class Npy:
+class Npy(Source):
     """One array in numpy's own format."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with path.open("rb") as file:
-            shape, self._dtype = _header(file, path)
+            shape, self._by_column, self._dtype = _header(file, path)
             self._offset = file.tell()
         self.rows, self.width = matrix(path, shape, self._dtype)
-        if path.stat().st_size - self._offset != self.rows * self.width * self._dtype.itemsize:
-            fail(path, f"it is not as long as its header says ({self.rows} x {self.width} {self._dtype})")
+        _refuse_other_length(path, self._offset, self.rows, self.width, self._dtype)
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            yield from _stream(file, self._path, self.rows, self.width, self._dtype)
+            yield from _stream(file, self._path, self.rows, self.width, self._dtype, by_column=self._by_column)
 
     def column(self, *names: str) -> None:
         """There is nothing but vectors."""
 
 
-class Npz:
+def npy_column(path: Path) -> Iterator[NDArray[Any]]:
+    """A file of one text or number per row, some rows at a time. Raises ForeignFile."""
+    with path.open("rb") as file:
+        shape, _, dtype = _header(file, path)
+        rows = shape[0] if shape else 0
+        refuse_column(path, path.name, shape[:1] if shape[1:] == (1,) else shape, dtype, rows)
+        _refuse_other_length(path, file.tell(), rows, 1, dtype)
+        for chunk in _stream(file, path, rows, 1, dtype):
+            yield chunk[:, 0]
+
+
+class Npz(Source):
     """Several arrays in a zip archive, compressed or not; only what is asked for is unpacked, and nothing is unpickled."""
 
     def __init__(self, path: Path, key: str | None, called: str) -> None:
         self._path = path
         members = [item for item in self._members() if item.filename.endswith(".npy")]
         self._sizes = {item.filename.removesuffix(".npy"): item.file_size for item in members}
+        self.names = tuple(self._sizes)
+        if {"data", "indices", "indptr", "shape"} <= set(self.names) or {"data", "row", "col", "shape"} <= set(self.names):
+            fail(path, f"it holds a sparse matrix; {SPARSE}")
         for item in members:
             # what bzip2 and LZMA make of a piece is not bounded, and numpy writes neither
             if item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -54,22 +71,29 @@ class Npz:
                 fail(path, f"'{item.filename}' claims {item.file_size} bytes, packed in {item.compress_size}")
         self._key = choose(path, key, called, self._sizes, self._is_matrix)
         with self._open(self._key) as file:
-            shape, self._dtype = _header(file, path)
+            shape, _, self._dtype = _header(file, path)
             self.rows, self.width = matrix(path, shape, self._dtype)
             self._refuse_length(self._key, file.tell(), self.rows * self.width * self._dtype.itemsize)
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
         with self._open(self._key) as file:
-            _header(file, self._path)
-            yield from _stream(file, self._path, self.rows, self.width, self._dtype)
+            _, by_column, _ = _header(file, self._path)
+            if not by_column:
+                yield from _stream(file, self._path, self.rows, self.width, self._dtype)
+                return
+            with tempfile.TemporaryFile() as unpacked:  # by column one has to seek, which a packed file cannot
+                with _unpacking(self._path):
+                    shutil.copyfileobj(file, unpacked)
+                unpacked.seek(0)
+                yield from _stream(unpacked, self._path, self.rows, self.width, self._dtype, by_column=True)
 
     def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
         """The first of these arrays that is there."""
         for name in names:
             if name in self._sizes:
                 with self._open(name) as file:
-                    shape, dtype = _header(file, self._path)
+                    shape, _, dtype = _header(file, self._path)
                     refuse_column(self._path, name, shape, dtype, self.rows)
                     self._refuse_length(name, file.tell(), self.rows * dtype.itemsize)
                 return self._values(name)
@@ -77,7 +101,7 @@ class Npz:
 
     def _values(self, name: str) -> Iterator[NDArray[Any]]:
         with self._open(name) as file:
-            _, dtype = _header(file, self._path)
+            _, _, dtype = _header(file, self._path)
             for chunk in _stream(file, self._path, self.rows, 1, dtype):
                 yield chunk[:, 0]
 
@@ -108,8 +132,8 @@ class Npz:
             return len(_header(file, self._path)[0]) == 2
 
 
-def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an .npy stream, which stands at its data afterwards."""
+def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it lies column by column, and type of an .npy stream, which stands at its data afterwards."""
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -119,24 +143,44 @@ def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]
     if any(length < 0 for length in shape):
         fail(path, f"its shape is {shape}")
     if dtype.hasobject:
-        fail(path, "it holds Python objects, which could run anything when they are read; store plain numbers or texts")
-    if by_column and len(shape) > 1:
-        fail(path, "it is stored by column; save numpy.ascontiguousarray(vectors)")
-    return shape, dtype
+        way = "store numpy.stack(array), or texts as array.astype(str)"
+        fail(path, f"it holds Python objects, which could run anything when they are read; {way}")
+    return shape, by_column and len(shape) > 1, dtype
 
 
-def _stream(file: IO[bytes], path: Path, rows: int, width: int, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    step = rows_per_chunk(width, dtype)
+def _refuse_other_length(path: Path, header: int, rows: int, width: int, dtype: np.dtype[Any]) -> None:
+    if path.stat().st_size - header != rows * width * dtype.itemsize:
+        fail(path, f"it is not as long as its header says ({rows} x {width} {dtype})")
+
+
+def _stream(
+    file: IO[bytes], path: Path, rows: int, width: int, dtype: np.dtype[Any], *, by_column: bool = False
+) -> Iterator[NDArray[Any]]:
+    """The rows of a matrix whose data begin where the file stands; `by_column`: column after column, Fortran's order."""
+    step, begin = rows_per_chunk(width, dtype), file.tell() if by_column else 0
     for start in range(0, rows, step):
         count = min(step, rows - start)
-        yield np.frombuffer(_read(file, path, count * width * dtype.itemsize), dtype).reshape(count, width)
+        if not by_column:
+            yield np.frombuffer(_read(file, path, count * width * dtype.itemsize), dtype).reshape(count, width)
+            continue
+        chunk = np.empty((count, width), dtype)
+        for column in range(width):
+            file.seek(begin + (column * rows + start) * dtype.itemsize)
+            chunk[:, column] = np.frombuffer(_read(file, path, count * dtype.itemsize), dtype)
+        yield chunk
 
 
 def _read(file: IO[bytes], path: Path, size: int) -> bytes:
-    try:
+    with _unpacking(path):
         data = file.read(size)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        fail(path, f"it is damaged ({error})", error)
     if len(data) != size:
         fail(path, "it ends too early")
     return data
+
+
+@contextmanager
+def _unpacking(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        fail(path, f"it is damaged ({error})", error)

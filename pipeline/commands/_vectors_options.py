@@ -1,6 +1,6 @@
 """Vectors of new products on the command line: `--vectors FEATURE=FILE`, its ids, logits and key."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,13 @@ _OPTIONS = (
     click.option(
         "--key", multiple=True, metavar="FEATURE=NAME", help="The array with the vectors, where a file holds several."
     ),
+    click.option(
+        "--vector-columns",
+        multiple=True,
+        metavar="FEATURE=PATTERNS",
+        help="Of a Parquet file with a column per dimension: words.title='emb_*'.",
+    ),
+    click.option("--id-column", multiple=True, metavar="[FEATURE=]NAME", help="The column of the ids."),
 )
 
 
@@ -41,21 +48,29 @@ def external_files(values: Mapping[str, Any]) -> "dict[str, Files]":
     from fusecat.stages.external.vectors import Files
 
     vectors = {name: _existing("--vectors", file) for name, file in _pairs("--vectors", values["vectors"]).items()}
-    own = [value for value in values["ids"] if value.partition("=")[0] in vectors]
-    shared = [value for value in values["ids"] if value not in own]
-    if len(shared) > 1 or (shared and not vectors):
-        message = f"--ids {shared[-1]}: pass one file for all --vectors, or FEATURE=FILE for each"
-        raise UsageError(message)
-    common = _existing("--ids", shared[0]) if shared else None
-    ids = {name: _existing("--ids", file) for name, file in _pairs("--ids", own).items()}
+    ids = {name: _existing("--ids", file) for name, file in _for_each("--ids", values["ids"], vectors).items()}
     logits = {name: _existing("--logits", file) for name, file in _pairs("--logits", values["logits"]).items()}
-    keys = _pairs("--key", values["key"])
-    for flag, given in (("--logits", logits), ("--key", keys)):
+    keys, columns = _pairs("--key", values["key"]), _pairs("--vector-columns", values["vector_columns"])
+    for flag, given in (("--logits", logits), ("--key", keys), ("--vector-columns", columns)):
         for name in given:
             if name not in vectors:
                 message = f"{flag} {name}: no --vectors are given for it"
                 raise UsageError(message)
-    return {name: Files(name, file, ids.get(name, common), logits.get(name), keys.get(name)) for name, file in vectors.items()}
+    column = _for_each("--id-column", values["id_column"], vectors)
+    return {
+        name: Files(name, file, ids.get(name), logits.get(name), keys.get(name), columns.get(name), column.get(name))
+        for name, file in vectors.items()
+    }
+
+
+def _for_each(flag: str, values: Sequence[str], vectors: Collection[str]) -> dict[str, str]:
+    """Feature -> its value of a flag that is given once for all of them, or as FEATURE=VALUE for each."""
+    own = [value for value in values if value.partition("=")[0] in vectors]
+    shared = [value for value in values if value not in own]
+    if len(shared) > 1 or (shared and not vectors):
+        message = f"{flag} {shared[-1]}: pass one for all --vectors, or FEATURE=... for each"
+        raise UsageError(message)
+    return dict.fromkeys(vectors, shared[0]) | _pairs(flag, own) if shared else _pairs(flag, own)
 
 
 def _pairs(flag: str, values: Sequence[str]) -> dict[str, str]:

@@ -25,11 +25,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.option("--name", required=True, help="NETWORK.FIELD, such as mine.title; or the network, with --field.")
 @click.option("--field", type=click.Choice([field.value for field in Field]), help="What of a product the vectors describe.")
-@click.option("--vectors", type=_FILE, required=True, help="A row per vector: .npy, .npz, .parquet or .h5.")
+@click.option("--vectors", type=_FILE, required=True, help="A row per vector: .npy, .npz, .parquet, .h5, .safetensors.")
 @click.option("--key", help="The array, column or dataset with the vectors, where the file holds several.")
+@click.option("--columns", metavar="PATTERNS", help="Of a Parquet file with a column per dimension: 'emb_*'.")
 @click.option(
-    "--ids", type=_FILE, help="CSV or text: an id per vector, in their order. Not needed where the vectors' file has ids."
+    "--ids",
+    type=_FILE,
+    help="CSV, text, .npy or .parquet: an id per vector, in their order. Not needed where the vectors' file has ids.",
 )
+@click.option("--id-column", metavar="NAME", help="The column of the ids [id, ids, product_id, or pandas' index].")
 @click.option("--logits", type=_FILE, help="Class logits, a row per vector, a column per class in sorted order.")
 @click.option("--labels", type=_FILE, help="CSV with id and label: the products, where the workspace has no catalogue yet.")
 @click.option(
@@ -46,6 +50,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--head-share", type=click.FloatRange(0, 0.9), default=0.0, show_default=True, help="Of a new split.")
 @click.option("--split-seed", default=2020, show_default=True, help="Of a new split.")
+@click.option("--group-by", metavar="COLUMN", help="Of --labels: products of one value stay in one part of a new split.")
+@click.option("--split-column", metavar="COLUMN", help="Of --labels: the part of each product, instead of a new split.")
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True, help="Stored as.")
 @workspace_option
 @json_option
@@ -56,20 +62,36 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     """
     from fusecat.cache.store import FeatureCache
     from fusecat.stages.external.import_vectors import Request, import_vectors
+    from fusecat.stages.fusion.near import straddling
 
     place = Workspace(workspace)
     feature = _feature(name, field)
     rows, drawn = _rows(place, labels, options)
-    keys = ("vectors", "ids", "logits", "key", "fitted_on", "dtype")
+    keys = ("vectors", "ids", "logits", "key", "columns", "id_column", "fitted_on", "dtype")
+    if options["key"] and options["columns"]:
+        message = "--key names one column of lists, --columns a column per dimension: pass one of the two"
+        raise UsageError(message)
     request = Request(feature, **{key: options[key] for key in keys})
-    done = import_vectors(request, rows, FeatureCache(place.features))
+    cache = FeatureCache(place.features)
+    done = import_vectors(request, rows, cache)
     if drawn is not None:
         _begin(place, *drawn)
     _remember(place, rows, done, options["vectors"])
+    findings = (
+        []
+        if drawn is None
+        else [
+            f"{each.count:,} {each.kind.replace('_', ' ')}: {each.treatment}; first: {each.first}" for each in drawn[1].findings
+        ]
+    )
+    if copies := straddling(cache.table([feature])):
+        findings.append(f"{copies.warning}; split by groups: --labels FILE --group-by COLUMN")
     if as_json:
-        print_json(vars(done) | {"path": str(done.path)})
-    else:
-        _show(done)
+        print_json(vars(done) | {"path": str(done.path), "warnings": findings})
+        return
+    _show(done)
+    for line in findings:
+        console().print(safe(line), style="yellow", markup=False)
 
 
 def _feature(name: str, field: str | None) -> str:
@@ -88,8 +110,10 @@ def _feature(name: str, field: str | None) -> str:
 
 def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tuple[Rows, tuple[Catalogue, Split] | None]":
     """The products of the workspace; or those of --labels, with them and their new split, which `_begin` keeps."""
+    import numpy as np
+
     from fusecat.pipeline.study import put_damaged_aside
-    from fusecat.stages.external.align import catalogue_rows, existing_rows, known_split, new_split, refuse_other_labels
+    from fusecat.stages.external.align import catalogue_rows, existing_rows, known_split, refuse_other_labels
 
     if labels is not None:
         put_damaged_aside(place)
@@ -100,13 +124,25 @@ def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tu
             refuse_other_labels(labels, rows)
             drawn = known_split(place, labels)
         _refuse_another_split(place)
+        own = next((name for name in ("split_column", "group_by") if options[name] is not None), None)
+        if own and (labels is None or not np.array_equal(catalogue_rows(*_drawn(labels, options)).split, rows.split)):
+            flag = f"--{own.replace('_', '-')}"
+            message = f"{flag} {options[own]}: {place.root} was split otherwise; leave {flag} out, or use another --workspace"
+            raise UsageError(message)
         return rows, drawn
     if labels is None:
         message = f"--labels: {place.root} knows no products yet; pass a CSV with id and label, or run 'fusecat extract' first"
         raise UsageError(message)
-    protocol = SplitProtocol(options["protocol"])
-    catalogue, split = new_split(labels, protocol=protocol, head_share=options["head_share"], seed=options["split_seed"])
+    catalogue, split = _drawn(labels, options)
     return catalogue_rows(catalogue, split), (catalogue, split)
+
+
+def _drawn(labels: Path, options: dict[str, Any]) -> "tuple[Catalogue, Split]":
+    """The products of --labels and their split, as the options ask for."""
+    from fusecat.stages.external.align import new_split
+
+    asked = {name: options[name] for name in ("head_share", "group_by", "split_column")}
+    return new_split(labels, protocol=SplitProtocol(options["protocol"]), seed=options["split_seed"], **asked)
 
 
 def _refuse_another_split(place: Workspace) -> None:

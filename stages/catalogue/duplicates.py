@@ -36,6 +36,11 @@ def duplicate_groups(catalogue: Catalogue, images: ImageIndex) -> NDArray[np.int
     return _components(len(products), np.concatenate(pairs))
 
 
+def groups_of(keys: Sequence[Hashable]) -> NDArray[np.intp]:
+    """(N,) group number per product, by a key that each has or, None, has not."""
+    return _components(len(keys), _equal(enumerate(keys)))
+
+
 def _text_keys(products: Sequence[Product]) -> Iterator[tuple[int, Hashable]]:
     """The whole text of a product, in either case; a product without text is like no other."""
     for number, product in enumerate(products):

@@ -1,17 +1,23 @@
 """Ids, labels and split of external vectors: those of a catalogue, or of a label file where there is none."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusecat.cache.errors import ForeignFile
 from fusecat.cache.layout import ID_BYTES, decode
+from fusecat.cache.sources import ENDINGS, read_column
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.table import NO_PART
+from fusecat.stages.catalogue.builder import PARTS as SPLIT_WORDS
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, Product, ReadingOptions
 from fusecat.stages.catalogue.delimited import open_table
+from fusecat.stages.catalogue.duplicates import groups_of
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.catalogue.split import Split, split
 from fusecat.stages.catalogue.text_files import check_file
@@ -26,6 +32,7 @@ ID_NAMES = (*ID_COLUMNS, "product_id", "ids")
 """What a file of nothing but ids may call them: under such a header, and under none at all, stands no id of its own."""
 LABELS = "labels"
 """The layout of a catalogue that is nothing but ids and labels."""
+_FLOAT = re.compile(r"-?[0-9]+\.0")
 LABEL_COLUMNS = ("label", "prdtypecode", "type_code", "code", "class")
 
 
@@ -62,14 +69,44 @@ def known_split(workspace: Workspace, labels: Path) -> tuple[Catalogue, Split] |
     return catalogue, Split.read(workspace.split, catalogue)
 
 
-def new_split(labels: Path, *, protocol: SplitProtocol, head_share: float, seed: int) -> tuple[Catalogue, Split]:
+def new_split(
+    labels: Path,
+    *,
+    protocol: SplitProtocol,
+    head_share: float,
+    seed: int,
+    group_by: str | None = None,
+    split_column: str | None = None,
+) -> tuple[Catalogue, Split]:
     """A catalogue of nothing but ids and labels, in the order of the file, and its split, stratified by class.
 
+    `group_by`: the column of that file whose equal values stay in one part; `split_column`: the one that says the part.
     Raises DataError where an id is missing or occurs twice, or where there is too little to split.
     """
     catalogue = _labelled(labels)
-    groups = np.arange(len(catalogue.products), dtype=np.intp)
-    return catalogue, split(catalogue, groups, protocol=protocol, head_share=head_share, seed=seed)
+    given = None if split_column is None else tuple(_parts_of(labels, split_column))
+    keys = [None] * len(catalogue.products) if group_by is None else [value for _, value in _cells(labels, group_by)]
+    catalogue = replace(catalogue, given_parts=given)
+    return catalogue, split(catalogue, groups_of(keys), protocol=protocol, head_share=head_share, seed=seed)
+
+
+def _parts_of(labels: Path, column: str) -> Iterator[str | None]:
+    for line, value in _cells(labels, column):
+        if value is not None and value.casefold() not in SPLIT_WORDS:
+            message = f"{labels}: line {line}, column {column}: '{value}' is no part (train, head, validation, test)"
+            raise DataError(message)
+        yield None if value is None else SPLIT_WORDS[value.casefold()]
+
+
+def _cells(labels: Path, column: str) -> Iterator[tuple[int, str | None]]:
+    """Line and cell of each row in one column, None where it is blank."""
+    table = open_table(labels)
+    if column not in table.columns:
+        message = f"{labels} has no column '{column}'; it has {', '.join(table.columns)}"
+        raise UsageError(message)
+    number = table.columns.index(column)
+    for line, cells in table.rows():
+        yield line, cells[number].strip() or None
 
 
 def _labelled(labels: Path) -> Catalogue:
@@ -87,7 +124,7 @@ def catalogue_rows(catalogue: Catalogue, parting: Split) -> Rows:
 
 def refuse_other_labels(path: Path, rows: Rows) -> None:
     """Raise DataError unless a file of labels says what the workspace already says."""
-    codes = read_labels(path)
+    codes = read_labels(path, rows.ids)
     for identity, label in zip(rows.ids, rows.labels, strict=True):
         known = rows.classes[label] if label >= 0 else None
         if identity not in codes or codes[identity] != known:
@@ -99,11 +136,11 @@ def refuse_other_labels(path: Path, rows: Rows) -> None:
             raise DataError(message)
 
 
-def read_labels(path: Path) -> dict[str, str | None]:
+def read_labels(path: Path, products: Sequence[str] = ()) -> dict[str, str | None]:
     """Id -> type code (None where the cell is empty), from a table with a header; CSV or TSV.
 
     The id is the column named `id` or `Integer_id`, else the first; the label the column named `label`, `Prdtypecode` or alike,
-    else the second of two. Raises DataError naming file, line and column.
+    else the second of two. `products`: ids that are known, see `whole`. Raises DataError naming file, line and column.
     """
     check_file(path, path.parent, follow_symlinks=True)
     table = open_table(path)
@@ -120,33 +157,72 @@ def read_labels(path: Path) -> dict[str, str | None]:
             message = f"{path}: line {line}: the id '{cells[identity]}' occurs a second time"
             raise DataError(message)
         found[cells[identity]] = cells[label].strip() or None
-    return found
+    return dict(zip(whole(list(found), set(products)), found.values(), strict=True))
 
 
-def read_ids(path: Path, count: int | None = None, products: Collection[str] = ()) -> list[str]:
-    """Ids in the order of a file: the column named as one of `ID_NAMES`, else the first.
+def read_ids(path: Path, count: int | None = None, products: Collection[str] = (), column: str | None = None) -> list[str]:
+    """Ids in the order of a file (CSV, text, .npy, .parquet): its `column`, by default one of `ID_NAMES`, else the first.
 
-    The first line is a header where it says so by its name. Else it is an id where it is one of `products`, or where the file
-    has as many lines as there are vectors, `count`. Raises ForeignFile where the numbers do not agree, DataError naming file
-    and line.
+    The first line of a text is a header where it says so by its name. Else it is an id where it is one of `products`, or where
+    the file has as many lines as there are vectors, `count`. Raises ForeignFile where the numbers do not agree or an id occurs
+    twice in a binary file, DataError naming file and line, UsageError where there is no such column.
     """
-    check_file(path, path.parent, follow_symlinks=True)
-    table = open_table(path)
-    names = [name.lower() for name in table.columns]
-    column = next((names.index(name) for name in ID_NAMES if name in names), 0)
-    header = table.columns[column]
-    named = not header or names[column] in ID_NAMES
-    ids = []
-    for line, cells in table.rows():
-        _check_id(path, line, cells[column])
-        ids.append(cells[column])
-    if not named and (header in products or len(ids) + 1 == count):
-        ids.insert(0, header)
-    if count is not None and len(ids) != count:
+    under = ""
+    if path.suffix.lower() in ENDINGS:
+        if path.suffix.lower() not in (".npy", ".parquet"):
+            message = f"--ids {path}: ids come as CSV, text, .npy or .parquet"
+            raise UsageError(message)
+        ids = texts_of(read_column(path, (column,) if column else ID_NAMES), path, once=count is not None)
+    else:
+        check_file(path, path.parent, follow_symlinks=True)
+        table = open_table(path)
+        names = [name.lower() for name in table.columns]
+        if column and column not in table.columns:
+            message = f"--id-column {column}: {path} has the columns {', '.join(table.columns)}"
+            raise UsageError(message)
+        number = table.columns.index(column) if column else next((names.index(name) for name in ID_NAMES if name in names), 0)
+        header = table.columns[number]
+        named = not header or bool(column) or names[number] in ID_NAMES
+        ids = []
+        for line, cells in table.rows():
+            _check_id(path, line, cells[number])
+            ids.append(cells[number])
+        if not named and (header in products or len(ids) + 1 == count):
+            ids.insert(0, header)
         under = f" under its header '{header}'" if named else ""
+    if count is not None and len(ids) != count:
         message = f"{path} has {len(ids)} ids{under} for {count} vectors; an id per vector, in their order, is expected"
         raise ForeignFile(message)
-    return ids
+    return whole(ids, products)
+
+
+def texts_of(chunks: Iterable[NDArray[Any]], path: Path, *, once: bool = True) -> list[str]:
+    """Ids that a binary file holds, as text. `once`: raise DataError at the first that occurs twice, else keep one of them."""
+    ids: dict[str, None] = {}
+    for chunk in chunks:
+        new = []
+        for row, value in enumerate(chunk.tolist(), len(ids)):
+            try:
+                new.append(value.decode("utf-8") if isinstance(value, bytes) else str(value))
+            except UnicodeDecodeError as error:
+                message = f"{path}: the id in row {row} is not UTF-8: {value!r}; store the ids as text"
+                raise ForeignFile(message) from error
+        before = len(ids)
+        ids.update(dict.fromkeys(new))
+        if once and len(ids) != before + len(new):  # at once: what comes after it may be a bomb
+            refuse_twice([*list(ids)[:before], *new], str(path))
+        for row, text in enumerate(new, before):
+            if not text.strip() or (chunk.dtype.kind == "f" and text == "nan") or len(text.encode()) > ID_BYTES:
+                message = f"{path}: the id in row {row} is empty, NaN, or longer than {ID_BYTES} bytes"
+                raise ForeignFile(message)
+    return list(ids)
+
+
+def whole(ids: Sequence[str], products: Collection[str] = ()) -> list[str]:
+    """Ids as whole numbers where all of them end in `.0`, which pandas makes of numbers beside a gap, and no product's does."""
+    if ids and all(_FLOAT.fullmatch(identity) for identity in ids) and not any(identity in products for identity in ids):
+        return [identity.removesuffix(".0") for identity in ids]
+    return list(ids)
 
 
 def fitted_parts(text: str | None, rows: Rows) -> tuple[tuple[str, ...] | None, Sequence[str]]:

@@ -18,7 +18,7 @@ from fusecat.cache.errors import ForeignFile
 from fusecat.cache.source import Source
 from fusecat.cache.sources import IDS, open_source
 from fusecat.stages.errors import DataError, UsageError
-from fusecat.stages.external.align import read_ids, refuse_twice
+from fusecat.stages.external.align import read_ids, refuse_twice, texts_of, whole
 
 SMALLEST_HALF = float(np.finfo(np.float16).tiny)
 """What is smaller than this, 6.1e-5, loses digits in half precision, and below 3e-8 becomes zero."""
@@ -26,13 +26,23 @@ SMALLEST_HALF = float(np.finfo(np.float16).tiny)
 
 @dataclass(frozen=True)
 class Files:
-    """Where the vectors of a feature lie. `key` names the array in a file that holds several."""
+    """Where the vectors of a feature lie.
+
+    `key` names the array in a file that holds several, `columns` those of a Parquet file that are a dimension each (`emb_*`),
+    `id_column` the column of the ids: of the file of ids, or without one of the file of vectors.
+    """
 
     feature: str
     vectors: Path
     ids: Path | None = None
     logits: Path | None = None
     key: str | None = None
+    columns: str | None = None
+    id_column: str | None = None
+
+    def open(self) -> Source:
+        """The vectors. Raises as `open_source`."""
+        return open_source(self.vectors, self.key, columns=self.columns)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class ExternalVectors:
         Raises: ForeignFile where a file holds anything but a plain matrix, a row per id; DataError where no id is known, one
         occurs twice or a vector has no logits; UsageError where nobody says whose the vectors are; OSError.
         """
-        vectors = open_source(files.vectors, files.key)
+        vectors = files.open()
         place = {identity: row for row, identity in enumerate(products)}
         ids = vector_ids(files, vectors, place)
         targets = np.array([place.get(identity, -1) for identity in ids], np.intp)
@@ -79,10 +89,14 @@ class ExternalVectors:
         if files.logits is not None:
             logits = open_source(files.logits, called="logits")
             own = _ids_inside(logits, files.logits)
+            own = None if own is None else whole(own, place)
             _refuse_shape(logits, files.logits, vectors.rows if own is None else logits.rows, classes)
             if own is not None:
                 logit_targets = np.array([place.get(identity, -1) for identity in own], np.intp)
                 logit_targets[~present[logit_targets]] = -1
+            if own is not None or len(logits.gaps()):
+                logit_targets = logit_targets.copy()
+                logit_targets[logits.gaps()] = -1
                 _refuse_gaps(files.logits, products, present, logit_targets)
         return cls(vectors, logits, ids, targets, logit_targets, present, unknown)
 
@@ -104,55 +118,45 @@ def vector_ids(files: Files, vectors: Source | None = None, products: Collection
 
     `products`: ids that tell a file's first id from a header.
     """
-    vectors = vectors or open_source(files.vectors, files.key)
+    vectors = vectors or files.open()
     if files.ids is not None:
-        ids = read_ids(files.ids, vectors.rows, products)
+        ids = read_ids(files.ids, vectors.rows, products, files.id_column)
         refuse_twice(ids, str(files.ids))
         return ids
-    inside = _ids_inside(vectors, files.vectors)
+    inside = _ids_inside(vectors, files.vectors, files.id_column)
     if inside is None:
-        message = (
-            f"--ids: {files.vectors} does not say which vector belongs to which product; pass a file with an id per vector"
-        )
+        way = "pass a file with an id per vector"
+        if others := [name for name in vectors.names if name != files.key]:
+            way += f", or --id-column with the name of a column beside the vectors ({', '.join(others[:8])})"
+        message = f"--ids: {files.vectors} does not say which vector belongs to which product; {way}"
         raise UsageError(message)
-    return inside
+    return whole(inside, products)
 
 
-def _ids_inside(source: Source, path: Path) -> list[str] | None:
+def _ids_inside(source: Source, path: Path, column: str | None = None) -> list[str] | None:
     """The ids that lie beside an array in its own file, a row each; None where there are none."""
-    found = source.column(*IDS)
-    if found is None:
-        return None
-    ids: dict[str, None] = {}
-    for chunk in found:
-        new = []
-        for row, value in enumerate(chunk.tolist(), len(ids)):
-            try:
-                new.append(value.decode("utf-8") if isinstance(value, bytes) else str(value))
-            except UnicodeDecodeError as error:
-                message = f"{path}: the id in row {row} is not UTF-8: {value!r}; store the ids as text"
-                raise ForeignFile(message) from error
-        before = len(ids)
-        ids.update(dict.fromkeys(new))
-        if len(ids) != before + len(new):  # at once: what comes after it may be a bomb
-            refuse_twice([*list(ids)[:before], *new], str(path))
-    return list(ids)
+    found = source.column(*((column,) if column else (*IDS, *source.index)))
+    if found is None and column:
+        has = f"it has {', '.join(source.names)}" if source.names else "it holds nothing but vectors: pass --ids"
+        message = f"--id-column {column}: {path} has no such column; {has}"
+        raise UsageError(message)
+    return None if found is None else texts_of(found, path)
 
 
 def _absent(vectors: Source, path: Path) -> NDArray[np.bool_]:
-    """Which vectors their own file calls absent, in a column `present` (n,)."""
-    chunks = vectors.column("present")
-    if chunks is None:
-        return np.zeros(vectors.rows, bool)
-    absent: list[NDArray[np.bool_]] = []
-    for said in chunks:
+    """Which vectors their own file calls absent: by a null, or in a column `present` (n,)."""
+    absent = np.zeros(vectors.rows, bool)
+    absent[vectors.gaps()] = True
+    row = 0
+    for said in vectors.column("present") or ():
         odd = np.flatnonzero((said != 0) & (said != 1)) if said.dtype.kind in "biuf" else np.arange(1)
         if len(odd):
-            row = odd[0] + sum(map(len, absent))
-            message = f"{path}: 'present' is {said[odd[0]]!s:.20} in row {row}; store it as true or false (bool), or as 0 or 1"
+            told = f"'present' is {said[odd[0]]!s:.20} in row {row + odd[0]}"
+            message = f"{path}: {told}; store it as true or false (bool), or as 0 or 1"
             raise ForeignFile(message)
-        absent.append(np.asarray(said == 0, bool))
-    return np.concatenate(absent)
+        absent[row : row + len(said)] |= said == 0
+        row += len(said)
+    return absent
 
 
 def _refuse_shape(logits: Source, path: Path, rows: int, classes: Sequence[str]) -> None:

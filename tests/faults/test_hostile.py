@@ -225,7 +225,7 @@ def test_a_chunk_of_hdf5_that_unpacks_beyond_its_size_is_refused(tmp_path) -> No
         made = file.create_dataset("embedding", (1000, 8), "<f4", chunks=(1000, 8), compression="gzip")
         made.id.write_direct_chunk((0, 0), bomb)
         file["ids"] = np.array([str(number).encode() for number in range(1000)])
-    code, told, peak = measured(path, "import fusecat.cache.sources; fusecat.cache.sources.GROWTH = 2**28" + IMPORT)
+    code, told, peak = measured(path, "import fusecat.cache.source_hdf5; fusecat.cache.source_hdf5.GROWTH = 2**28" + IMPORT)
     assert code == 4 and f"{path} cannot be imported: it cannot be 'embedding' read from row 0" in told
     assert peak < 900
 

@@ -139,3 +139,45 @@ def test_extract_after_import_keeps_what_was_imported(files):
     assert features["mine.title"] == imported
     assert set(features) == {"camembert.title", "mine.title"}
     assert set(FeatureCache(files / "w" / "features").table().features) == {"camembert.title", "mine.title"}
+
+
+def test_copies_on_both_sides_are_warned_of_and_groups_keep_them_together(files):
+    vectors = np.load(files / "v.npy")
+    vectors[50:] = vectors[:50]
+    np.save(files / "v.npy", vectors)
+    lines = [f"p{number},{number % 2},{number % 50 if number < 100 else ''}" for number in range(120)]
+    (files / "labels.csv").write_text("id,label,model\n" + "\n".join(lines))
+    words = ["--name", "mine.title", "--labels", files / "labels.csv"]
+    told = json.loads(run(files, *words, "--json").stdout)["warnings"]
+    assert len(told) == 1 and "validation and test rows have the vectors of a row of train" in told[0]
+    assert "--group-by COLUMN" in run(files, *words).output
+    assert "--group-by model: " in (told := str(run(files, *words, "--group-by", "model").exception)) and "otherwise" in told
+    assert isinstance(run(files, *words, "--group-by", "nothing", "--workspace", files / "w2").exception, UsageError)
+    done = run(files, *words, "--group-by", "model", "--workspace", files / "w2", "--json")
+    assert json.loads(done.stdout)["warnings"] == []
+    assert run(files, *words, "--group-by", "model", "--workspace", files / "w2").exit_code == 0
+    study = json.loads((files / "w2" / "study.json").read_text())
+    assert study["split"]["groups"] == {"count": 50, "products": 100, "largest": ["p0", "p50"]}
+
+
+def test_a_column_of_the_labels_says_the_part(files):
+    parts = ["train"] * 7 + ["val", "TEST", ""]
+    lines = [f"p{number},{number % 2},{parts[number // 2 % 10]}" for number in range(120)]
+    (files / "labels.csv").write_text("id,label,fold\n" + "\n".join(lines))
+    done = run(files, "--name", "mine.title", "--labels", files / "labels.csv", "--split-column", "fold")
+    assert done.exit_code == 0, done.exception
+    table = FeatureCache(files / "w" / "features").table()
+    assert [len(table.rows(part)) for part in ("train", "validation", "test")] == [84, 12, 12]
+    (files / "labels.csv").write_text("id,label,fold\n" + "\n".join([*lines[:3], "p3,1,rest", *lines[4:]]))
+    words = ["--name", "mine.title", "--labels", files / "labels.csv", "--split-column", "fold", "--workspace", files / "w2"]
+    assert "labels.csv: line 5, column fold: 'rest' is no part" in str(run(files, *words).exception)
+
+
+@pytest.mark.parametrize("fields", [("words.title", "pix.image"), ("a.title", "b.title"), ("a.title", "a.description")])
+def test_whatever_is_imported_is_fused(files, fields):
+    for name in fields:
+        assert run(files, "--name", name, "--labels", files / "labels.csv", "--fitted-on", "none").exit_code == 0
+    done = CliRunner().invoke(cli, ["fuse", "--seeds", "1", "--settings", "thesis", "--workspace", str(files / "w")])
+    assert done.exit_code == 0, done.exception
+    assert (files / "w" / "runs" / "flat" / "average" / "seed-1" / "run.json").is_file()
+    assert "Left out: " in done.output

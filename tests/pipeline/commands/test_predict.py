@@ -164,7 +164,7 @@ def test_a_study_of_imported_vectors_alone_predicts_imported_vectors(run, tmp_pa
     [
         (("--vectors", "camembert.title"), "--vectors camembert.title: FEATURE=... is needed"),
         (("--vectors", "camembert.title=nowhere.npy"), "nowhere.npy: there is no such file"),
-        (("--ids", "nowhere.csv"), "--ids nowhere.csv: pass one file for all --vectors"),
+        (("--ids", "nowhere.csv"), "--ids nowhere.csv: pass one for all --vectors"),
         (("--logits", "camembert.title=a.npy"), "--logits a.npy|there is no such file"),
         (("--key", "camembert.title=v"), "--key camembert.title: no --vectors are given for it"),
     ],
