@@ -120,10 +120,11 @@ class ParquetWide(_Columns):
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
         for start, chunk, empty in self._blocks():
-            absent = empty.all(axis=1)
-            if (odd := np.argwhere(empty & ~absent[:, None])).size:
-                row, column = odd[0]
-                fail(self._path, f"'{self._chosen[column]}' is empty (null) in row {start + row}, other columns are not")
+            absent: NDArray[np.bool_] = empty.all(axis=1)
+            rows, columns = np.nonzero(empty & ~absent[:, None])
+            if len(rows):
+                where = f"'{self._chosen[columns[0]]}' is empty (null) in row {start + rows[0]}"
+                fail(self._path, f"{where}, other columns are not; empty the whole row, or fill it")
             chunk[absent] = 0
             yield chunk
 

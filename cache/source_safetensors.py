@@ -99,6 +99,6 @@ def _widened(stored: NDArray[Any], kind: str) -> NDArray[Any]:
             sizes = np.where(power > 0, (1 + part / 8) * 2.0 ** (power - 7), part / 8 * 2.0**-6)
             sizes[codes & 127 == 127] = np.nan
             table: NDArray[Any] = np.where(codes < 128, sizes, -sizes).astype(np.float32)
-            return table[stored]
+            return np.asarray(table[stored])
         case _:
             return stored

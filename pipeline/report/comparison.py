@@ -79,7 +79,7 @@ class Row:
 class Comparison:
     """Everything the report says. `rows` best on validation first; estimates in their order, of the metric that ranks.
 
-    `left_out`: what the caller asked for and these features do not allow, in a line each.
+    `left_out`: what the caller asked for and these features do not allow, and what is odd about the split, in a line each.
     """
 
     study: Study
@@ -166,6 +166,9 @@ class Comparison:
         cells += [f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in line)}</tr>" for line in lines]
         said = "".join(f"<p>{escape(text)}</p>" for text in (self.verdict, *self.left_out))
         return f"<table>{''.join(cells)}</table>{said}"
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         lines = self._cells()

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import assert_all_finite
 
 from fusecat.cache.fingerprint import digest
+from fusecat.cache.layout import is_file_name
 from fusecat.cache.source_numpy import SPARSE
 from fusecat.cache.table import NO_PART, Feature, FeatureTable
 from fusecat.stages.catalogue.builder import PARTS
@@ -63,8 +64,8 @@ def table_of(
     names, rows = tuple(str(name) for name in classes), len(codes)
     made = {name: _feature(name, vectors, rows, present.get(name)) for name, vectors in features.items()}
     for name, values in logits.items():
-        given = _shaped(f"logits['{name}']", np.asarray(values, np.float32), (rows, len(names)))
-        kept = np.where(made[name].present[:, None], given, 0)
+        scores = _shaped(f"logits['{name}']", np.asarray(values, np.float32), (rows, len(names)))
+        kept = np.where(made[name].present[:, None], scores, 0)
         assert_all_finite(kept, input_name=f"logits['{name}']")
         made[name] = Feature(name, made[name].embedding, made[name].present, logits=kept, fitted_on=None)
     drawn, findings = _split([names[code] for code in codes], groups, parts, seed)
@@ -73,9 +74,12 @@ def table_of(
 
 
 def _feature(name: str, vectors: Any, rows: int, present: ArrayLike | None) -> Feature:
+    if not is_file_name(name):
+        message = f"feature {name!r}: its runs get a folder of that name, so it must be a file's, such as camembert.title"
+        raise ValueError(message)
     array, mask = _matrix(name, vectors)
-    if "/" in name or array.ndim != 2 or len(array) != rows:
-        message = f"feature '{name}' has shape {array.shape}; it must be ({rows}, width), and its name without '/'"
+    if array.ndim != 2 or len(array) != rows:
+        message = f"feature '{name}' has shape {array.shape}; it must be ({rows}, width)"
         raise ValueError(message)
     if present is not None:
         mask &= _shaped(f"present['{name}']", np.array(present, dtype=bool), (rows,))
@@ -163,7 +167,7 @@ def _column(name: str, values: Any) -> NDArray[Any]:
     if array.ndim != 1:
         message = f"{name} must be a 1d array, one value per row, not of shape {array.shape}"
         raise ValueError(message)
-    return array if array.dtype.kind in "biufUSO" else array.astype(str)
+    return np.asarray(array if array.dtype.kind in "biufUSO" else array.astype(str))
 
 
 def _is_missing(value: Any) -> bool:

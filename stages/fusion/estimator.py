@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -41,6 +41,10 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `strategy.wire`). By default the columns are parted evenly, in two (hierarchical: three).
     `settings`: `default`, `thesis` or a `FitSettings`; the other hyperparameters replace single ones of it where they are not
     None. `validation_fraction` of the rows chooses the epoch; 0 fits on all rows and keeps the last epoch.
+
+    Where rows belong together (copies and variants of a product), `fit(X, y, groups=...)` keeps each group on one side of that
+    draw; what scores the classifier has to do the same, as `sklearn.model_selection.StratifiedGroupKFold` does. A score on rows
+    whose copies were fitted on says what is remembered, not what is known.
     """
 
     def __init__(
@@ -68,8 +72,11 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - scikit-learn's name
-        """Fit a head on X (n, columns) and y (n,). Raises ValueError where they, the strategy or the features do not fit."""
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:  # noqa: N803 - scikit-learn's name
+        """Fit a head on X (n, columns) and y (n,); `groups` (n,): rows of one group stay together where rows are drawn.
+
+        Raises: ValueError where they, the strategy or the features do not fit.
+        """
         X, y = validate_data(self, X, y, dtype=np.float64)  # noqa: N806
         assert_all_finite(X.astype(np.float32), input_name="X, in float32,")
         check_classification_targets(y)
@@ -83,7 +90,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, validation_rows = np.arange(len(codes)), np.zeros(0, np.intp)
         if self.validation_fraction:
-            rows, validation_rows = train_test_split(rows, test_size=self.validation_fraction, random_state=seed)
+            drawing = ShuffleSplit if groups is None else GroupShuffleSplit
+            draw = drawing(1, test_size=self.validation_fraction, random_state=seed)
+            rows, validation_rows = next(draw.split(X, y, groups))
         features = self._features(X)
         widths = {name: feature.width for name, feature in features.items()}
         scaling = identity(widths)

@@ -36,7 +36,7 @@ def test_a_notebook_sees_intervals_tests_and_the_verdict_of_the_report(tmp_path)
     assert found.table == kept.table and found.verdict == kept.verdict
     against = {line["strategy"]: line["p"] for line in found.table}
     assert against[found.reference] is None and against[found.headline.one] == found.headline.p
-    assert all(line["low"] < line["test"] < line["high"] for line in found.table)
+    assert all(line["low"] <= line["test"] <= line["high"] for line in found.table)
     lines = str(found).splitlines()
     assert len(lines) == len(found.table) + 2 + len(found.left_out) and found.verdict in lines
     shown = compare({"<b>": features["words"], "pixels": features["pixels"]}, labels, fusion="average", seeds=1)._repr_html_()
@@ -118,3 +118,45 @@ def test_a_name_that_is_no_file_s_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="must be a file's"):
         compare({name: features["words"]}, labels, workspace=tmp_path / "w")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_copies_on_both_sides_are_warned_of_and_with_groups_noise_stays_noise():
+    random = np.random.default_rng(0)
+    noise, labels = (
+        {"words": random.normal(size=(300, 150)), "pixels": random.normal(size=(300, 150))},
+        random.integers(0, 5, 300),
+    )
+    twice, labels, copies = {name: np.r_[rows, rows] for name, rows in noise.items()}, np.r_[labels, labels], np.r_[:300, :300]
+    options = {"fusion": "average", "seeds": 1, "settings": CHECKED, "metric": "accuracy"}
+    with pytest.warns(UserWarning, match=r"validation and test rows have the vectors of a row of train .*pass groups="):
+        flattered = compare(twice, labels, **options)
+    honest = compare(twice, labels, groups=copies, **options)  # warnings are errors here
+    majority = np.bincount(labels).max() / len(labels)
+    assert flattered.table[0]["test"] > majority + 0.3
+    assert honest.table[0]["test"] < majority + 0.1
+    assert any("pass groups=" in line for line in flattered.left_out) and "pass groups=" in str(flattered)
+    assert "near" not in str(honest) and "pass groups=" in flattered._repr_html_()
+
+
+def test_a_notebook_sees_the_table_without_asking():
+    features, labels = arrays()
+    found = compare(features, labels, fusion="average", seeds=1, settings=CHECKED)
+    assert repr(found) == str(found) and repr(found).startswith("strategy")
+
+
+def test_rare_and_many_classes_run_as_on_the_command_line():
+    features, labels = arrays()
+    options = {"fusion": "average", "seeds": 1, "settings": CHECKED, "metric": "accuracy"}
+    with pytest.warns(UserWarning, match="1 single member classes, first type code w: one product only: kept in train"):
+        assert compare(features, np.r_[["w"], labels[1:]], **options).table
+    assert compare(features, np.arange(240) % 40, **options).table
+    for few, reason in ((np.zeros(240), "at least two classes"), ([None, *labels[1:]], "labels: row 0 has none")):
+        with pytest.raises(ValueError, match=reason):
+            compare(features, few, **options)
+
+
+def test_a_split_of_ones_own_without_test_is_judged_on_validation():
+    features, labels = arrays()
+    parts = np.array(["train", "train", "train", "val"])[np.arange(240) % 4]
+    found = compare(features, labels, split=parts, fusion="average", seeds=1, settings=CHECKED)
+    assert found.judged == "validation" and "test" not in found.table[0]

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.fusion import estimator
 from fusecat.stages.fusion.estimator import FusionClassifier
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.vocabulary import Merge
@@ -95,6 +96,23 @@ def test_validation_rows_choose_the_epoch(blobs):
     settings = FitSettings(learning_rate=5e-2, epochs=200, steps=0, patience=3)
     model = FusionClassifier(settings=settings, validation_fraction=0.2, random_state=1).fit(x, y)
     assert model.n_iter_ < 200
+
+
+def test_groups_keep_copies_on_one_side_of_the_validation_rows(monkeypatch):
+    drawn = []
+
+    def remembered(make, data, codes, rows, validation_rows, settings, **options):
+        drawn.append((set((rows % 150).tolist()), set((validation_rows % 150).tolist())))
+        return fit(make, data, codes, rows, validation_rows, settings, **options)
+
+    fit = estimator.fit
+    monkeypatch.setattr(estimator, "fit", remembered)
+    noise, labels = np.random.default_rng(0).normal(size=(150, 6)), np.arange(150) % 3
+    model = FusionClassifier(settings=CHECKED, validation_fraction=0.3, random_state=1)
+    for groups in (None, np.r_[:150, :150]):
+        model.fit(np.r_[noise, noise], np.r_[labels, labels], groups=groups)
+    (known, scored), (apart, others) = drawn
+    assert known & scored and not apart & others and len(others) > 30
 
 
 @pytest.mark.parametrize(
