@@ -120,7 +120,7 @@ class ParquetWide(_Columns):
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
         for start, chunk, empty in self._blocks():
-            absent: NDArray[np.bool_] = empty.all(axis=1)
+            absent = np.asarray(empty.all(axis=1))
             rows, columns = np.nonzero(empty & ~absent[:, None])
             if len(rows):
                 where = f"'{self._chosen[columns[0]]}' is empty (null) in row {start + rows[0]}"

@@ -15,6 +15,9 @@ class Field(StrEnum):
 REFERENCE = "reference."
 """Features whose names begin so are compared with the others, each by itself; no merge and no late fusion takes them."""
 
+ATTRIBUTES = "attributes"
+"""The field of numbers and categories (price, brand, size): no network reads it, `fusecat import --attributes` does."""
+
 
 class Part(StrEnum):
     """A part of the split; the order is the code stored in feature files."""

@@ -41,6 +41,11 @@ class Workspace:
         return self.root / "encoders"
 
     @property
+    def attributes(self) -> Path:
+        """One JSON file per imported feature of attributes: how a table becomes its vectors."""
+        return self.root / "attributes"
+
+    @property
     def folds(self) -> Path:
         """One folder per feature: the logits of each finished fold (see `stages.extraction.out_of_fold`)."""
         return self.root / "folds"

@@ -1,6 +1,7 @@
 """Vectors of new products on the command line: `--vectors FEATURE=FILE`, its ids, logits and key."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 from fusecat.stages.errors import UsageError
 
 if TYPE_CHECKING:
+    from fusecat.stages.external.attributes import Attributes
     from fusecat.stages.external.vectors import Files
 
 _OPTIONS = (
@@ -60,6 +62,16 @@ def external_files(values: Mapping[str, Any]) -> "dict[str, Files]":
     return {
         name: Files(name, file, ids.get(name), logits.get(name), keys.get(name), columns.get(name), column.get(name))
         for name, file in vectors.items()
+    }
+
+
+def with_attributes(external: "Mapping[str, Files]", known: "Mapping[str, Attributes]") -> "dict[str, Files]":
+    """The same files; a table of a feature of attributes becomes vectors as the study's own table did."""
+    from fusecat.stages.catalogue.tables import is_table
+
+    return {
+        name: replace(files, attributes=known[name]) if name in known and is_table(files.vectors.name) else files
+        for name, files in external.items()
     }
 
 

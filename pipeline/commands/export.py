@@ -106,7 +106,12 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
         f"* `{name}`: vectors of another encoder, {shape.width} numbers each; it is not in this folder: pass those of new "
         f"products (`fusecat predict --model FOLDER --vectors {name}=FILE`)"
         for name, shape in sorted(model.shapes.items())
-        if name not in model.fine_tuned
+        if name not in model.fine_tuned and name not in model.attributes
+    ]
+    networks += [
+        f"* `{name}`: {', '.join(column.told for column in made.columns)} of a table: pass that of new products "
+        f"(`fusecat predict --model FOLDER --vectors {name}=TABLE`)"
+        for name, made in sorted(model.attributes.items())
     ]
     scored = [
         f"| {part} | " + " | ".join(f"{values[metric.key]:.4f}" for metric in METRICS.values()) + " |"

@@ -1,5 +1,7 @@
 """`fusecat import`: vectors of one's own, from any encoder, as a feature."""
 
+import difflib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from click.core import ParameterSource
 from fusecat.pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
 from fusecat.stages.errors import UsageError
 from fusecat.stages.study_record import StudyRecord, change_study, read_study
-from fusecat.stages.vocabulary import Field, SplitProtocol
+from fusecat.stages.vocabulary import ATTRIBUTES, Field, Part, SplitProtocol
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -19,12 +21,22 @@ if TYPE_CHECKING:
     from fusecat.stages.catalogue.split import Split
     from fusecat.stages.external.import_vectors import Imported
 
+FIELDS = (*Field, ATTRIBUTES)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option("--name", required=True, help="NETWORK.FIELD, such as mine.title; or the network, with --field.")
-@click.option("--field", type=click.Choice([field.value for field in Field]), help="What of a product the vectors describe.")
+@click.option(
+    "--attributes",
+    metavar="COLUMNS",
+    help="--vectors is a table (CSV, Parquet), and these of its columns become the vectors: price,brand,year=category.",
+)
+@click.option(
+    "--field",
+    metavar="FIELD",
+    help=f"What of a product the vectors describe: {', '.join(Field)}, attributes, or a name of your own, such as brand.",
+)
 @click.option("--vectors", type=_FILE, required=True, help="A row per vector: .npy, .npz, .parquet, .h5, .safetensors.")
 @click.option("--key", help="The array, column or dataset with the vectors, where the file holds several.")
 @click.option("--columns", metavar="PATTERNS", help="Of a Parquet file with a column per dimension: 'emb_*'.")
@@ -60,20 +72,33 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
 
     They need no texts or images. Products without a vector count as lacking the field.
     """
+    from fusecat.cache.records import write_record
     from fusecat.cache.store import FeatureCache
+    from fusecat.stages.external.attributes import Attributes
     from fusecat.stages.external.import_vectors import Request, import_vectors
     from fusecat.stages.fusion.near import straddling
 
     place = Workspace(workspace)
-    feature = _feature(name, field)
+    feature = _feature(name, ATTRIBUTES if options["attributes"] and not field and "." not in name else field)
     rows, drawn = _rows(place, labels, options)
     keys = ("vectors", "ids", "logits", "key", "columns", "id_column", "fitted_on", "dtype")
     if options["key"] and options["columns"]:
         message = "--key names one column of lists, --columns a column per dimension: pass one of the two"
         raise UsageError(message)
     request = Request(feature, **{key: options[key] for key in keys})
+    if options["attributes"]:
+        if options["key"] or options["columns"] or options["ids"]:
+            message = "--attributes: the table has its ids and columns; leave out --key, --columns and --ids"
+            raise UsageError(message)
+        train = [identity for identity, code in zip(rows.ids, rows.split, strict=True) if code == rows.parts.index(Part.TRAIN)]
+        made = Attributes.fit(request.vectors, options["attributes"], train, request.id_column)
+        request = replace(request, attributes=made, fitted_on=request.fitted_on or "none")  # it sees no label
     cache = FeatureCache(place.features)
     done = import_vectors(request, rows, cache)
+    if request.attributes:
+        write_record(place.attributes / f"{feature}.json", request.attributes.record)
+    else:
+        (place.attributes / f"{feature}.json").unlink(missing_ok=True)
     if drawn is not None:
         _begin(place, *drawn)
     _remember(place, rows, done, options["vectors"])
@@ -84,28 +109,44 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
             f"{each.count:,} {each.kind.replace('_', ' ')}: {each.treatment}; first: {each.first}" for each in drawn[1].findings
         ]
     )
-    if copies := straddling(cache.table([feature])):
+    # attributes of two products are often the same
+    if request.attributes is None and (copies := straddling(cache.table([feature]))):
         findings.append(f"{copies.warning}; split by groups: --labels FILE --group-by COLUMN")
     if as_json:
         print_json(vars(done) | {"path": str(done.path), "warnings": findings})
         return
     _show(done)
+    if request.attributes:
+        told = ", ".join(column.told for column in request.attributes.columns)
+        console().print(f"learnt from train: {safe(told)}", markup=False)
     for line in findings:
         console().print(safe(line), style="yellow", markup=False)
 
 
 def _feature(name: str, field: str | None) -> str:
     """The name of the feature: its last part is the field."""
-    _, dot, last = name.rpartition(".")
-    if dot and last in list(Field):
-        if field is not None and field != last:
-            message = f"--name {name} speaks of the field {last}, --field of {field}; leave one of them out"
-            raise UsageError(message)
-        return name
-    if field is None:
-        message = f"--name {name}: pass --field, or end the name with one: {name}.{Field.TITLE}"
+    network, dot, last = name.rpartition(".")
+    if field is None and last not in FIELDS:
+        near = difflib.get_close_matches(last, FIELDS, 1, 0.75) if dot else ()
+        end = f"did you mean {network}.{near[0]}?" if near else f"pass --field, or end the name with one: {name}.{Field.TITLE}"
+        own = f"; for a field of your own: --name {network} --field {last}" if dot else ""
+        message = f"--name {name}: {end}{own}"
         raise UsageError(message)
+    if field is None or (dot and field == last):
+        _check_field_name(name, last)
+        return name
+    if dot and last in FIELDS:
+        message = f"--name {name} speaks of the field {last}, --field of {field}; leave one of them out"
+        raise UsageError(message)
+    _check_field_name(name, field)
     return f"{name}.{field}"
+
+
+def _check_field_name(name: str, field: str) -> None:
+    """Raise UsageError unless a field is a plain word."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", field):
+        message = f"--name {name}: '{field}' is no field; a small letter, then small letters, digits and underscores are"
+        raise UsageError(message)
 
 
 def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tuple[Rows, tuple[Catalogue, Split] | None]":

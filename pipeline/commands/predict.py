@@ -9,7 +9,7 @@ import click
 from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
 from fusecat.pipeline.commands._prediction_display import Tally, judged_before, show
 from fusecat.pipeline.commands._prediction_display import joined as what_joined
-from fusecat.pipeline.commands._vectors_options import external_files, vectors_options
+from fusecat.pipeline.commands._vectors_options import external_files, vectors_options, with_attributes
 from fusecat.pipeline.console import (
     catalogue_argument,
     console,
@@ -108,6 +108,7 @@ def command(
             Workspace(workspace), strategy=strategy, seed=seed, metric=metric, refit=refit, external=external, merges=merges
         )
     )
+    external = with_attributes(external, model.attributes)
     reading = ReadingOptions()
     given = click.get_current_context().get_parameter_source
     if external and given("catalogue") is DEFAULT:

@@ -104,8 +104,11 @@ def _matrix(name: str, vectors: Any) -> tuple[NDArray[np.float32], NDArray[np.bo
         if isinstance(vectors, np.ndarray | np.generic) and vectors.dtype != object:
             array = np.array(vectors, dtype=np.float32)
             return array, np.ones(len(array) if array.ndim else 0, bool)
+        if hasattr(vectors, "iloc") and vectors.shape[1:] == (1,) and vectors.iloc[:, 0].dtype == object:
+            vectors = vectors.iloc[:, 0]  # a column of vectors, still in its frame
         if hasattr(vectors, "columns"):
-            array = np.array(vectors.to_numpy(dtype=np.float32, na_value=np.nan))
+            options = {"dtype": np.float32, "na_value": np.nan} if hasattr(vectors, "iloc") else {}
+            array = np.array(vectors.to_numpy(**options), np.float32)
             return array, np.ones(len(array), bool)
         found = [None if _is_missing(row) else np.asarray(row, np.float32) for row in vectors]
     except (TypeError, ValueError) as error:

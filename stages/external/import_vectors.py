@@ -94,7 +94,8 @@ def _recipe(request: Request, rows: Rows, ids: Sequence[str], fitted_on: tuple[s
             "vector_ids": digest(list(ids)),
             "logits": None if request.logits is None else digest(request.logits),
         }
-        | ({"columns": request.columns} if request.columns else {}),
+        | ({"columns": request.columns} if request.columns else {})
+        | ({"attributes": request.attributes.record} if request.attributes else {}),
         "ids": digest(list(rows.ids)),
         "labels": digest([rows.classes[label] if label >= 0 else None for label in rows.labels]),
         "split": digest([rows.parts[code] if code < len(rows.parts) else None for code in rows.split]),

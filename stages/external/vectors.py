@@ -19,6 +19,7 @@ from fusecat.cache.source import Source
 from fusecat.cache.sources import IDS, open_source
 from fusecat.stages.errors import DataError, UsageError
 from fusecat.stages.external.align import read_ids, refuse_twice, texts_of, whole
+from fusecat.stages.external.attributes import Attributes, AttributeTable
 
 SMALLEST_HALF = float(np.finfo(np.float16).tiny)
 """What is smaller than this, 6.1e-5, loses digits in half precision, and below 3e-8 becomes zero."""
@@ -29,7 +30,8 @@ class Files:
     """Where the vectors of a feature lie.
 
     `key` names the array in a file that holds several, `columns` those of a Parquet file that are a dimension each (`emb_*`),
-    `id_column` the column of the ids: of the file of ids, or without one of the file of vectors.
+    `id_column` the column of the ids: of the file of ids, or without one of the file of vectors. `attributes`: the file is a
+    table, and this makes vectors of it.
     """
 
     feature: str
@@ -39,9 +41,12 @@ class Files:
     key: str | None = None
     columns: str | None = None
     id_column: str | None = None
+    attributes: Attributes | None = None
 
     def open(self) -> Source:
         """The vectors. Raises as `open_source`."""
+        if self.attributes is not None:
+            return AttributeTable(self.vectors, self.attributes, self.id_column)
         return open_source(self.vectors, self.key, columns=self.columns)
 
 

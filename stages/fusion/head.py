@@ -13,17 +13,19 @@ from torch import Tensor, nn
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.merges import LinearMerge, MergeModule
 from fusecat.stages.fusion.strategy import Wiring, field_of
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.vocabulary import ATTRIBUTES, Field
 
 Views = Mapping[str, Tensor]
 """Feature name -> (B, W) float vectors."""
 Masks = Mapping[str, Tensor]
 """Feature name -> (B,) bool: whether the product has the field."""
+PROJECTED = (Field.IMAGE, ATTRIBUTES)
+"""Fields whose vectors no text network made: their width says nothing of that in which vectors meet."""
 
 
 def common_width(widths: Mapping[str, int]) -> int:
     """The width in which vectors meet: the commonest of the text features (the smallest of several), or of all without text."""
-    texts = [width for name, width in widths.items() if field_of(name) != Field.IMAGE] or list(widths.values())
+    texts = [width for name, width in widths.items() if field_of(name) not in PROJECTED] or list(widths.values())
     counts = Counter(texts)
     return min(counts, key=lambda width: (-counts[width], width))
 
@@ -57,7 +59,7 @@ class Head(nn.Module):
         width = common_width({name: widths[name] for name in self.features}) if final else widths[self.features[0]]
         self.projections = nn.ModuleDict()
         for name in self.features if final else ():
-            if widths[name] != width or field_of(name) == Field.IMAGE:
+            if widths[name] != width or field_of(name) in PROJECTED:
                 self.projections[_key(name)] = nn.Linear(widths[name], width)
         self.groups = nn.ModuleList()
         self.reductions = nn.ModuleList()

@@ -104,12 +104,13 @@ def answer(
 ) -> Answers:
     """What the heads say of some products."""
     probabilities = model.probabilities(features)
-    present = {Field(name.rpartition(".")[2]): features[name].present for name in given}
+    brought = [[name.rpartition(".")[2] for name in given if features[name].present[row]] for row in range(len(products))]
+    absent = [_absent(product, data, fields) for product, fields in zip(products, brought, strict=True)]
+    empty = np.array([len(lost) == 3 and not fields for lost, fields in zip(absent, brought, strict=True)], bool)
+    others = sorted({name.rpartition(".")[2] for name in given} - set(Field))
     absent = [
-        _absent(product, data, {field for field, there in present.items() if there[number]})
-        for number, product in enumerate(products)
+        (*lost, *(field for field in others if field not in fields)) for lost, fields in zip(absent, brought, strict=True)
     ]
-    empty = np.array([len(fields) == 3 for fields in absent], bool)
     probabilities[empty] = model.prior
     unseen = ~np.logical_or.reduce([feature.present for feature in features.values()])
     return Answers(products, probabilities, absent, unseen, empty, model.classes, model.class_names)
@@ -166,7 +167,7 @@ def _images(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) 
     return ImageIndex.scan(catalogue, store / "images.sqlite", max_pixels=max_pixels)
 
 
-def _absent(product: Product, data: Dataset, given: Collection[Field]) -> tuple[str, ...]:
+def _absent(product: Product, data: Dataset, given: Collection[str]) -> tuple[str, ...]:
     """The fields that a product lacks; a picture that cannot be read is absent, a field whose vector was `given` is there."""
     title, description = (bool(text) or field in given for field, text in _texts(product))
     if Field.TITLE_DESCRIPTION in given and not (title or description):

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusecat.cache.records import damaged, read_record
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import Feature
 from fusecat.stages.catalogue.data_model import PLACES, ImageUse
 from fusecat.stages.errors import ModelError
+from fusecat.stages.external.attributes import Attributes
 from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble
 from fusecat.stages.fusion.predictor import Predictor, Shared, TrainedHead
 from fusecat.stages.fusion.restore import load
@@ -42,6 +44,7 @@ class Model:
     them that a network here computes, the vectors of the others have to be brought. `prior` (C,): share of each class among the
     products that the heads were fitted on, which is all that can be said of a product with nothing in it. `fitted_on`: parts of
     the study. `card`: what is worth telling of it (scores, data), as JSON. `reading`: how the study's catalogue was read.
+    `attributes`: features whose vectors are made of a table that is brought.
     """
 
     strategy: str
@@ -54,6 +57,7 @@ class Model:
     class_names: Mapping[str, str] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Attributes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ValueError where its parts do not fit together: they may have been read from anybody's files."""
@@ -78,6 +82,9 @@ class Model:
         for name, fine_tuned in self.fine_tuned.items():
             if name not in self.shapes or fine_tuned.width != self.shapes[name].width:
                 return f"the network of {name} does not give what its heads look at"
+        for name, made in self.attributes.items():
+            if name not in self.shapes or made.width != self.shapes[name].width:
+                return f"the attributes of {name} do not make what its heads look at"
         return odd_reading(self.reading)
 
     @classmethod
@@ -126,6 +133,7 @@ class Model:
                 prior=class_shares(products, fitted_on),
                 fitted_on=tuple(fitted_on),
                 class_names=dict(class_names),
+                attributes={name: made for name in needed if (made := _attributes(place, name))},
             )
         except ValueError as error:
             message = f"{runs.folder / strategy}: {error}; run 'fusecat fuse' again"
@@ -142,6 +150,17 @@ class Model:
             message = f"{self.strategy} answers with what is no number: its weights are damaged, or its fit had diverged"
             raise ModelError(message)
         return total / np.float32(len(found))
+
+
+def _attributes(place: Workspace, feature: str) -> Attributes | None:
+    """How a table becomes the vectors of a feature, None where it is not made of one."""
+    path, way = place.attributes / f"{feature}.json", "run 'fusecat import --attributes' again"
+    if not path.is_file():
+        return None
+    try:
+        return Attributes.of(read_record(path, way))
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}", way) from error
 
 
 def odd_reading(reading: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ from fusecat.cache.publish import copy_tree, publish, publishing_folder
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
 from fusecat.stages.catalogue.data_model import PLACES
 from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.external.attributes import Attributes
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.prediction.classifier import Classifier
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
@@ -59,6 +60,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
         "encoders": {feature: _portable(fine_tuned.description) for feature, fine_tuned in model.fine_tuned.items()},
         "card": dict(model.card),
         "reading": {name: value for name, value in model.reading.items() if name not in PLACES},
+        "attributes": {name: made.record for name, made in model.attributes.items()},
     }
     with publishing_folder(folder) as new:
         for seed, predictor in model.predictors.items():
@@ -109,6 +111,7 @@ def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
             classes=classes,
             predictors={seed: checked(load(place, merges=merges), place, strategy, classes) for seed, place in heads.items()},
             shapes=shapes,
+            attributes={check_name(name): Attributes.of(made) for name, made in record.get("attributes", {}).items()},
             fine_tuned={
                 name: FineTunedEncoder.of(
                     name,

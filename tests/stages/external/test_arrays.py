@@ -22,7 +22,9 @@ def made(words=WORDS, labels=LABELS, **options):
     "words",
     [
         pd.DataFrame(WORDS),
+        pd.DataFrame(WORDS).astype("Float32"),
         pd.Series(list(WORDS)),
+        pd.DataFrame({"embedding": list(WORDS)}),
         WORDS.tolist(),
         list(WORDS),
         np.array([None, *WORDS], object)[1:],
@@ -31,7 +33,7 @@ def made(words=WORDS, labels=LABELS, **options):
         sparse.csr_matrix(WORDS),
         sparse.coo_array(WORDS),
     ],
-    ids=["frame", "series", "lists", "vectors", "objects", "fortran", "tensor", "csr", "coo"],
+    ids=["frame", "nullable", "series", "column", "lists", "vectors", "objects", "fortran", "tensor", "csr", "coo"],
 )
 def test_vectors_are_the_same_in_whatever_holds_them(words):
     found = made(words)
