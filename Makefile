@@ -16,7 +16,7 @@ WHERE = $(if $(CATALOG),"$(CATALOG)") --workspace "$(WORKSPACE)"
 NARROW = $(if $(FIRST),--first-merge $(FIRST)) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
 
 .DEFAULT_GOAL := help
-.PHONY: install demo check extract fuse report test lint bench help clean
+.PHONY: install demo check extract fuse report test lint docs bench help clean
 
 .venv/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fusecat needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
@@ -34,6 +34,10 @@ NARROW = $(if $(FIRST),--first-merge $(FIRST)) $(if $(ARCHITECTURE),--architectu
 
 .venv/installed-for-benchmarks: pyproject.toml .venv/installed-for-tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,bench]'
+	@touch $@
+
+.venv/installed-for-docs: pyproject.toml .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 install: .venv/installed ## install fusecat and everything it needs into .venv, and import it once
@@ -62,6 +66,10 @@ lint: .venv/installed-for-tests ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@[ ! -x $(BIN)/hadolint ] || $(BIN)/hadolint --config docker/hadolint.yaml docker/Dockerfile docker/Dockerfile.cuda
+
+docs: .venv/installed-for-docs ## these pages as a site, in build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: .venv/installed-for-benchmarks ## the benchmarks at small size (each file names its full command)
 	$(BIN)/python -m benchmarks

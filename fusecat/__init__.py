@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusecat.stages.prediction import classify, load_model
 
 __all__ = ["FusionClassifier", "MergeModule", "__version__", "classify", "compare", "load_model", "open_features"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "FusionClassifier": "fusecat.stages.fusion.estimator",

@@ -1,47 +1,75 @@
-"""docs/strategies.md cannot rot: it names every strategy, its commands exist, and its example of a merge is fitted."""
+"""The pages cannot rot: short, linked, their commands exist, their Python runs, and the site is built without a warning."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fusecat.pipeline.compare import compare
+from fusecat.pipeline.cli import COMMANDS
 from fusecat.stages.fusion.estimator import FusionClassifier
 from fusecat.stages.vocabulary import Architecture, Late, Merge, Variant
-from tests.readme_tree import ROOT
+from tests.readme_tree import DOCS, ROOT
 from tests.test_readme import commands_in
 
-TEXT = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+PAGES = sorted(DOCS.rglob("*.md"))
+NAMES = [path.relative_to(DOCS).as_posix() for path in PAGES]
+LONGEST = 1500  # words: a page that is read in ten minutes
+FILES = ("changelog.md",)  # grows by its nature
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The fenced pieces of code of a page."""
+    return re.findall(rf"^```{language}[^\n]*\n(.*?)^```", text_of(name), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FILES])
+def test_no_page_is_long(name: str) -> None:
+    words = [word for word in text_of(name).split() if any(map(str.isalnum, word))]  # not the bars of tables
+    assert len(words) <= LONGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text_of(name)):
+        assert (DOCS / name).parent.joinpath(link).exists(), link
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(("files/", "commands/"))])
+def test_every_command_and_flag_exists(name: str) -> None:
+    commands_in(text_of(name))
+
+
+def test_the_navigation_lists_every_page() -> None:
+    listed = re.findall(r"[\w/.-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(NAMES)
+
+
+def test_the_table_of_commands_is_complete() -> None:
+    assert set(re.findall(r"commands/(\w+)\.md", text_of("commands.md"))) == set(COMMANDS)
 
 
 def test_every_strategy_is_named() -> None:
-    tables = {word for line in TEXT.splitlines() if line.startswith("|") for word in re.findall(r"`([a-z-]+)[/`]", line)}
-    assert tables >= {*Architecture, *Merge, *Late}
-    assert all(f"--variant {variant}" in TEXT for variant in Variant)
+    lines = [line for line in text_of("strategies.md").splitlines() if line.startswith("|")]
+    assert {word for line in lines for word in re.findall(r"`([a-z-]+)[/`]", line)} >= {*Architecture, *Merge, *Late}
+    assert all(f"--variant {variant}" in text_of("strategies.md") for variant in Variant)
 
 
-def test_every_command_and_flag_exists() -> None:
-    assert {words[0] for words in commands_in(TEXT)} == {"fuse", "tune"}
-
-
-def test_the_merge_of_ones_own_is_compared_like_ours(tmp_path, monkeypatch) -> None:
-    (tmp_path / "mine.py").write_text(EXAMPLES[0], encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    random = np.random.default_rng(1)
-    labels = random.integers(0, 3, 240)
-    views = {
-        name: (np.eye(3)[labels] @ random.normal(size=(3, 8)) + random.normal(size=(240, 8))) for name in ("text", "image")
-    }
-    found = compare(views, labels, fusion="mine:Residual", seeds=1, processes=1)
-    rows = {line["strategy"]: line for line in found.table}
-    assert rows["baseline/mine:Residual"]["test"] > 0.6
+def test_the_comparison_of_ones_own_vectors_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(blocks("vectors.md", "python")[0], {})
+    assert "baseline/average" in capsys.readouterr().out
 
 
 def test_the_estimator_of_the_example_is_one() -> None:
     scope: dict[str, object] = {}
-    exec(EXAMPLES[1], scope)
+    exec(blocks("vectors.md", "python")[1], scope)
     model = scope["model"]
     assert isinstance(model, FusionClassifier)
     random = np.random.default_rng(2)
@@ -50,6 +78,14 @@ def test_the_estimator_of_the_example_is_one() -> None:
     assert (model.fit(columns, labels).predict(columns) == labels).mean() > 0.9
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", TEXT))
-def test_every_linked_file_exists(link) -> None:
-    assert (ROOT / "docs" / link).exists()
+def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocstrings")
+    pytest.importorskip("material")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "compare" in (tmp_path / "site" / "python.html").read_text(encoding="utf-8")
+    for page in (tmp_path / "site").rglob("*.html"):
+        asked = re.findall(r'<(?:script|img|link|iframe)\b[^>]*(?:src|href)="(https?:[^"]+)"', page.read_text(encoding="utf-8"))
+        assert not asked, (page.name, asked)

@@ -14,6 +14,7 @@ from fusecat.pipeline.report.contrasts import FAMILIES
 from fusecat.pipeline.report.insights import Insights
 from fusecat.pipeline.report.markup import breakable, content_policy
 from fusecat.pipeline.report.page_figures import Pictures, front
+from fusecat.pipeline.report.plain import headline
 from fusecat.pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
 from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
 from fusecat.pipeline.report.svg import Sheet
@@ -56,13 +57,16 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "score": lambda value, name=metric.name: tables.score_text(METRICS[name], value),
     }
     sheet = Sheet()
-    pictures = Pictures(comparison, seen, sheet).all()
+    hidden = tables.folded(report)
+    pictures = Pictures(comparison, seen, sheet, hidden).all()
     style, script = sources["style.css"] + sheet.css, sources["script.js"]
     return environment.get_template("index.html").render(
         report=report,
         metric=metric,
         others=[each for each in METRICS.values() if each != metric],
         judged=comparison.judged,
+        headline=headline(report),
+        hidden=hidden,
         sentences=sentences(comparison),
         shown=list(tables.shown_rows(report)),
         pictures=pictures,

@@ -1,6 +1,6 @@
 """From a comparison to the pictures of its page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -25,9 +25,13 @@ MANY_STRATEGIES = 60
 
 
 class Pictures:
-    """Draws what a comparison holds; each method gives inline SVG, or None where there is nothing to draw."""
+    """Draws what a comparison holds; each method gives inline SVG, or None where there is nothing to draw.
 
-    def __init__(self, comparison: "Comparison", seen: Insights, sheet: Sheet) -> None:
+    `hidden`: strategies that the ranking leaves out (see `tables.folded`).
+    """
+
+    def __init__(self, comparison: "Comparison", seen: Insights, sheet: Sheet, hidden: Collection[str]) -> None:
+        self.hidden = hidden
         self.comparison, self.seen, self.sheet = comparison, seen, sheet
         self.scale = comparison.metric.scale
         unit = "" if self.scale == 1 else ", per cent"
@@ -47,9 +51,10 @@ class Pictures:
         }
 
     def ranked(self) -> Markup:
-        """All strategies in validation's order, with their figures on the judged part."""
-        rows = [self._dot(row) for row in self.comparison.rows]
-        shapes = list(dict.fromkeys(row.candidate.architecture for row in self.comparison.rows))
+        """The strategies in validation's order, with their figures on the judged part."""
+        shown = [row for row in self.comparison.rows if row.strategy not in self.hidden]
+        rows = [self._dot(row) for row in shown]
+        shapes = list(dict.fromkeys(row.candidate.architecture for row in shown))
 
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
             return figures.dots(rows, axis=self.axis, narrow=narrow, shapes=[kind for kind in shapes if kind in MARKERS])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fusecat.pipeline.console import safe
+from fusecat.pipeline.report.results import SINGLE
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -22,6 +23,19 @@ def shown_rows(report: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
         yield row
         if row["strategy"] == report["chosen"] and row["strategy"] in ensembles:
             yield ensembles[row["strategy"]]
+
+
+def folded(report: Mapping[str, Any]) -> set[str]:
+    """Single features that a short table leaves out: all but the best on text, on image and of the references.
+
+    Validation says which are best. Empty where nothing is fused: the single features are the comparison then.
+    """
+    single = [row for row in report["rows"] if row["architecture"] in SINGLE]
+    if len(single) == len(report["rows"]):
+        return set()
+    references = [row["strategy"] for row in single if row["features"][0].startswith("reference.")]
+    kept = {report["chosen"], report["reference"], *report["sides"].values(), *references[:1]}
+    return {row["strategy"] for row in single} - kept
 
 
 def label(row: Mapping[str, Any]) -> str:

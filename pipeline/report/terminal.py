@@ -1,19 +1,20 @@
 """The comparison in the terminal: the verdict, the ranked table, and where the page is."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusecat.pipeline.console import console, safe
 from fusecat.pipeline.report.comparison import Comparison, compare
 from fusecat.pipeline.report.output import write_if_allowed
-from fusecat.pipeline.report.tables import group_text, interval_text, of, score_text, shown_rows
+from fusecat.pipeline.report.plain import headline
+from fusecat.pipeline.report.tables import folded, group_text, interval_text, of, score_text, shown_rows
+from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_WIDE, _ROOMY, _MIDDLE = 130, 95, 76  # columns for the whole table, for names on one line, for intervals
+_WIDE, _ROOMY, _MIDDLE = 140, 95, 76  # columns for the whole table, for the groups, for intervals
 
 
 def print_report(
@@ -31,8 +32,13 @@ def print_report(
     comparison = compare(workspace, metric=metric, against=against)
     page, report = write_if_allowed(comparison, output, shareable=shareable)
     terminal = console()
+    terminal.print(safe(headline(report)), markup=False, highlight=False, style="bold", soft_wrap=False)
+    for sentence in sentences(comparison):
+        terminal.print(safe(sentence), markup=False, highlight=False, soft_wrap=False)
+    terminal.print()
     terminal.print(ranked_table(report, terminal.width), soft_wrap=False)
-    terminal.print(safe(report["verdict"]), markup=False, soft_wrap=False)
+    if hidden := len(folded(report)):
+        terminal.print(f"{hidden} more single features are in the report.", highlight=False)
     for line in other_choices(comparison):
         terminal.print(line)
     for title in ("interrupted", "failed"):
@@ -58,7 +64,7 @@ def other_choices(comparison: Comparison) -> list[str]:
 
 
 def ranked_table(report: dict[str, Any], width: int) -> "Table":
-    """The rows, best on validation first, with as many columns as the terminal is wide."""
+    """The rows, best on validation first, with as many columns as the terminal is wide; few of the single features."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -70,21 +76,25 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
         title=f"{metric.shown}, ranked on validation (* chosen)",
         title_justify="left",
         pad_edge=False,
+        show_edge=False,
         collapse_padding=True,
     )
     table.add_column("strategy", overflow="fold", min_width=18)
+    hidden = folded(report)
     table.add_column("validation", justify="right", no_wrap=True)
     columns = ["test"] if tested else []
-    columns += ["95 % interval"] if width >= _MIDDLE else []
-    columns += ["group"]
+    columns += ["95 %"] if width >= _MIDDLE else []
+    columns += ["group"] if width >= _ROOMY else []
     columns += ["accuracy", "parameters", "fit s", "fitted on"] if width >= _WIDE else []
     for column in columns:
         table.add_column(column, justify="left" if column in ("group", "fitted on") else "right", no_wrap=True)
     for row in shown_rows(report):
+        if row["strategy"] in hidden:
+            continue
         chosen = row["strategy"] == report["chosen"] and not row["ensemble"]
         cells = {
             "test": score_text(metric, of(row, "test", metric.key)),
-            "95 % interval": interval_text(metric, of(row, report["judged"], metric.key)),
+            "95 %": interval_text(metric, of(row, report["judged"], metric.key)),
             "group": group_text(row["group"]),
             "accuracy": score_text(ACCURACY, of(row, report["judged"], "accuracy")),
             "parameters": f"{row['parameters']:,}",
@@ -92,19 +102,10 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
             "fitted on": ", ".join(row["fitted_on"]) or "-",
         }
         name = f"  ensemble of its {len(row['seeds'])} seeds" if row["ensemble"] else str(row["strategy"])
-        name = ("* " if chosen else "  ") + (name if width >= _ROOMY else folded(name))
-        texts = [name, score_text(metric, of(row, "validation", metric.key)), *(cells[column] for column in columns)]
-        table.add_row(
-            *(Text("\n".join(safe(line) for line in text.split("\n"))) for text in texts), style="bold" if chosen else None
-        )
+        texts = [
+            ("* " if chosen else "  ") + name,
+            score_text(metric, of(row, "validation", metric.key)),
+            *(cells[column] for column in columns),
+        ]
+        table.add_row(*(Text(safe(text)) for text in texts), style="bold" if chosen else None)
     return table
-
-
-def folded(name: str, width: int = 27) -> str:
-    """A strategy's name on lines of at most `width` characters where its slashes allow, each indented like the first."""
-    lines = [""]
-    for piece in re.findall(r"[^/]*/|[^/]+$", name):
-        if lines[-1] and len(lines[-1]) + len(piece) > width:
-            lines.append("")
-        lines[-1] += piece
-    return "\n  ".join(lines)

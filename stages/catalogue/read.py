@@ -1,5 +1,6 @@
 """Read a catalogue: which layout it has, its products, its labels, and every finding on the way. Decodes no image."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fusecat.stages.catalogue import challenge, custom, plan
@@ -21,11 +22,21 @@ def read_catalogue(path: Path, options: ReadingOptions = ReadingOptions()) -> Ca
     if not path.exists():
         message = f"{path} does not exist"
         raise UsageError(message)
-    planned = plan.plan(path, options)
-    if planned is not None:
-        made, options = planned
-        return with_split_file(custom.read(path, made, options), options)
-    texts = challenge.choose(path)
-    if texts is None:
+    found = next((found for layout in LAYOUTS if (found := layout(path, options)) is not None), None)
+    if found is None:
         fail(custom.not_understood(path, options))
-    return with_split_file(challenge.read(path, texts, options), options)
+    return with_split_file(found, found.options)
+
+
+def _own(path: Path, options: ReadingOptions) -> Catalogue | None:
+    planned = plan.plan(path, options)
+    return None if planned is None else custom.read(path, *planned)
+
+
+def _challenge(path: Path, options: ReadingOptions) -> Catalogue | None:
+    texts = challenge.choose(path)
+    return None if texts is None else challenge.read(path, texts, options)
+
+
+LAYOUTS: list[Callable[[Path, ReadingOptions], Catalogue | None]] = [_own, _challenge]
+"""Readers in the order in which they are asked; None says that a path is not of that layout."""

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fusecat.pipeline.commands.report import command
-from fusecat.pipeline.report.tables import comma_separated, group_text, markdown, tex_text
+from fusecat.pipeline.report.tables import comma_separated, folded, group_text, markdown, tex_text
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
 
@@ -62,13 +62,16 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_figure(workspace, wr
 
     from fusecat.pipeline.report.terminal import ranked_table
 
-    for width in (60, 100, 160):
+    for width in (60, 80, 100, 160):
         terminal = Console(width=width, record=True, color_system=None)
         with terminal.capture() as held:
             terminal.print(ranked_table(report, width))
         text = held.get()
         assert max(len(line) for line in text.splitlines()) <= width
-        assert all(f"{100 * row['validation']['macro_f1']['mean']:.1f}" in text for row in report["rows"])
+        shown = [row for row in report["rows"] if row["strategy"] not in folded(report)]
+        assert len(shown) < len(report["rows"])
+        assert all(f"{100 * row['validation']['macro_f1']['mean']:.1f}" in text for row in shown)
+        assert width < 80 or all(f" {row['strategy']} " in text for row in shown), "a name is broken"
 
 
 def test_the_form_of_a_small_fixed_study_is_the_golden_one(written):
