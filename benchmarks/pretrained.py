@@ -90,8 +90,10 @@ def study(kind: str, seed: int, workspace: Path, given: dict[str, Path], scratch
         "chosen": rows[0],
     }  # best on validation first
     found = {name: 100 * row["test"]["macro_f1"]["mean"] for name, row in best.items()}
-    print(f"  {kind} {seed}: " + ", ".join(f"{name} {found[name]:.1f} ({best[name]['strategy']})" for name in best), flush=True)
-    return found, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    told = ", ".join(f"{name} {found[name]:.1f} ({best[name]['strategy']})" for name in best)
+    print(f"  {kind} {seed}: {told}, {seconds:.0f} s", flush=True)
+    return found, seconds
 
 
 def main() -> None:

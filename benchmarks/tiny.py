@@ -47,8 +47,8 @@ def variant(network, changes: str):
 def main() -> None:
     from fusecat.stages.catalogue.data_model import ReadingOptions
     from fusecat.stages.catalogue.validate import validate
+    from fusecat.stages.extraction.classical import encoder_of
     from fusecat.stages.extraction.dataset import Study
-    from fusecat.stages.extraction.encoder import Encoder
     from fusecat.stages.extraction.fine_tune import fine_tune
     from fusecat.stages.extraction.progress import silent
     from fusecat.stages.metrics import MACRO_F1
@@ -63,7 +63,7 @@ def main() -> None:
             found = validate(default_catalogue(), ReadingOptions(), memory, seed=seed)
             studies.append(Study(found.catalogue, found.images, found.split))
         for changes in variants:
-            encoder = Encoder(variant(preset.networks[0], changes), Field(field), preset.extraction)
+            encoder = encoder_of(variant(preset.networks[0], changes), Field(field), preset.extraction)
             scores, epochs, begin = [], [], time.process_time()
             for number, study in enumerate(studies):
                 recipe = encoder.recipe(study, MACRO_F1, "fp32")

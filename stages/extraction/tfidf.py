@@ -103,7 +103,9 @@ class TfidfNetwork(nn.Module):
         shapes = [tuple(state[name].shape) for name in ("ngrams", "sizes", "idf", "projection", "coefficients")]
         expected = [(4,), (2,), (terms,), (terms, self.width)]
         weighed_by = ([*expected, (terms, classes)], [*expected, (self.width, classes)])
-        if shapes not in weighed_by or len(self._terms) != terms:
+        first, last, shortest, longest = self.ngrams.tolist() if shapes in weighed_by else (0, -1, 0, -1)
+        doubled = any(len(set(part)) < len(part) for part in self._parts)
+        if not 0 <= first <= last <= 10 or not 0 <= shortest <= longest <= 10 or len(self._terms) != terms or doubled:
             message = f"its {len(self._terms)} terms and their weights do not go together"
             raise ValueError(message)
 
@@ -111,12 +113,17 @@ class TfidfNetwork(nn.Module):
     def _terms(self) -> list[str]:
         return bytes(self.terms.numpy(force=True)).decode().split("\n")
 
+    @property
+    def _parts(self) -> tuple[list[str], list[str]]:
+        """Words, and runs of characters."""
+        words = max(0, int(self.sizes[0]))
+        return self._terms[:words], self._terms[words:]
+
     @cached_property
     def _counters(self) -> list[Any]:
-        words = int(self.sizes[0])
         first, last, shortest, longest = self.ngrams.tolist()
-        parts = (("word", (first, last), self._terms[:words]), ("char_wb", (shortest, longest), self._terms[words:]))
-        return [counter_of(kind, ngrams, self.lowercase, vocabulary=terms) for kind, ngrams, terms in parts if terms]
+        kinds = zip(("word", "char_wb"), ((first, last), (shortest, longest)), self._parts, strict=True)
+        return [counter_of(kind, ngrams, self.lowercase, vocabulary=terms) for kind, ngrams, terms in kinds if terms]
 
     def encode(self, text: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """`text` and `lengths` (B,) as `TextBytes` has them -> vector (B, D), logits (B, C)."""

@@ -49,7 +49,7 @@ def image_folder(folder: Path, model: str, shape: dict[str, Any]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["light"])
+@pytest.mark.parametrize("name", ["light", "strong"])
 def test_it_runs_from_folders_in_the_layout_of_the_hub(name: str, sample_cut: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     study = open_study(sample_cut)

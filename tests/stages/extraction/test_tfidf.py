@@ -194,7 +194,17 @@ def test_it_predicts_is_exported_and_refitted_like_a_network(
 
 def test_weights_that_do_not_go_together_are_refused(place: Workspace) -> None:
     state = read_state(place.encoders / FEATURE / "network.safetensors")
-    for name, value in (("terms", state["terms"][:-40]), ("idf", state["idf"][1:]), ("sizes", state["sizes"] + 1)):
+    lines = bytes(state["terms"].numpy()).split(b"\n")
+    twice = torch.tensor(list(b"\n".join([lines[1], *lines[1:]])), dtype=torch.uint8)
+    wrong = [
+        ("terms", state["terms"][:-40]),
+        ("terms", twice),
+        ("idf", state["idf"][1:]),
+        ("sizes", state["sizes"] + 1),
+        ("ngrams", torch.tensor([1, 2, 3, 10**9])),
+        ("ngrams", torch.tensor([2, 1, 3, 5])),
+    ]
+    for name, value in wrong:
         with pytest.raises(ValueError, match="do not go together"):
             TfidfNetwork(state | {name: value}, lowercase=True)
     model = Model.of_runs(place, ALONE[0], [0], class_names={})
