@@ -102,14 +102,14 @@ def test_a_further_text_as_vectors_of_its_own(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "ids.csv").write_text("id\n" + "\n".join(f"p{at}" for at in range(120)), encoding="utf-8")
     rows = [f"p{at},{label}" for at, label in enumerate(labels)]
     (tmp_path / "labels.csv").write_text("id,label\n" + "\n".join(rows), encoding="utf-8")
-    match = re.search(r"^fusecat (import --name brand.*)$", TEXT, flags=re.MULTILINE)
+    match = re.search(r"^fusecat (import --name words --field brand.*)$", TEXT, flags=re.MULTILINE)
     assert match is not None
-    for name in ("words", "brand"):
+    for name in ("title", "brand"):
         np.save(f"{name}.npy", random.normal(size=(120, 4)) + labels[:, None])
         cli.main([*match[1].replace("brand", name).split(), "--labels", "labels.csv"], standalone_mode=False)
     cli.main(["fuse", "--fusion", "average", "--seeds", "1", "--processes", "1"], standalone_mode=False)
     names = {row["strategy"] for row in json.loads((tmp_path / "workspace/report/report.json").read_text())["rows"]}
-    assert names >= {"baseline/average", "probe/brand.title"}
+    assert names >= {"baseline/average", "probe/words.brand"}
 
 
 def test_a_text_network(preset, sample_cut: Path, tmp_path: Path) -> None:
