@@ -91,6 +91,36 @@ def multiplicative(products: int = PRODUCTS, *, seed: int = 2, widths: tuple[int
     return _assemble(random, labels, described, latents, posterior, widths)
 
 
+def skewed(products: int = 1000, *, classes: int = 14, ratio: float = 30.0, seed: int = 4) -> FeatureTable:
+    """Frozen vectors of a small catalogue: skewed classes, spectra that decay, and a wide image that knows next to nothing.
+
+    The largest class has `ratio` times the products of the smallest; the first columns of a text know the class, as leading
+    components do, the others are its noise. A third of the descriptions is missing.
+    """
+    random = np.random.default_rng(seed)
+    shares = np.geomspace(ratio, 1, classes)
+    labels = np.repeat(np.arange(classes), np.maximum(6, np.round(products * shares / shares.sum())).astype(int)).astype(
+        np.int32
+    )
+    described = random.random(len(labels)) >= 0.33
+    features = {}
+    for name, width, known in (("words.title", 256, 0.5), ("words.description", 256, 0.5), ("pixels.image", 1280, 0.12)):
+        spread = (1 + np.arange(width) / 4) ** -0.5
+        means = known * random.normal(size=(classes, width)) * (np.arange(width) < 48)
+        vectors = ((means[labels] + random.normal(size=(len(labels), width))) * spread).astype(np.float32)
+        present = described if name.endswith("description") else np.ones(len(labels), bool)
+        features[name] = Feature(name, vectors * present[:, None], present, fitted_on=None)
+    both = np.asarray(features["words.title"].embedding + features["words.description"].embedding)
+    features["words.title_description"] = Feature("words.title_description", both, np.ones(len(labels), bool), fitted_on=None)
+    split = np.zeros(len(labels), np.uint8)
+    for label in range(classes):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        held = max(1, round(0.12 * len(rows))), max(2, round(0.2 * len(rows)))
+        split[rows[: held[0]]], split[rows[held[0] : sum(held)]] = 2, 3
+    ids, names = np.arange(len(labels)).astype(str), tuple(f"{label:02d}" for label in range(classes))
+    return FeatureTable(ids, labels, split, names, PARTS, features, f"skewed-{classes}-{products}-{seed}")
+
+
 GENERATORS: Mapping[str, Callable[..., Synthetic]] = {
     "additive": additive,
     "multiplicative": multiplicative,

@@ -30,7 +30,7 @@ def one(folder: Path, way: str) -> None:
     from fusecat.stages.fusion.build_head import build_head, wiring_of
     from fusecat.stages.fusion.fit import fit
     from fusecat.stages.fusion.fit_data import gather
-    from fusecat.stages.fusion.fit_settings import DEFAULT
+    from fusecat.stages.fusion.fit_settings import DEFAULT, Scaling
     from fusecat.stages.fusion.strategy import Strategy
 
     stream.FeatureStream.batches.__kwdefaults__["window"] = WINDOW
@@ -39,7 +39,7 @@ def one(folder: Path, way: str) -> None:
     start = time.perf_counter()
     table = cache.stream().table() if way == "streamed" else cache.table()
     features = wiring_of(strategy, WIDTHS).features
-    fit_data = gather(table, features, ("train",), standardise=True)
+    fit_data = gather(table, features, ("train",), standardise=Scaling.COLUMN)
     loaded = time.perf_counter()
     fit(
         lambda: build_head(strategy, WIDTHS, len(fit_data.classes), DEFAULT),

@@ -30,7 +30,7 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.fit import fit, predict
 from fusecat.stages.fusion.fit_data import FitData, gather
-from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings
+from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Scaling
 from fusecat.stages.fusion.fuse import feasible, fuse
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy, plan
@@ -118,7 +118,7 @@ def in_turns(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, flo
 def speed(options: argparse.Namespace) -> None:
     table = additive(options.products).table
     rows, labels = table.rows("train"), table.labels
-    fit_data = gather(table, THREE, ("train",), standardise=False)
+    fit_data = gather(table, THREE, ("train",), standardise=Scaling.NONE)
     with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "features.h5", "w") as file:
         for name in THREE:
             vectors = table.features[name].embedding
@@ -164,7 +164,7 @@ def peers(options: argparse.Namespace) -> None:
 
     def ours() -> tuple[float, float]:
         begin = time.perf_counter()
-        fit_data = gather(table, THREE, ("train",), standardise=True)
+        fit_data = gather(table, THREE, ("train",), standardise=Scaling.COLUMN)
         standardising.append(time.perf_counter() - begin)
         start = time.perf_counter()
         fitted = fit(

@@ -34,6 +34,7 @@ def compare(
     groups: Any = None,
     split: Any = None,
     fusion: str = "all",
+    only: Collection[str] | None = None,
     seeds: int = 3,
     metric: Metric | str = MACRO_F1,
     settings: FitSettings | None = None,
@@ -45,7 +46,8 @@ def compare(
 
     `features`: name -> (n, width): an array, a data frame, a tensor, a sparse matrix, or n vectors, None for one that is
     absent. `present`: name -> (n,) bool, all present by default; `logits`: name -> (n, C), columns as the sorted labels, for
-    uni-modal rows and late fusion; `fusion` as in `fusecat fuse`, or `package.module:Class`.
+    uni-modal rows and late fusion; `fusion` as in `fusecat fuse`, or `package.module:Class`; `only`: the features that may be
+    looked at, as in `fusecat fuse --features`.
     20 % of the rows become test, 15 % of the rest validation, stratified, a class of one row staying in train. `groups` (n,):
     rows of one group (copies and variants of a product, one shop's offers) stay in one part; rows with the vectors of a row of
     train are warned of. `split` (n,): a split of one's own, train, validation or test. With `workspace` the runs are kept there
@@ -67,7 +69,8 @@ def compare(
         odd.append(f"{copies.warning}; pass groups=, a number or name per row that copies share")
     for line in odd:
         warnings.warn(line, stacklevel=2)
-    chosen, metric = feasible(table, plan(fusion, table.features)), metric_named(metric) if isinstance(metric, str) else metric
+    chosen = feasible(table, plan(fusion, table.features, only=only))
+    metric = metric_named(metric) if isinstance(metric, str) else metric
     with tempfile.TemporaryDirectory() as temporary, heartbeat():
         root = workspace or Path(temporary)
         found = fuse(

@@ -41,6 +41,7 @@ class Architecture(StrEnum):
     BASELINE = "baseline"
     FLAT = "flat"
     HIERARCHICAL = "hierarchical"
+    TEXT = "text"
     LATE = "late"
     UNIMODAL = "unimodal"
     PROBE = "probe"
@@ -77,6 +78,7 @@ class Late(StrEnum):
     """How the class probabilities of several networks become one (late fusion)."""
 
     MEAN = "mean"
+    PROBES = "probes"
     WEIGHTED = "weighted"
     PRODUCT = "product"
     MAXIMUM = "maximum"

@@ -36,6 +36,9 @@ def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--architecture", type=click.Choice([kind.value for kind in FUSED]), help="Only this architecture."),
         click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
         click.option(
+            "--features", "only", metavar="A,B", help="Look at these features alone; rows say so in their names [all]."
+        ),
+        click.option(
             "--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Rows for heads."
         ),
         click.option(
@@ -64,6 +67,7 @@ def prepare(
     variant: str | None,
     architecture: str | None,
     first: str | None,
+    only: str | None,
     fit_on: str,
     streamed: bool | None,
     named: str | None,
@@ -84,7 +88,9 @@ def prepare(
     with phase("reading the features"):
         table = table_of(FeatureCache(place.features), streamed=streamed)
     final = f"{own or fusion}+{variant}" if variant else own or fusion
-    chosen = plan(final, table.features, architecture=Architecture(architecture) if architecture else None, first=first)
+    kind = Architecture(architecture) if architecture else None
+    names = None if only is None else [name.strip() for name in only.split(",")]
+    chosen = plan(final, table.features, architecture=kind, first=first, only=names)
     return table, feasible(table, chosen), settings_named(place, named), FITS[fit_on]
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.pipeline.report.results import FUSED, Candidate
+from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.statistics import Difference, Estimates, holm, letters, mcnemar, vote
-from fusecat.stages.vocabulary import Architecture
+from fusecat.stages.fusion.strategy import field_of
+from fusecat.stages.vocabulary import Architecture, Field
 
 ALPHA = 0.05
 
@@ -24,7 +25,8 @@ FAMILIES = {
     "chosen": "the chosen strategy against every other",
     "reference": "each strategy against the reference",
     "hierarchy": "hierarchical against its flat control: the same features, the same merge",
-    "late": "the best of each fused architecture against the best late fusion",
+    "terms": "early or late, on the same features: the best head on them against the best late fusion of them",
+    "image": "what the image adds: the same text features and merge, with it and without",
 }
 """The families of primary contrasts, each pair counted once, in the first family that asks for it."""
 
@@ -91,14 +93,23 @@ def planned(ranked: Sequence[Candidate], reference: str | None) -> Iterator[tupl
         for name in names:
             yield from once("reference", name, reference)
     for candidate in ranked:
-        control = f"{Architecture.FLAT}/{candidate.runs[0].final}"
+        control = "@".join(
+            filter(None, (f"{Architecture.FLAT}/{candidate.runs[0].final}", candidate.strategy.partition("@")[2]))
+        )
         if candidate.architecture == Architecture.HIERARCHICAL and control in names:
             yield from once("hierarchy", candidate.strategy, control)
-    late = [candidate.strategy for candidate in ranked if candidate.architecture == Architecture.LATE]
-    for architecture in FUSED if late else ():
-        of_kind = [candidate.strategy for candidate in ranked if candidate.architecture == architecture]
-        if of_kind:
-            yield from once("late", of_kind[0], late[0])
+    late = [candidate for candidate in ranked if candidate.architecture == Architecture.LATE]
+    for features in dict.fromkeys(frozenset(candidate.features) for candidate in ranked if candidate.fused):
+        early = next(each for each in ranked if each.fused and frozenset(each.features) == features)
+        same = next((each for each in late if frozenset(each.features) == features), None)
+        if same is not None:
+            yield from once("terms", early.strategy, same.strategy)
+    for candidate in ranked:
+        texts = frozenset(name for name in candidate.features if field_of(name) != Field.IMAGE)
+        for other in ranked if candidate.fused and len(texts) < len(candidate.features) else ():
+            merge = (other.runs[0].first, other.runs[0].final) == (candidate.runs[0].first, candidate.runs[0].final)
+            if frozenset(other.features) == texts and (merge or other.architecture == Architecture.PROBE):
+                yield from once("image", candidate.strategy, other.strategy)
 
 
 def tested(

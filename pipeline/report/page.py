@@ -104,12 +104,13 @@ def _families(report: Mapping[str, Any]) -> list[tuple[str, str, list[Any]]]:
 
 
 def _grid(comparison: "Comparison") -> tuple[list[str], list[tuple[str, list["Row | None"]]]]:
-    """Architectures side by side: columns are baseline, flat, hierarchical by first merge; rows are final merges."""
+    """Architectures side by side: columns are baseline, flat, text, hierarchical by first merge; rows are final merges."""
     fused = [row for row in comparison.rows if row.candidate.fused]
     firsts = sorted({row.candidate.runs[0].first or "" for row in fused} - {""})
     columns = [
         Architecture.BASELINE.value,
         Architecture.FLAT.value,
+        Architecture.TEXT.value,
         *(f"{Architecture.HIERARCHICAL}/{first}" for first in firsts),
     ]
     finals = list(dict.fromkeys(sorted(row.candidate.runs[0].final or "" for row in fused)))

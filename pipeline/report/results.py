@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.console import quoted
 from fusecat.stages.errors import ModelError
+from fusecat.stages.fusion import strategy
 from fusecat.stages.fusion.predictions import Mean, finite, outcome_of
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, Products, Run, Runs
 from fusecat.stages.fusion.select import named, refuse_nowhere, repetitions
@@ -27,7 +28,7 @@ from fusecat.stages.workspace import Workspace
 SINGLE = (Architecture.PROBE.value, Architecture.UNIMODAL.value)
 """Architectures that look at one feature: what a fusion has to beat."""
 
-FUSED = (Architecture.BASELINE.value, Architecture.FLAT.value, Architecture.HIERARCHICAL.value)
+FUSED = tuple(kind.value for kind in strategy.FUSED)
 """Architectures that merge vectors."""
 
 

@@ -35,7 +35,7 @@ TONES = {
 _VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper"} | {hue: f"tone-{name}" for name, hue in TONES.items()}
 """Stand-in colours that no real drawing uses -> the page's custom property."""
 
-MARKERS = {"baseline": "s", "flat": "D", "hierarchical": "o", "late": "^", "unimodal": "v", "probe": "P"}
+MARKERS = {"baseline": "s", "flat": "D", "hierarchical": "o", "text": "p", "late": "^", "unimodal": "v", "probe": "P"}
 """A shape for each architecture, so that colour is never needed."""
 
 WIDE, NARROW = 9.0, 3.85

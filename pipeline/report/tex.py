@@ -13,6 +13,7 @@ TITLES = {
     Architecture.BASELINE: "Baseline fusion",
     Architecture.FLAT: "Flat fusion, the control of the hierarchy",
     Architecture.HIERARCHICAL: "Hierarchical fusion",
+    Architecture.TEXT: "Fusion of texts, the control of the image",
     Architecture.LATE: "Late fusion",
 }
 

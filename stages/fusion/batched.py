@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
-from fusecat.stages.fusion.fit import EVALUATION_BATCH, EpochChoice, Fitted, drop_fields, groups, schedule
+from fusecat.stages.fusion.fit import EVALUATION_BATCH, EpochChoice, Fitted, drop_fields, groups, one_feature, schedule
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.in_memory import Vectors
@@ -23,8 +23,8 @@ from fusecat.stages.scores import Outcome, scores_of
 
 
 def batchable(settings: FitSettings) -> bool:
-    """Whether these settings can be batched: auxiliary losses and averaged weights are fitted one seed at a time."""
-    return not (settings.auxiliary or settings.averaging)
+    """Whether these settings can be batched: averaged weights are fitted one seed at a time."""
+    return not settings.averaging
 
 
 def fit_seeds(
@@ -66,7 +66,10 @@ def fit_seeds(
     def losses(own: dict[str, Tensor], batch: dict[str, Tensor], present: dict[str, Tensor], classes: Tensor) -> Tensor:
         if settings.modality_dropout:
             present = drop_fields(present, settings.modality_dropout)
-        return minimise(functional_call(template, own, (batch, present)), classes)
+        loss = minimise(functional_call(template, own, (batch, present)), classes)
+        if settings.auxiliary:
+            loss = loss + settings.auxiliary * minimise(functional_call(template, own, (batch, one_feature(present))), classes)
+        return loss
 
     every = torch.func.vmap(losses, randomness="different")
     choices = [EpochChoice(metric, settings.patience) for _ in seeds]

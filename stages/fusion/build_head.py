@@ -20,7 +20,7 @@ def wiring_of(strategy: Strategy, features: Mapping[str, object]) -> Wiring:
     """Which of these features the strategy takes, and where they meet."""
     if strategy.architecture is Architecture.PROBE and strategy.feature:
         return Wiring(singles=(strategy.feature,))
-    return wire(strategy.architecture, features)
+    return wire(strategy.architecture, strategy.within(features))
 
 
 def build_head(strategy: Strategy, widths: Mapping[str, int], classes: int, settings: FitSettings) -> Head:

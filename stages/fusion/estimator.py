@@ -24,7 +24,7 @@ from fusecat.stages.errors import ModelError
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.fit import fit
 from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
-from fusecat.stages.fusion.in_memory import Vectors, identity, prepare, statistics
+from fusecat.stages.fusion.in_memory import Vectors, prepare, statistics
 from fusecat.stages.fusion.predictor import TrainedHead
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.fusion.strategy import Strategy
@@ -95,17 +95,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             rows, validation_rows = next(draw.split(X, y, groups))
         features = self._features(X)
         widths = {name: feature.width for name, feature in features.items()}
-        scaling = identity(widths)
-        if settings.standardise:
-            table = FeatureTable(
-                np.arange(len(codes)).astype(str),
-                codes.astype(np.int32),
-                np.zeros(len(codes), np.uint8),
-                (),
-                ("train",),
-                features,
-            )
-            scaling = statistics(table, list(features), rows)
+        split = np.zeros(len(codes), np.uint8)
+        table = FeatureTable(np.arange(len(codes)).astype(str), codes.astype(np.int32), split, (), ("train",), features)
+        scaling = statistics(table, list(features), rows, settings.standardise)
         views = {name: prepare(feature.embedding, feature.present, *scaling[name]) for name, feature in features.items()}
         data = Vectors(views, {name: torch.ones(len(codes), dtype=torch.bool) for name in views})
         fitted = fit(

@@ -191,10 +191,8 @@ class _Learner:
         if settings.modality_dropout:
             present = drop_fields(present, settings.modality_dropout)
         loss = self.minimise(head(views, present), truth)
-        for logits, held in head.auxiliary(views, present) if settings.auxiliary else ():
-            # a feature that no product of the batch has is left out
-            if held.any():
-                loss = loss + settings.auxiliary / len(head.features) * self.minimise(logits[held], truth[held])
+        if settings.auxiliary:
+            loss = loss + settings.auxiliary * self.minimise(head(views, one_feature(present)), truth)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm:
@@ -237,9 +235,17 @@ def drop_fields(present: Masks, chance: float) -> dict[str, Tensor]:
         [torch.stack([mask for name, mask in present.items() if name.rpartition(".")[2] == each]).any(0) for each in fields],
         dim=1,
     )
-    kept = having & (torch.rand(having.shape) >= chance)
+    kept = having & (torch.rand(having.shape, device=having.device) >= chance)
     kept = torch.where(kept.any(1, keepdim=True), kept, having)
     return {name: mask & kept[:, fields.index(name.rpartition(".")[2])] for name, mask in present.items()}
+
+
+def one_feature(present: Masks) -> dict[str, Tensor]:
+    """Of each product one of the features that it has, each as likely; all others masked."""
+    having = torch.stack(list(present.values()), dim=1)
+    drawn = (torch.rand(having.shape, device=having.device) + having).argmax(1, keepdim=True)
+    kept = having & (torch.arange(having.shape[1], device=having.device) == drawn)
+    return dict(zip(present, kept.unbind(1), strict=True))
 
 
 def schedule(settings: FitSettings, steps: int) -> Callable[[int], float]:

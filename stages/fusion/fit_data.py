@@ -19,11 +19,11 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import DataError
 from fusecat.stages.fusion.build_head import build_head, wiring_of
 from fusecat.stages.fusion.fit import Fitted, Source, fit
-from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
 from fusecat.stages.fusion.head import Head
-from fusecat.stages.fusion.in_memory import Statistics, Vectors, identity, standardised, statistics
+from fusecat.stages.fusion.in_memory import Statistics, Vectors, standardised, statistics
 from fusecat.stages.fusion.runs import JUDGED
-from fusecat.stages.fusion.strategy import Strategy, canonical, stands_alone
+from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.streamed import StreamedVectors, streamed_statistics
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.metrics import MACRO_F1, Metric
@@ -133,12 +133,12 @@ class FitData:
         return {part: self.rows[part] for part in JUDGED if part in self.rows}
 
 
-def with_logits(features: Mapping[str, Feature]) -> tuple[str, ...]:
-    """The features that late fusion combines, in canonical order: those whose network says a class."""
-    return tuple(name for name in canonical(features) if features[name].logits is not None and not stands_alone(name))
+def with_logits(strategy: Strategy, features: Mapping[str, Feature]) -> tuple[str, ...]:
+    """The features that a late fusion combines, in canonical order: those whose network says a class."""
+    return tuple(name for name in strategy.within(features) if features[name].logits is not None)
 
 
-def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], *, standardise: bool) -> FitData:
+def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], *, standardise: Scaling) -> FitData:
     """Choose the rows and standardise the vectors of these features: in memory, or batch by batch where the table is streamed.
 
     Raises: DataError where no labelled product is left to fit on, or none to choose on.
@@ -154,13 +154,12 @@ def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], 
     if Part.VALIDATION not in rows:
         message = "no labelled product is in validation, so nothing can choose an epoch or a strategy"
         raise DataError(message)
-    widths = {name: table.features[name].width for name in features}
     vectors: Source
     if isinstance(table, StreamedTable):
-        scaling = streamed_statistics(table.stream, features, rows["fit"]) if standardise else identity(widths)
+        scaling = streamed_statistics(table.stream, features, rows["fit"], standardise)
         vectors = StreamedVectors(table.stream, scaling)
     else:
-        scaling = statistics(table, features, rows["fit"]) if standardise else identity(widths)
+        scaling = statistics(table, features, rows["fit"], standardise)
         vectors = standardised(table, features, scaling)
     return FitData(
         features=table.features,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 
 class Schedule(StrEnum):
@@ -20,6 +20,38 @@ class Loss(StrEnum):
     CROSS_ENTROPY = "cross-entropy"
     FOCAL = "focal"
     LOGIT_ADJUSTED = "logit-adjusted"
+
+
+class Scaling(StrEnum):
+    """What vectors are centred and divided by before a head sees them, all of it measured on the fit rows."""
+
+    NONE = "none"
+    COLUMN = "column"
+    """Each column by its own spread: a column of noise becomes as large as one that knows the class."""
+    FEATURE = "feature"
+    """All columns of a feature by one number, the root of their mean variance: what a network holds small stays small."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        """What earlier versions wrote."""
+        return cls("column" if value else "none") if isinstance(value, bool) else None
+
+
+class ClassWeights(StrEnum):
+    """How much a product of a rare class counts in the loss, in proportion to 1 over the size of its class, or its root."""
+
+    NONE = "none"
+    ROOT = "root"
+    INVERSE = "inverse"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        """What earlier versions wrote."""
+        return cls("inverse" if value else "none") if isinstance(value, bool) else None
+
+
+EARLIER = {Scaling.COLUMN: True, Scaling.NONE: False, ClassWeights.INVERSE: True, ClassWeights.NONE: False}
+"""How records say what earlier versions could say: so their runs stay hits, and seeds fitted now repeat theirs."""
 
 
 def _setting(default: float, *, search: tuple[float, float], below: float = math.inf) -> Any:
@@ -70,23 +102,27 @@ class FitSettings:
     """Chance that a present field of a product is treated as absent in one step; at least one stays."""
     missing_vector: bool = False
     """Learn a vector that stands in for each absent field, instead of masking it; needs modality dropout."""
-    auxiliary: float = _setting(0.0, search=(0.0, 1.0))
-    """Weight of a loss on each feature alone, through a linear layer of its own that is not used afterwards."""
+    auxiliary: float = _setting(0.5, search=(0.0, 2.0))
+    """Weight of a second loss: what the head says of each product by one of its features, drawn anew in every step, the others
+    masked. A joint loss alone stops teaching a feature once the others together have the fit rows right (Huang et al. 2022,
+    "Modality competition"). One drawn feature stands for the sum over all, at the price of one more pass."""
     loss: Loss = Loss.CROSS_ENTROPY
     """What is minimised."""
-    class_weights: bool = False
-    """Weigh each product by 1 / the size of its class."""
+    class_weights: ClassWeights = ClassWeights.ROOT
+    """How much rare classes count in the loss."""
     balanced_batches: bool = False
     """Draw fit rows with replacement so that every class is equally likely."""
     averaging: float = _setting(0.0, below=1, search=(0.5, 0.999))
     """Decay per step of a moving average of the weights, which is what is then kept; 0 keeps the weights themselves."""
-    standardise: bool = True
-    """Centre and scale each column of each feature by the fit rows."""
+    standardise: Scaling = Scaling.FEATURE
+    """How vectors are centred and scaled."""
 
     def __post_init__(self) -> None:
         # JSON and TOML give the words, not the members
         object.__setattr__(self, "loss", Loss(self.loss))
         object.__setattr__(self, "schedule", Schedule(self.schedule))
+        object.__setattr__(self, "class_weights", ClassWeights(self.class_weights))
+        object.__setattr__(self, "standardise", Scaling(self.standardise))
         for name in ("learning_rate", "narrow", "epochs", "batch_size"):
             if not getattr(self, name) > 0:
                 message = f"{name} must be above 0, not {getattr(self, name)}"
@@ -99,6 +135,19 @@ class FitSettings:
         if self.missing_vector and not self.modality_dropout:
             message = "missing_vector needs modality_dropout above 0: fields that are never absent could not learn theirs"
             raise ValueError(message)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """From what `record` gave, in this version or an earlier one; other keys of a run's record are passed over.
+
+        Raises: TypeError, ValueError.
+        """
+        return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
+
+    def record(self) -> dict[str, Any]:
+        """As it is written to files and goes into the key of a run."""
+        held = asdict(self)
+        return held | {name: EARLIER.get(value, value) for name, value in held.items() if isinstance(value, StrEnum)}
 
     def passes(self, rows: int) -> int:
         """Epochs for so many fit rows."""
@@ -133,13 +182,24 @@ THESIS = FitSettings(
     warmup=0.0,
     label_smoothing=0.0,
     modality_dropout=0.0,
-    standardise=False,
+    auxiliary=0.0,
+    class_weights=ClassWeights.NONE,
+    standardise=Scaling.NONE,
 )
 NAMED = {"default": DEFAULT, "thesis": THESIS}
 SETTINGS = tuple(each.name for each in fields(FitSettings))
 """Every field, each of which a preset's `[fusion]` table may set and `fusecat tune --search` may vary."""
 
-TUNED = ("learning_rate", "weight_decay", "label_smoothing", "dropout", "modality_dropout")
+TUNED = (
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "dropout",
+    "modality_dropout",
+    "auxiliary",
+    "class_weights",
+    "standardise",
+)
 """The fields of `FitSettings` that are searched where no others are named; those that are not searched stay as they are."""
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS,
 from fusecat.stages.fusion.strategy import FUSED, Strategy, StrategyPlan, stands_alone
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.progress import phase, remark
-from fusecat.stages.vocabulary import Architecture, Part
+from fusecat.stages.vocabulary import Architecture, Late, Part
 
 REVISION = 5
 """Part of every run's key: raise it when the same settings give other figures."""
@@ -97,7 +96,7 @@ def fuse(
         library = [ready[job.strategy, job.seed] for job in single]
         for job in jobs:
             if job.strategy.ensemble:
-                members = members_of(job.strategy, job.seed, library)
+                members = members_of(job.strategy, job.seed, library, table.features)
                 if (stored := _hit(job, runs, checked)) and in_order(stored, members):
                     ready[job.strategy, job.seed] = stored
                 else:
@@ -138,8 +137,9 @@ def feasible(table: FeatureTable, chosen: StrategyPlan) -> StrategyPlan:
         else:
             kept.append(strategy)
     if not any(strategy.architecture in FUSED for strategy in kept):
-        left_out |= {strategy.name: "there is no fused head to combine" for strategy in kept if strategy.ensemble}
-        kept = [strategy for strategy in kept if not strategy.ensemble]
+        gone = [strategy for strategy in kept if strategy.final in (Late.SELECTION, Late.VOTE)]
+        left_out |= {strategy.name: "there is no fused head to combine" for strategy in gone}
+        kept = [strategy for strategy in kept if strategy not in gone]
     return StrategyPlan(tuple(kept), left_out)
 
 
@@ -148,8 +148,9 @@ def _obstacle(strategy: Strategy, table: FeatureTable, widths: Mapping[str, int]
     if strategy.architecture is Architecture.UNIMODAL:
         return None if table.features[str(strategy.feature)].logits is not None else f"{strategy.feature} has no logits"
     if strategy.architecture is Architecture.LATE:
-        enough = strategy.ensemble or len(with_logits(table.features)) > 1
-        return None if enough else "fewer than two features have logits"
+        if strategy.ensemble:
+            return None if len(strategy.within(table.features)) > 1 else "there are not two features"
+        return None if len(with_logits(strategy, table.features)) > 1 else "fewer than two features have logits"
     return refusal(strategy, widths)
 
 
@@ -176,7 +177,7 @@ def schedule(
             "table": table.fingerprint,
             "strategy": strategy.name,
             "features": {name: marks[name] for name in features_of(strategy, table)},
-            "settings": asdict(own) if strategy.learned else {},
+            "settings": own.record() if strategy.learned else {},
             "metric": metric.name if strategy.learned else "",
             "fit_on": list(fit_on),
         }
@@ -195,7 +196,7 @@ def schedule(
         if strategy.ensemble:
             for seed in range(1, seeds + 1):
                 # an ensemble is decided by its members: by all of the call's runs that it may choose from
-                library = [job for job in jobs if not job.strategy.ensemble and not stands_alone(job.strategy.feature or "")]
+                library = [job for job in jobs if _may_combine(strategy, job, table)]
                 members = [job.key for job in library if job.seed in (seed, DETERMINISTIC)]
                 text = json.dumps([REVISION, strategy.name, seed, metric.name, members])
                 key = hashlib.sha256(text.encode()).hexdigest()
@@ -203,12 +204,19 @@ def schedule(
     return jobs
 
 
+def _may_combine(ensemble: Strategy, job: Job, table: FeatureTable) -> bool:
+    """Whether an ensemble may draw on this job's run; more than it will combine, so that its key says all that decides it."""
+    if ensemble.final == Late.PROBES:
+        return job.strategy.architecture is Architecture.PROBE and job.strategy.feature in ensemble.within(table.features)
+    return not job.strategy.ensemble and not stands_alone(job.strategy.feature or "")
+
+
 def features_of(strategy: Strategy, table: FeatureTable) -> tuple[str, ...]:
     """The features whose content decides a run of this strategy."""
     if strategy.feature:
         return (strategy.feature,)
     if strategy.architecture is Architecture.LATE:
-        return with_logits(table.features)
+        return with_logits(strategy, table.features)
     return wiring_of(strategy, table.features).features
 
 

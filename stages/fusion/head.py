@@ -75,9 +75,6 @@ class Head(nn.Module):
         self.missing = nn.ParameterDict()
         for name in self.features if settings.missing_vector and final else ():
             self.missing[_key(name)] = nn.Parameter(0.02 * torch.randn(width))
-        self.auxiliaries = nn.ModuleDict()
-        for name in self.features if settings.auxiliary and final else ():
-            self.auxiliaries[_key(name)] = nn.Linear(width, classes)
         self.trunk = _trunk(merged, settings)
         self.classifier = nn.Linear(merged, classes)
         self.depth = sum(merge is not None and merge.deep for merge in (first, final))
@@ -112,11 +109,6 @@ class Head(nn.Module):
         """Logits (B, C), layer after layer as the formula is written."""
         merged = self.merged(views, present)
         return cast("Tensor", self.classifier(self.trunk(merged)))
-
-    def auxiliary(self, views: Views, present: Masks) -> list[tuple[Tensor, Tensor]]:
-        """For each feature, logits (B, C) of its vector alone and whether the product has it."""
-        layers = ((name, self.auxiliaries[_key(name)]) for name in self.features if _key(name) in self.auxiliaries)
-        return [(layer(self._project(name, views, present)), present[name]) for name, layer in layers]
 
     def merged(self, views: Views, present: Masks) -> Tensor:
         """What the final merge gives, (B, its width)."""

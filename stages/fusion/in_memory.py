@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusecat.cache.table import FeatureTable
+from fusecat.stages.fusion.fit_settings import Scaling
 
 Statistics = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Feature -> mean and scale of each column, both (W,)."""
+
+LONGEST = 512
+"""Columns from which on a feature scaled by one number is no longer than one of so many: a wide vector drowns no narrow one."""
 
 SLICE = 256
 """Rows that are worked on at a time: with the columns of a network they stay in a processor's cache."""
@@ -78,16 +82,22 @@ class Moments:
             self.mean += gap * (len(block) / total)
             self.rows = total
 
-    def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def scaling(self, kind: Scaling) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and scale (W,) so far; a constant column has scale 1."""
         scale = (self.square / max(self.rows, 1)).sqrt()
         # a spread that is rounding noise of a large constant would blow that noise up
-        scale[scale <= self.mean.abs() * 1e-4 + 1e-12] = 1
+        constant = scale <= self.mean.abs() * 1e-4 + 1e-12
+        if kind is Scaling.FEATURE and not constant.all():
+            length = max(1.0, len(scale) / LONGEST) ** 0.5
+            scale = (scale[~constant].square().mean().sqrt() * length).expand_as(scale).clone()
+        scale[constant] = 1
         return self.mean.float().numpy(), scale.float().numpy()
 
 
-def statistics(table: FeatureTable, features: Sequence[str], rows: NDArray[np.intp]) -> Statistics:
+def statistics(table: FeatureTable, features: Sequence[str], rows: NDArray[np.intp], kind: Scaling) -> Statistics:
     """Mean and scale of each column over the present ones of these rows; a constant column has scale 1."""
+    if kind is Scaling.NONE:
+        return identity({name: table.features[name].width for name in features})
     found = {}
     for name in features:
         feature = table.features[name]
@@ -95,7 +105,7 @@ def statistics(table: FeatureTable, features: Sequence[str], rows: NDArray[np.in
         moments = Moments(feature.width)
         for start in range(0, len(kept), 4096):
             moments.add(torch.from_numpy(feature.embedding[kept[start : start + 4096]]))
-        found[name] = moments.scaling()
+        found[name] = moments.scaling(kind)
     return found
 
 

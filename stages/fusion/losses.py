@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fusecat.stages.fusion.fit_settings import FitSettings, Loss
+from fusecat.stages.fusion.fit_settings import ClassWeights, FitSettings, Loss
 
 FOCUS = 2.0
 """gamma of the focal loss, the paper's choice."""
@@ -19,8 +19,7 @@ FOCUS = 2.0
 def loss_function(settings: FitSettings, labels: Tensor, classes: int) -> Callable[[Tensor, Tensor], Tensor]:
     """(logits (B, C), labels (B,)) -> the mean loss; `labels` (n,) of the fit rows say how frequent each class is."""
     counts = torch.bincount(labels, minlength=classes).float()
-    # a class without fit rows gets the weight of one with a single row; it never occurs in the loss
-    weights = len(labels) / (classes * counts.clamp(min=1)) if settings.class_weights else None
+    weights = _weights(settings.class_weights, counts)
     smoothing = settings.label_smoothing
 
     match settings.loss:
@@ -49,6 +48,15 @@ def loss_function(settings: FitSettings, labels: Tensor, classes: int) -> Callab
             return adjusted
         case _:
             assert_never(settings.loss)
+
+
+def _weights(kind: ClassWeights, counts: Tensor) -> Tensor | None:
+    """(C,) weights whose mean over the fit rows is 1."""
+    if kind is ClassWeights.NONE:
+        return None
+    # a class without fit rows gets the weight of one with a single row; it never occurs in the loss
+    weights = counts.clamp(min=1) ** (-1.0 if kind is ClassWeights.INVERSE else -0.5)
+    return weights * (counts.sum() / (weights * counts).sum())
 
 
 def order(settings: FitSettings, labels: Tensor) -> Tensor:

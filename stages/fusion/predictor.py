@@ -4,7 +4,7 @@ Shapes: n products, C classes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,7 +101,7 @@ class TrainedHead:
             "strategy": self.strategy.name,
             "classes": list(self.classes),
             "widths": {name: len(self.scaling[name][0]) for name in self.features},
-            "settings": asdict(self.settings),
+            "settings": self.settings.record(),
         }
         return head_files.write(folder, description, arrays)
 

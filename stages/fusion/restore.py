@@ -50,7 +50,7 @@ def _restore(
     if not strategy.learned:
         message = f"a {strategy.name} has no trained head"
         raise ValueError(message)
-    settings, widths = FitSettings(**description["settings"]), description["widths"]
+    settings, widths = FitSettings.of(description["settings"]), description["widths"]
     weights = {
         name.removeprefix("head."): torch.from_numpy(array) for name, array in arrays.items() if name.startswith("head.")
     }
@@ -94,7 +94,10 @@ def restore(
         case "ensemble" if strategy.ensemble:
             paths = [_inside(folder / path, within) for path in description["members"]]
             members = {path: load(path, merges=merges, ensemble=False) for path in paths}
-            weights = shaped(arrays, "weights", 0 if strategy.final == Late.VOTE else len(members))
+            weights = shaped(arrays, "weights", len(members) if strategy.final == Late.SELECTION else 0)
+            if strategy.final == Late.PROBES and any(len(member.features) != 1 for member in members.values()):
+                message = "one of its members is no probe"
+                raise ValueError(message)
             if not members or any(member.classes != classes for member in members.values()):
                 message = "its members are none, or know other classes"
                 raise ValueError(message)

@@ -1,7 +1,6 @@
 """One run: a strategy, fitted with one seed, scored over products, with its ablations."""
 
 import time
-from dataclasses import asdict
 from typing import assert_never
 
 import numpy as np
@@ -39,12 +38,12 @@ def run_strategy(
     Returns the run with what it has learnt, ready to be saved.
     """
     match strategy.architecture:
-        case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.PROBE:
-            return _fit_head(strategy, seed, fit_data, settings, metric, key, fitted)
         case Architecture.UNIMODAL:
             return _unimodal(strategy, fit_data, key)
         case Architecture.LATE:
             return _late(strategy, fit_data, key)
+        case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.TEXT | Architecture.PROBE:
+            return _fit_head(strategy, seed, fit_data, settings, metric, key, fitted)
         case _:
             assert_never(strategy.architecture)
 
@@ -80,7 +79,7 @@ def _fit_head(
         predict_seconds=seconds,
         probabilities=found,
         scores=marks,
-        settings=asdict(settings) | {"best_epoch": fitted.best_epoch, "metric": metric.name},
+        settings=settings.record() | {"best_epoch": fitted.best_epoch, "metric": metric.name},
         curve=fitted.curve,
         controls=ablations(head, data, fit_data.labels, fit_data.parts) if fused else {},
         key=key,
@@ -94,7 +93,7 @@ def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predict
     if method is None:
         message = f"{strategy.name} combines runs, not networks"
         raise ValueError(message)
-    names = with_logits(fit_data.features)
+    names = with_logits(strategy, fit_data.features)
     start = time.perf_counter()
     fitted = fit_late(lambda: method(len(names), fit_data.prior), fit_data.features, names, fit_data.labels, fit_data.rows)
     run = Run(

@@ -3,8 +3,9 @@
 A strategy is an architecture and its merges; its name is its folder in the workspace and its row in the report.
 """
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from fusecat.stages.errors import UsageError
@@ -16,22 +17,33 @@ THESIS_MERGES = (Merge.CONCATENATION, Merge.ADDITION, Merge.AVERAGE)
 ALL = "all"
 THESIS = "thesis"
 """`--fusion thesis`: the twelve strategies of the study and their flat controls."""
-FUSED = (Architecture.BASELINE, Architecture.FLAT, Architecture.HIERARCHICAL)
+FUSED = (Architecture.BASELINE, Architecture.FLAT, Architecture.HIERARCHICAL, Architecture.TEXT)
+SETS = (Architecture.BASELINE, Architecture.FLAT)
+"""Late fusion takes all features, or, `late/mean@flat`, the very features of one of these: early or late, on equal terms."""
+LONGEST_SUBSET = 200
+"""Characters of a choice of features: it is part of a folder's name, which most file systems end at 255 bytes."""
+EQUAL_TERMS = (Late.MEAN, Late.CALIBRATED, Late.PROBES)
+"""The ways of late fusion that are run on each of these sets."""
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way from features to a class; `first` is set for hierarchical only, `feature` for uni-modal rows and probes."""
+    """One way from features to a class; `first` is set for hierarchical only, `feature` for uni-modal rows and probes.
+
+    `subset`: the only features that it may look at, joined by `+`, or, for late fusion, an architecture that takes them.
+    """
 
     architecture: Architecture
     first: str | None = None
     final: str | None = None
     feature: str | None = None
+    subset: str | None = None
 
     @property
     def name(self) -> str:
-        """`hierarchical/concatenation/average`, `late/mean`, `probe/camembert.title`."""
-        return "/".join(part for part in (self.architecture.value, self.first, self.final, self.feature) if part)
+        """`hierarchical/concatenation/average`, `late/mean@flat`, `probe/camembert.title`, `flat/average@a.title+b.image`."""
+        name = "/".join(part for part in (self.architecture.value, self.first, self.final, self.feature) if part)
+        return f"{name}@{self.subset}" if self.subset else name
 
     @property
     def merge(self) -> str | None:
@@ -60,7 +72,27 @@ class Strategy:
     @property
     def ensemble(self) -> bool:
         """Whether it combines the runs of other strategies, seed by seed."""
-        return self.architecture is Architecture.LATE and self.final in (Late.SELECTION, Late.VOTE)
+        return self.architecture is Architecture.LATE and self.final in (Late.SELECTION, Late.VOTE, Late.PROBES)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether it looks at more than one feature."""
+        return self.architecture not in (Architecture.UNIMODAL, Architecture.PROBE)
+
+    def within(self, features: Collection[str]) -> tuple[str, ...]:
+        """Those of these features that it may look at, in canonical order. Raises Unwirable where one is not there."""
+        if self.feature:
+            return (self.feature,)
+        if self.subset is None:
+            return _fusible(features)
+        if self.architecture is Architecture.LATE and self.subset in list(SETS):
+            return wire(Architecture(self.subset), features).features
+        names = self.subset.split("+")
+        for name in names:
+            if name not in features:
+                message = f"there is no feature {name}"
+                raise Unwirable(message)
+        return canonical(names)
 
     @property
     def seeded(self) -> bool:
@@ -87,18 +119,22 @@ class Strategy:
     @classmethod
     def _of(cls, name: str) -> "Strategy":
         architecture, _, rest = name.partition("/")
+        if architecture in (Architecture.UNIMODAL, Architecture.PROBE):
+            subset = None  # a feature may be called anything
+        else:
+            rest, _, subset = rest.partition("@")
         pieces = rest.split("/")
         if architecture in list(Architecture) and all(piece.strip(".") for piece in pieces):
             match Architecture(architecture), pieces:
                 case Architecture.HIERARCHICAL, [first, final]:
-                    return cls(Architecture.HIERARCHICAL, first=first, final=final)
-                case (Architecture.BASELINE | Architecture.FLAT | Architecture.LATE) as kind, [final]:
-                    return cls(kind, final=final)
+                    return cls(Architecture.HIERARCHICAL, first=first, final=final, subset=subset or None)
+                case (Architecture.BASELINE | Architecture.FLAT | Architecture.TEXT | Architecture.LATE) as kind, [final]:
+                    return cls(kind, final=final, subset=subset or None)
                 case (Architecture.UNIMODAL | Architecture.PROBE) as kind, [feature]:
                     return cls(kind, feature=feature)
         message = (
-            f"no strategy is called '{name}'; the forms are baseline/MERGE, flat/MERGE, hierarchical/FIRST/FINAL, late/METHOD, "
-            "unimodal/FEATURE and probe/FEATURE"
+            f"no strategy is called '{name}'; the forms are baseline/MERGE, flat/MERGE, hierarchical/FIRST/FINAL, text/MERGE, "
+            "late/METHOD, each with @FEATURE+FEATURE... or without, unimodal/FEATURE and probe/FEATURE"
         )
         raise UsageError(message)
 
@@ -146,22 +182,35 @@ def stands_alone(feature: str) -> bool:
     return feature.startswith(REFERENCE)
 
 
+def _fusible(features: Collection[str]) -> tuple[str, ...]:
+    """The features that are no mere references, in canonical order."""
+    return canonical([name for name in features if not stands_alone(name)])
+
+
 def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
     """Say which features an architecture takes and where they meet; only a reference stands beside.
 
     Features called `network.field` belong to one network; an image, and a name without a network, is a network of its own.
     Baseline takes each network's joined text (title_description), else all that it has. Hierarchical merges first what a
     network says of two or more parts of a product, then everything; flat takes the very features of hierarchical in one
-    merge. A joined text says again what two parts say, and is then left to baseline. The order of `features` is irrelevant.
+    merge. A joined text says again what two parts say, and is then left to baseline. Text takes what baseline takes but the
+    images: the control that says what these add. The order of `features` is irrelevant.
 
     Raises: Unwirable with the reason.
     """
     networks: dict[str, list[str]] = {}
-    for name in canonical([name for name in features if not stands_alone(name)]):
+    for name in _fusible(features):
         networks.setdefault((field_of(name) != Field.IMAGE and network_of(name)) or name, []).append(name)
-    if architecture is Architecture.BASELINE:
+    if architecture in (Architecture.BASELINE, Architecture.TEXT):
         taken = [[name for name in names if _joined(name)] or names for names in networks.values()]
-        return _together([name for names in taken for name in names])
+        found = [name for names in taken for name in names]
+        if architecture is Architecture.BASELINE:
+            return _together(found)
+        texts = [name for name in found if field_of(name) != Field.IMAGE]
+        if len(texts) == len(found):
+            message = "there is no image to leave out, so it would be baseline again"
+            raise Unwirable(message)
+        return _together(texts)
     taken = [names if len(parts) < 2 else parts for names in networks.values() for parts in [_parts(names)]]
     groups = tuple(tuple(names) for names in taken if len(names) > 1)
     wiring = Wiring(groups, tuple(name for names in taken if len(names) == 1 for name in names))
@@ -219,14 +268,21 @@ def plan(
     *,
     architecture: Architecture | None = None,
     first: str | None = None,
+    only: Collection[str] | None = None,
 ) -> StrategyPlan:
     """Every strategy that `--fusion FUSION` stands for, those whose features are missing left out with the reason.
 
-    One merge M means `baseline/M`, `flat/M` and `hierarchical/F/M` for each thesis merge F (`first` picks one, `architecture`
-    narrows all); `thesis` means that for the thesis merges; `all` means thesis, then each other merge once per architecture
-    (hierarchical with concatenation and with itself first) and late fusion in every way. Uni-modal rows and probes of every
-    feature, the mean of the networks' probabilities, and that mean calibrated, stand beside them always.
+    One merge M means `baseline/M`, `flat/M`, `text/M` and `hierarchical/F/M` for each thesis merge F (`first` picks one,
+    `architecture` narrows all); `thesis` means that for the thesis merges; `all` means thesis, then each other merge once per
+    architecture (hierarchical with concatenation and with itself first) and late fusion in every way. Uni-modal rows and
+    probes of every feature, and late fusion by `EQUAL_TERMS`, of all features and of those of `SETS`, stand beside them always.
+
+    `only`: the features that may be looked at; what fuses fewer than all says so in its name.
+
+    Raises: UsageError where one of them is not there.
     """
+    subset = _subset(only, features)
+    features = features if only is None else canonical(only)
     match fusion:
         case "all":
             wanted = [*_thesis(architecture, first), *_others(architecture, first)]
@@ -240,21 +296,61 @@ def plan(
         try:
             wire(strategy.architecture, features)
         except Unwirable as error:
-            left_out[strategy.name] = str(error)
+            # nobody asks for the control where there is nothing to control
+            if strategy.architecture is not Architecture.TEXT or architecture is Architecture.TEXT:
+                left_out[strategy.name] = str(error)
         else:
-            strategies.append(strategy)
+            strategies.append(replace(strategy, subset=subset))
     alone = (Architecture.UNIMODAL, Architecture.PROBE)
     strategies += [Strategy(kind, feature=name) for kind in alone for name in canonical(features)]
-    late = list(Late) if fusion == ALL else [Late.MEAN, Late.CALIBRATED]
-    strategies += [Strategy(Architecture.LATE, final=each.value) for each in late]
+    late = [each for each in Late if fusion == ALL or each in EQUAL_TERMS]
+    if subset:
+        late = [each for each in late if each not in (Late.SELECTION, Late.VOTE)]  # these combine whatever was run
+    strategies += [Strategy(Architecture.LATE, final=each.value, subset=subset) for each in late]
+    if not subset:
+        sets = {kind: names for kind in reversed(SETS) if 1 < len(names := _taken(kind, features)) < len(_fusible(features))}
+        kinds = {names: kind for kind, names in sets.items()}  # once where both take the same
+        strategies += [
+            Strategy(Architecture.LATE, final=each.value, subset=kind.value) for kind in kinds.values() for each in EQUAL_TERMS
+        ]
     return StrategyPlan(tuple(dict.fromkeys(strategies)), left_out)
 
 
+def _taken(architecture: Architecture, features: Collection[str]) -> tuple[str, ...]:
+    """What an architecture would take; () where it cannot be wired."""
+    try:
+        return wire(architecture, features).features
+    except Unwirable:
+        return ()
+
+
+def _subset(only: Collection[str] | None, features: Collection[str]) -> str | None:
+    """The name of a choice of features; None for all of them."""
+    if only is None:
+        return None
+    for name in only:
+        if name not in features:
+            near = difflib.get_close_matches(name, features, n=1) or canonical(features)
+            message = f"there is no feature '{name}' (did you mean {' or '.join(near)}?)"
+            raise UsageError(message)
+        if "+" in name or "@" in name:
+            message = f"the feature '{name}' cannot be chosen by name, because of its '+' or '@'"
+            raise UsageError(message)
+    if _fusible(set(only)) == _fusible(features):
+        return None
+    found = "+".join(canonical(set(only)))
+    if len(found) > LONGEST_SUBSET:
+        message = f"the names of the {len(set(only))} chosen features have {len(found)} characters, {LONGEST_SUBSET} at most"
+        raise UsageError(message)
+    return found
+
+
 def _one(final: str, architecture: Architecture | None, first: str | None) -> list[Strategy]:
-    """Baseline, flat and hierarchical with one final merge."""
+    """Baseline, flat, hierarchical and text with one final merge."""
     firsts = [first] if first else list(THESIS_MERGES)
     strategies = [Strategy(kind, final=final) for kind in (Architecture.BASELINE, Architecture.FLAT)]
     strategies += [Strategy(Architecture.HIERARCHICAL, first=str(each), final=final) for each in firsts]
+    strategies.append(Strategy(Architecture.TEXT, final=final))
     return [strategy for strategy in strategies if architecture in (None, strategy.architecture)]
 
 

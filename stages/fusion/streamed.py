@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusecat.cache.stream import FeatureStream
-from fusecat.stages.fusion.in_memory import SLICE, Moments, Statistics
+from fusecat.stages.fusion.fit_settings import Scaling
+from fusecat.stages.fusion.in_memory import SLICE, Moments, Statistics, identity
 
 Batch = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 
@@ -69,10 +70,12 @@ def _standardised(
     return out
 
 
-def streamed_statistics(stream: FeatureStream, features: Sequence[str], rows: NDArray[np.intp]) -> Statistics:
+def streamed_statistics(stream: FeatureStream, features: Sequence[str], rows: NDArray[np.intp], kind: Scaling) -> Statistics:
     """Mean and scale of each column over the present ones of these rows, in one pass (see `statistics`)."""
+    if kind is Scaling.NONE:
+        return identity({name: stream.widths[name] for name in features})
     moments = {name: Moments(stream.widths[name]) for name in features}
     for _, vectors, present in stream.batches(rows, 4096, features=features):
         for name in features:
             moments[name].add(torch.from_numpy(vectors[name][present[name]]))
-    return {name: each.scaling() for name, each in moments.items()}
+    return {name: each.scaling(kind) for name, each in moments.items()}

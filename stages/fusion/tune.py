@@ -94,7 +94,7 @@ def tune(
                 [digest(table.features[name]) for name in names],
                 list(fit_on),
                 metric.name,
-                asdict(base),
+                base.record(),
             ]
             if code := code_of(strategy):
                 decided.append(code)
@@ -130,7 +130,7 @@ def read_tuned(folder: Path) -> dict[str, FitSettings]:
     for path in sorted(folder.glob("**/*.json")):
         name, record = path.relative_to(folder).with_suffix("").as_posix(), read_record(path, WAY_OUT)
         try:
-            found[name] = FitSettings(**record["settings"])
+            found[name] = FitSettings.of(record["settings"])
             TypeAdapter(FitSettings).validate_python(asdict(found[name]))
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
@@ -239,5 +239,5 @@ def _finished(study: "Study") -> list[dict[str, Any]]:
 
 def _publish(folder: Path, strategy: Strategy, settings: FitSettings, value: float, trials: int) -> None:
     path = folder / f"{strategy.name}.json"
-    record = {"strategy": strategy.name, "settings": asdict(settings), "validation": value, "trials": trials}
+    record = {"strategy": strategy.name, "settings": settings.record(), "validation": value, "trials": trials}
     write_record(path, record)

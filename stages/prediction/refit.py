@@ -17,7 +17,7 @@ from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.fusion.fit_data import FitData, gather
-from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
 from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import fit_on_all
 from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble, TrainedLate, TrainedUnimodal
@@ -123,7 +123,7 @@ class _Again:
         self.learnt_on = list(parts) or self.parts
         return TrainedLate(strategy, self.table.classes, run.features, fitted)
 
-    def _gather(self, features: Sequence[str], standardise: bool) -> FitData:  # noqa: FBT001 - a key of `cache`
+    def _gather(self, features: Sequence[str], standardise: Scaling) -> FitData:
         return gather(self.table, features, self.parts, standardise=standardise)
 
 
@@ -178,5 +178,4 @@ def _run(place: Workspace, strategy: str, seed: int) -> Run:
 
 def _settings(run: Run) -> FitSettings:
     """The run's own, with its best epoch as the number of epochs."""
-    known = {name: value for name, value in run.settings.items() if name in FitSettings.__dataclass_fields__}
-    return replace(FitSettings(**known), epochs=int(run.settings["best_epoch"]), steps=0, patience=0)
+    return replace(FitSettings.of(run.settings), epochs=int(run.settings["best_epoch"]), steps=0, patience=0)

@@ -12,7 +12,7 @@ __all__ = ["LateMethod", "method_class"]
 
 
 def method_class(late: Late) -> type[LateMethod] | None:
-    """The method of that name; None for the two that combine other runs (see `ensembles`)."""
+    """The method of that name; None for those that combine other runs (see `ensembles`)."""
     match late:
         case Late.MEAN:
             return Mean
@@ -28,7 +28,7 @@ def method_class(late: Late) -> type[LateMethod] | None:
             return Logistic
         case Late.LIGHTGBM:
             return LightGBM
-        case Late.SELECTION | Late.VOTE:
+        case Late.SELECTION | Late.VOTE | Late.PROBES:
             return None
         case _:
             assert_never(late)

@@ -4,14 +4,14 @@ Shapes: n products, C classes.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.late.crossfit import CROSS_FITTED
-from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, voted
+from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, means_of_present, voted
 from fusecat.stages.fusion.late.late_predictors import refer
 from fusecat.stages.fusion.predictions import outcome_of
 from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
@@ -21,8 +21,16 @@ from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Architecture, Late, Part
 
 
-def members_of(strategy: Strategy, seed: int, found: Sequence[Run]) -> list[Run]:
-    """The runs that an ensemble combines: the fused heads of its seed; for selection its probes and uni-modal rows too."""
+def members_of(strategy: Strategy, seed: int, found: Sequence[Run], features: Collection[str]) -> list[Run]:
+    """The runs that an ensemble combines: the fused heads of its seed; for selection its probes and uni-modal rows too.
+
+    Of probes: those of the strategy's features, of which `features` are there.
+    """
+    if strategy.final == Late.PROBES:
+        wanted = strategy.within(features)
+        return [
+            run for run in found if run.architecture == Architecture.PROBE and run.seed == seed and run.features[0] in wanted
+        ]
     heads = [run for run in found if run.architecture in FUSED and run.seed == seed]
     if strategy.final == Late.VOTE:
         return heads
@@ -48,6 +56,10 @@ def combine(
     weights: NDArray[np.float64] = np.zeros(0)
     if strategy.final == Late.VOTE:
         found = voted(library, labels)
+        kept, fitted_on = list(members), members[0].fitted_on
+    elif strategy.final == Late.PROBES:
+        present = np.stack([table.features[run.features[0]].present for run in members], axis=1)
+        found = means_of_present(library, labels, {part: present[table.rows(part)] for part in library})
         kept, fitted_on = list(members), members[0].fitted_on
     else:
         weights, found = cross_fitted_selection(library, labels, metric)

@@ -122,6 +122,33 @@ def voted(library: Library, labels: Mapping[str, NDArray[np.integer]]) -> Parts:
     return found
 
 
+def mean_of_present(members: Sequence[NDArray[np.float32]], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(n, C): the mean over those members whose feature a product has, `present` (n, M); over all where it has none."""
+    return np.asarray(sum(share[:, None] * member for share, member in zip(_shares(present), members, strict=True)), np.float32)
+
+
+def _shares(present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(M, n) equal shares of what each product has, (n, M)."""
+    shares = (present | ~present.any(axis=1, keepdims=True)).astype(np.float64)
+    return np.asarray((shares / shares.sum(axis=1, keepdims=True)).T)
+
+
+def means_of_present(
+    library: Library, labels: Mapping[str, NDArray[np.integer]], present: Mapping[str, NDArray[np.bool_]]
+) -> Parts:
+    """`mean_of_present` in each part."""
+    found = {}
+    for part, members in library.items():
+        known = np.stack([outcome_of(member, labels[part]).truth for member in members])
+        truth = (_shares(present[part]) * known).sum(axis=0)
+        each = (
+            mean_of_present([member[rows] for member in members], present[part][rows])
+            for rows in blocks(members[0].shape, len(members))
+        )
+        found[part] = keep(each, labels[part], members[0].shape[1], truth)
+    return found
+
+
 def cross_fitted_selection(
     library: Library, labels: Mapping[str, NDArray[np.integer]], metric: Metric
 ) -> tuple[NDArray[np.float64], Parts]:

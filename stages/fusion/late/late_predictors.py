@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from fusecat.cache.table import Feature
 from fusecat.stages.fusion import head_files
 from fusecat.stages.fusion.late import LateMethod
-from fusecat.stages.fusion.late.ensembles import mix, vote
+from fusecat.stages.fusion.late.ensembles import mean_of_present, mix, vote
 from fusecat.stages.fusion.late.modality_logits import gather
 from fusecat.stages.fusion.predictor import Predictor, given
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.unimodal import probabilities
+from fusecat.stages.vocabulary import Late
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class TrainedLate:
 
 @dataclass(frozen=True)
 class TrainedEnsemble:
-    """Other runs, combined: `members` maps a run folder to its predictor, `weights` (M,) is empty for a vote."""
+    """Other runs, combined: `members` maps a run folder to its predictor, `weights` (M,) only of a selection."""
 
     strategy: Strategy
     classes: tuple[str, ...]
@@ -89,6 +90,9 @@ class TrainedEnsemble:
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """Ask every member, then combine."""
         found = [member.probabilities(features) for member in self.members.values()]
+        if self.strategy.final == Late.PROBES:
+            present = [features[member.features[0]].present for member in self.members.values()]
+            return mean_of_present(found, np.stack(present, axis=1))
         return mix(found, self.weights) if len(self.weights) else vote(found)
 
     def save(self, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from fusecat.stages.fusion.batched import fit_seeds
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.fit import fit, predict
 from fusecat.stages.fusion.fit_data import gather
-from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
 from fusecat.stages.fusion.fuse import fuse, schedule
 from fusecat.stages.fusion.parallel import by_seed
 from fusecat.stages.fusion.runs import Runs
@@ -25,7 +25,7 @@ NAMES = ("baseline/average", "hierarchical/concatenation/average", "flat/gated",
 @pytest.mark.parametrize("name", NAMES)
 def test_batched_by_seed_equals_one_by_one(name):
     made = table(products=200)
-    fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
+    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     strategy = Strategy.parse(name)
 
     def build():
@@ -43,7 +43,7 @@ def test_batched_by_seed_equals_one_by_one(name):
 
 def test_modality_dropout_is_drawn_for_each_seed_and_still_learns():
     made = table(products=200, signal=2)
-    fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
+    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     settings = dataclasses.replace(SETTINGS, modality_dropout=0.3, epochs=10)
     fitted = fit_seeds(
         lambda: build_head(Strategy.parse("baseline/concatenation"), SEVEN, 4, settings),
@@ -64,7 +64,7 @@ def test_runs_of_all_seeds_at_once_are_stored_as_those_of_single_seeds(tmp_path)
     strategies = [Strategy.parse(name) for name in ("baseline/average", "probe/camembert.title", "unimodal/camembert.title")]
     alone = fuse(made, strategies, Runs(tmp_path / "alone"), SETTINGS, seeds=2)
     jobs = schedule(made, strategies, SETTINGS, seeds=2, metric=MACRO_F1, fit_on=("train",))
-    fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
+    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     together = [run for _, run in by_seed(jobs, fit_data, Runs(tmp_path / "together"), torch.device("cpu"))]
     assert [(run.strategy, run.seed) for run in together] == [(run.strategy, run.seed) for run in alone]
     for one, other in zip(together, alone, strict=True):

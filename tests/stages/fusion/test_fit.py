@@ -1,6 +1,7 @@
 """Laws of a fit: options do what they say, extreme features do no harm, the best epoch is kept."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from benchmarks.generators import additive, multiplicative
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.build_head import build_head
-from fusecat.stages.fusion.fit import _clip, drop_fields, fit, groups, predict
+from fusecat.stages.fusion.fit import _clip, drop_fields, fit, groups, one_feature, predict
 from fusecat.stages.fusion.fit_data import gather
-from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Loss
+from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Scaling
+from fusecat.stages.fusion.in_memory import statistics
 from fusecat.stages.fusion.losses import loss_function, order
 from fusecat.stages.fusion.run_strategy import run_strategy
 from fusecat.stages.fusion.strategy import Strategy
@@ -25,13 +27,16 @@ OPTIONS = {
     "more layers": FitSettings(hidden_layer=True),
     "modality dropout": FitSettings(modality_dropout=0.2),
     "missing vector": FitSettings(modality_dropout=0.2, missing_vector=True),
-    "auxiliary": FitSettings(auxiliary=0.5),
+    "auxiliary": FitSettings(auxiliary=1.0),
+    "by column": FitSettings(standardise=Scaling.COLUMN),
+    "by feature": FitSettings(standardise=Scaling.FEATURE),
+    "root of class weights": FitSettings(class_weights=ClassWeights.ROOT),
     "focal": FitSettings(loss=Loss.FOCAL),
     "logit-adjusted": FitSettings(loss=Loss.LOGIT_ADJUSTED),
-    "class weights": FitSettings(class_weights=True),
+    "class weights": FitSettings(class_weights=ClassWeights.INVERSE),
     "balanced": FitSettings(balanced_batches=True),
     "averaging": FitSettings(averaging=0.9),
-    "raw": FitSettings(standardise=False),
+    "raw": FitSettings(standardise=Scaling.NONE),
 }
 STRATEGY = Strategy.parse("hierarchical/concatenation/average")
 
@@ -64,23 +69,88 @@ def test_gradients_are_clipped_as_torch_does(norm):
     assert all(torch.equal(mine.grad, other.grad) for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["dropout", "more layers", "missing vector", "auxiliary"])
+@pytest.mark.parametrize("name", ["dropout", "more layers", "missing vector"])
 def test_every_parameter_of_an_option_gets_a_gradient(name):
     torch.manual_seed(0)
     head = build_head(STRATEGY, SEVEN, 4, OPTIONS[name]).train()
     views = {feature: torch.randn(64, SEVEN[feature]) for feature in head.features}
     present = {feature: torch.rand(64) > 0.3 for feature in head.features}
-    loss = head(views, present).logsumexp(1).sum() + sum(
-        logits.logsumexp(1).sum() for logits, _ in head.auxiliary(views, present)
-    )
-    loss.backward()
+    head(views, present).logsumexp(1).sum().backward()
     for parameter_name, parameter in head.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
 
 
+def test_one_feature_is_drawn_of_those_that_a_product_has():
+    torch.manual_seed(0)
+    present = {name: torch.tensor([True, True, False, False]).repeat(500) for name in "ab"}
+    present |= {"c": torch.tensor([True, False, True, False]).repeat(500)}
+    drawn = one_feature(present)
+    counts = {name: mask.view(500, 4).sum(0).tolist() for name, mask in drawn.items()}
+    assert torch.stack(list(drawn.values())).sum(0).view(500, 4).sum(0).tolist() == [500, 500, 500, 0]
+    assert all(not (drawn[name] & ~present[name]).any() for name in present)
+    assert all(120 < counts[name][0] < 220 for name in "abc") and counts["c"][2] == 500 and 200 < counts["a"][1] < 300
+
+
+def test_a_feature_that_others_outshine_is_learnt_all_the_same_with_a_loss_of_its_own():
+    """What a joint loss leaves unlearnt, because one feature alone has the fit rows right."""
+    made = table({"a.title": 6, "b.description": 6}, products=480, signal=0.9, missing=0)
+    bright = made.features["a.title"]
+    shown = 8 * np.eye(4, 6, dtype=np.float32)[made.labels]
+    vectors = np.where((made.split == 0)[:, None], shown, bright.embedding.astype(np.float32))
+    made = dataclasses.replace(made, features={**made.features, "a.title": dataclasses.replace(bright, embedding=vectors)})
+    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
+    joint, alone = (
+        run_strategy(Strategy.parse("flat/concatenation"), 1, fit_data, FitSettings(auxiliary=weight), ACCURACY)[0]
+        for weight in (0.0, 2.0)
+    )
+    assert alone.controls["without title"]["test"]["accuracy"] > joint.controls["without title"]["test"]["accuracy"] + 0.05
+
+
+def test_one_number_per_feature_keeps_what_is_small_small_and_what_is_wide_no_longer():
+    random = np.random.default_rng(0)
+    spread = np.array([3.0, 1.0, 0.1, 0.0])
+    made = table(products=240)
+    wide = random.normal(size=(240, 2048)).astype(np.float32)
+    views = {"a.title": (5 + spread * random.normal(size=(240, 4))).astype(np.float32), "b.image": wide}
+    features = {name: Feature(name, of, np.ones(240, bool), fitted_on=None) for name, of in views.items()}
+    rows = np.arange(240)
+    found = statistics(dataclasses.replace(made, features=features), sorted(views), rows, Scaling.FEATURE)
+    scaled = (views["a.title"] - found["a.title"][0]) / found["a.title"][1]
+    kept = views["a.title"][:, :3]
+    np.testing.assert_allclose(scaled[:, :3].std(0), kept.std(0) / np.sqrt((kept.std(0) ** 2).mean()), rtol=1e-4)
+    assert np.abs(scaled[:, 3]).max() < 1e-5
+    length = (((wide - found["b.image"][0]) / found["b.image"][1]) ** 2).sum(1).mean()
+    assert length == pytest.approx(512, rel=1e-3)
+
+
+def test_records_of_earlier_versions_are_the_settings_of_today():
+    """Their runs stay hits: what they could say is said as they said it."""
+    assert THESIS.record()["standardise"] is False and THESIS.record()["class_weights"] is False
+    earlier = THESIS.record() | {"standardise": True, "class_weights": True, "best_epoch": 3}
+    known = FitSettings.of(earlier)
+    assert (known.standardise, known.class_weights) == (Scaling.COLUMN, ClassWeights.INVERSE)
+    for settings in OPTIONS.values():
+        assert FitSettings.of(json.loads(json.dumps(settings.record()))) == settings
+
+
+@pytest.mark.parametrize("kind", list(ClassWeights), ids=str)
+def test_class_weights_are_one_on_average(kind):
+    labels = torch.tensor([0] * 16 + [1] * 4)
+    logits, truth = torch.randn(20, 2), labels
+    settings = FitSettings(class_weights=kind, loss=Loss.FOCAL, label_smoothing=0)
+    plain = loss_function(dataclasses.replace(settings, class_weights="none"), labels, 2)(torch.zeros(20, 2), truth)
+    assert loss_function(settings, labels, 2)(torch.zeros(20, 2), truth) == pytest.approx(plain.item())
+    one, other = (loss_function(settings, labels, 2)(logits[at : at + 1], truth[at : at + 1]) for at in (0, 19))
+    plainly = loss_function(dataclasses.replace(settings, class_weights="none"), labels, 2)
+    bare = [plainly(logits[at : at + 1], truth[at : at + 1]) for at in (0, 19)]
+    ratio = (other / bare[1]) / (one / bare[0])
+    assert ratio.item() == pytest.approx({"none": 1, "root": 2, "inverse": 4}[kind], rel=1e-4)
+
+
+@pytest.mark.parametrize("scaling", [Scaling.COLUMN, Scaling.FEATURE], ids=str)
 @pytest.mark.parametrize("merge", list(Merge), ids=str)
 @pytest.mark.parametrize("kind", ["constant", "huge", "one row"])
-def test_constant_or_huge_features_give_no_nan(merge, kind):
+def test_constant_or_huge_features_give_no_nan(merge, kind, scaling):
     made = table(products=80)
     features = dict(made.features)
     for name in ("camembert.title", "se_resnext50.image"):
@@ -91,14 +161,14 @@ def test_constant_or_huge_features_give_no_nan(merge, kind):
             vectors[0] = 6e4
         features[name] = Feature(name, vectors, features[name].present, fitted_on=("train",))
     made = dataclasses.replace(made, features=features)
-    fit_data = gather(made, sorted(features), ("train",), standardise=True)
+    fit_data = gather(made, sorted(features), ("train",), standardise=scaling)
     run, _ = run_strategy(Strategy.parse(f"hierarchical/{merge}/{merge}"), 1, fit_data, FitSettings(epochs=2), MACRO_F1)
     assert all(np.isfinite(found).all() for found in run.probabilities.values())
 
 
 def test_the_best_epoch_is_kept_not_the_last():
     made = table(products=160, signal=0.7)
-    fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
+    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     settings = FitSettings(epochs=25, patience=0, learning_rate=5e-2, label_smoothing=0, weight_decay=0)
     run, _ = run_strategy(STRATEGY, 1, fit_data, settings, LOG_LOSS)
     losses = [epoch["log_loss"] for epoch in run.curve]
@@ -111,7 +181,7 @@ def test_patience_ends_a_fit_that_has_stopped_getting_better():
     run, _ = run_strategy(
         STRATEGY,
         1,
-        gather(table(), sorted(SEVEN), ("train",), standardise=True),
+        gather(table(), sorted(SEVEN), ("train",), standardise=Scaling.COLUMN),
         FitSettings(epochs=500, steps=0, patience=3, schedule="constant"),
         ACCURACY,
     )
@@ -152,7 +222,9 @@ def test_losses_by_hand():
     torch.testing.assert_close(made(loss=Loss.FOCAL), ((1 - chances) ** 2 * plain).mean())
     shifted = logits + torch.tensor([0.75, 0.25]).log()
     torch.testing.assert_close(made(loss=Loss.LOGIT_ADJUSTED), -shifted.log_softmax(1)[:, 0].mean())
-    mixed = loss_function(FitSettings(label_smoothing=0, class_weights=True), labels, 2)(logits, torch.tensor([0, 1]))
+    mixed = loss_function(FitSettings(label_smoothing=0, class_weights=ClassWeights.INVERSE), labels, 2)(
+        logits, torch.tensor([0, 1])
+    )
     weights = torch.tensor([4 / 6, 4 / 2])
     each = -torch.stack([logits.log_softmax(1)[0, 0], logits.log_softmax(1)[1, 1]])
     torch.testing.assert_close(mixed, (weights * each).sum() / weights.sum())
@@ -179,7 +251,7 @@ def test_large_catalogues_get_fewer_passes_and_wide_heads_smaller_steps():
 
 
 def reached(made: FeatureTable, strategy: str, settings: FitSettings = DEFAULT) -> float:
-    fit_data = gather(made, sorted(made.features), ("train",), standardise=True)
+    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     run, _ = run_strategy(Strategy.parse(strategy), 1, fit_data, settings, MACRO_F1)
     return run.scores["validation"]["macro_f1"]
 
@@ -222,7 +294,7 @@ def test_a_gate_learns_an_interaction_within_the_default_steps(strategy):
 
 def test_the_callers_random_numbers_and_threads_are_left_alone():
     made = table(products=80)
-    data = gather(made, ["camembert.title"], ("train",), standardise=True)
+    data = gather(made, ["camembert.title"], ("train",), standardise=Scaling.COLUMN)
     strategy = Strategy.parse("probe/camembert.title")
     torch.manual_seed(7)
     expected = torch.rand(3)

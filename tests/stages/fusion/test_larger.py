@@ -8,7 +8,7 @@ import torch
 
 from fusecat.cache.store import FeatureCache
 from fusecat.stages.errors import UsageError
-from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
 from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.in_memory import prepare, statistics
 from fusecat.stages.fusion.restore import load
@@ -27,12 +27,13 @@ def sealed(tmp_path_factory):
     return made, FeatureCache(seal(made, tmp_path_factory.mktemp("study")) / "features")
 
 
-def test_statistics_of_a_stream_are_those_in_memory(sealed):
+@pytest.mark.parametrize("kind", list(Scaling), ids=str)
+def test_statistics_of_a_stream_are_those_in_memory(sealed, kind):
     made, cache = sealed
     names = sorted(made.features)
     with cache.stream() as stream:
-        found = streamed_statistics(stream, names, made.rows("train"))
-    for name, (mean, scale) in statistics(made, names, made.rows("train")).items():
+        found = streamed_statistics(stream, names, made.rows("train"), kind)
+    for name, (mean, scale) in statistics(made, names, made.rows("train"), kind).items():
         np.testing.assert_allclose(found[name][0], mean, atol=1e-5)
         np.testing.assert_allclose(found[name][1], scale, rtol=1e-4)
 
@@ -41,7 +42,7 @@ def test_statistics_of_a_stream_are_those_in_memory(sealed):
 def test_rows_of_a_stream_are_standardised_as_in_memory(tmp_path, dtype):
     cache = FeatureCache(seal(table(signal=2, products=900), tmp_path, dtype) / "features")
     made = cache.table()
-    scaling = statistics(made, names := sorted(made.features), made.rows("train"))
+    scaling = statistics(made, names := sorted(made.features), made.rows("train"), Scaling.COLUMN)
     rows = made.rows("validation")
     with cache.stream() as stream:
         views, present = next(StreamedVectors(stream, scaling).blocks(torch.from_numpy(rows), len(rows)))

@@ -63,10 +63,49 @@ def test_options_narrow_the_plan():
     assert [name for name in found if not name.startswith(("probe", "unimodal", "late"))] == ["hierarchical/addition/average"]
 
 
+def test_late_fusion_stands_beside_each_set_of_features_on_equal_terms():
+    found = [name for name in names(plan("average", SEVEN)) if name.startswith("late/")]
+    ways = ("mean", "probes", "calibrated")
+    assert found == [f"late/{way}{kind}" for kind in ("", "@flat", "@baseline") for way in ways]
+    flat = Strategy.parse("late/mean@flat")
+    assert flat.within(SEVEN) == wire(Architecture.FLAT, SEVEN).features and len(flat.within(SEVEN)) == 5
+    # where an architecture takes all there is, its set is no other row
+    pair = ("words.title", "pixels.image")
+    assert [name for name in names(plan("average", pair)) if "late" in name] == [f"late/{way}" for way in ways]
+
+
+def test_text_is_what_baseline_takes_without_the_image():
+    assert wire(Architecture.TEXT, SEVEN).singles == ("camembert.title_description", "flaubert.title_description")
+    assert "text/average" in names(plan("average", SEVEN))
+    texts = [name for name in SEVEN if not name.endswith(".image")]
+    assert "text/average" not in names(plan("average", texts))
+    assert not any(name.startswith("text/") for name in plan("average", texts).left_out)
+    with pytest.raises(Unwirable, match="no image to leave out"):
+        wire(Architecture.TEXT, texts)
+
+
+def test_a_choice_of_features_is_in_the_names_of_what_fuses_them():
+    chosen = ("se_resnext50.image", "camembert.title_description")
+    subset = "camembert.title_description+se_resnext50.image"
+    found = names(plan("average", SEVEN, only=chosen))
+    assert f"baseline/average@{subset}" in found and f"late/mean@{subset}" in found
+    assert {"probe/se_resnext50.image", "unimodal/camembert.title_description"} <= set(found) and len(found) == 9
+    for name in found:
+        strategy = Strategy.parse(name)
+        assert strategy.name == name and set(strategy.within(SEVEN)) <= set(chosen)
+    assert names(plan("average", SEVEN, only=list(SEVEN))) == names(plan("average", SEVEN))
+    with pytest.raises(UsageError, match=r"did you mean camembert\.title"):
+        plan("average", SEVEN, only=["camembert.titel"])
+    with pytest.raises(UsageError, match="cannot be chosen by name"):
+        plan("average", ["a+b", "c", "d"], only=["a+b", "c"])
+    with pytest.raises(UsageError, match="200 at most"):
+        plan("average", [f"{'long' * 20}{at}" for at in range(5)], only=[f"{'long' * 20}{at}" for at in range(4)])
+
+
 def kinds_of(*features):
     """Architecture -> the features that it takes, groups in tuples; the reason where it takes none."""
     found = {}
-    for kind in FUSED:
+    for kind in (kind for kind in FUSED if kind is not Architecture.TEXT):
         try:
             wiring = wire(kind, features)
         except Unwirable as error:
