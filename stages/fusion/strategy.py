@@ -22,7 +22,7 @@ SETS = (Architecture.BASELINE, Architecture.FLAT)
 """Late fusion takes all features, or, `late/mean@flat`, the very features of one of these: early or late, on equal terms."""
 LONGEST_SUBSET = 200
 """Characters of a choice of features: it is part of a folder's name, which most file systems end at 255 bytes."""
-EQUAL_TERMS = (Late.MEAN, Late.CALIBRATED, Late.PROBES)
+EQUAL_TERMS = (Late.MEAN, Late.PROBES, Late.CALIBRATED)
 """The ways of late fusion that are run on each of these sets."""
 
 
