@@ -4,7 +4,7 @@ Validation chooses (the strategy, the reference, the best of each kind); the jud
 is no test - is only reported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -46,13 +46,15 @@ Scores = Mapping[str, Score]
 class Row:
     """One strategy in the table. `parts`: part -> metric -> score, of `validation` and `test` where they exist.
 
-    `ensemble`: the same of the seeds' averaged probabilities, None for a single run.
+    `ensemble`: the same of the seeds' averaged probabilities, None for a single run. `share`: of resampled validation
+    sets, those in which it would be chosen.
     """
 
     candidate: Candidate
     parts: Mapping[str, Scores]
     ensemble: Mapping[str, Scores] | None
     group: str
+    share: float = 0.0
 
     @property
     def strategy(self) -> str:
@@ -80,6 +82,7 @@ class Comparison:
     """Everything the report says. `rows` best on validation first; estimates in their order, of the metric that ranks.
 
     `left_out`: what the caller asked for and these features do not allow, and what is odd about the split, in a line each.
+    `frugal`: the cheapest strategy within one standard error of the chosen, on validation.
     """
 
     study: Study
@@ -88,6 +91,7 @@ class Comparison:
     contrasts: tuple[Contrast, ...]
     pairs: Pairs
     left_out: tuple[str, ...] = ()
+    frugal: str | None = None
 
     @property
     def chosen(self) -> Row:
@@ -117,7 +121,7 @@ class Comparison:
 
     def row(self, strategy: str) -> Row:
         """The row of a strategy."""
-        return next(row for row in self.rows if row.strategy == strategy)
+        return next(row for row in self.rows if strategy in row.candidate.names)
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -139,7 +143,8 @@ class Comparison:
             line: dict[str, Any] = {"strategy": row.strategy, "seeds": len(row.candidate.seeds)}
             for part, scores in row.parts.items():
                 line |= {part: scores[key].mean, f"{part}_sd": scores[key].sd}
-            line |= {"low": judged.low, "high": judged.high, "group": row.group}
+            line |= {"low": judged.low, "high": judged.high, "group": row.group, "features": list(row.candidate.features)}
+            line |= {"also": list(row.candidate.also), "share": row.share}
             line |= {"difference": contrast and contrast.difference.value, "p": contrast and contrast.p}
             lines.append(line | {"real": contrast and contrast.real})
         return lines
@@ -210,12 +215,11 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
     if Part.VALIDATION not in study.parts:
         message = f"{study.workspace.runs}: no product is in the validation part, so nothing may choose (split again)"
         raise DataError(message)
-    if against is not None:
-        study.candidate(against)
-    estimates, scores = {}, {}
+    against = study.candidate(against).strategy if against is not None else None
+    estimates, scores, drawn = {}, {}, {}
     for part in study.parts:
         with phase(f"{resamples:,} resamples of {part}, {len(study.candidates)} strategies"):
-            estimates[part], scores[part] = _estimates(study, part, resamples)
+            estimates[part], scores[part], drawn[part] = _estimates(study, part, resamples)
     metric = study.metric
     order = sorted(range(len(study.candidates)), key=lambda at: rank(study.candidates[at].runs, metric))
     ranked = [study.candidates[at] for at in order]
@@ -225,14 +229,35 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
     contrasts = tested(ranked, judged, right, reference)
     pairs = all_pairs(ranked, judged, contrasts)
     rows = tuple(
-        Row(study.candidates[at], {part: scores[part][at] for part in study.parts}, _ensemble(study, at), group)
-        for at, group in zip(order, pairs.groups, strict=True)
+        Row(study.candidates[at], {part: scores[part][at] for part in study.parts}, _ensemble(study, at), group, share)
+        for at, group, share in zip(order, pairs.groups, choices(drawn[Part.VALIDATION][order], metric), strict=True)
     )
-    return Comparison(study, rows, reference, contrasts, pairs)
+    frugal = _frugal(rows, estimates[Part.VALIDATION][metric.key].take(order), metric)
+    return Comparison(study, rows, reference, contrasts, pairs, frugal=frugal)
 
 
-def _estimates(study: Study, part: str, resamples: int) -> tuple[dict[str, Estimates], list[Scores]]:
-    """Per metric the estimates of all candidates, and per candidate its scores."""
+def choices(drawn: NDArray[np.float64], metric: Metric) -> list[float]:
+    """Share of resampled validation sets in which each strategy would be chosen, of their scores `drawn` (S, B).
+
+    Strategies come best first; ties go to the first.
+    """
+    best = (metric.sign * drawn).argmax(axis=0)
+    return [float(share) for share in np.bincount(best, minlength=len(drawn)) / max(drawn.shape[1], 1)]
+
+
+def _frugal(rows: Sequence[Row], known: Estimates, metric: Metric) -> str:
+    """The cheapest strategy, by networks' features and then by parameters, within one standard error of the chosen.
+
+    The standard error is that of the chosen one's validation score (Breiman et al. 1984, "Classification and regression trees",
+    section 3.4.3).
+    """
+    error = float(np.sqrt(known.covariance[0, 0] + known.between[0]))
+    near = [row for at, row in enumerate(rows) if metric.sign * (known.mean[0] - known.mean[at]) <= error]
+    return min(near, key=lambda row: (len(row.candidate.features), row.parameters)).strategy
+
+
+def _estimates(study: Study, part: str, resamples: int) -> tuple[dict[str, Estimates], list[Scores], NDArray[np.float64]]:
+    """Per metric the estimates of all candidates, per candidate its scores, and (S, B) resampled means of what ranks."""
     counts = [len(candidate.seeds) for candidate in study.candidates]
     outcomes = [outcome for candidate in study.candidates for outcome in candidate.outcomes[part]]
     values, draws = score(outcomes), bootstrap(outcomes, resamples)
@@ -245,7 +270,7 @@ def _estimates(study: Study, part: str, resamples: int) -> tuple[dict[str, Estim
             bounds = metric.bounded(*estimates[metric.key].interval(number))
             found[metric.key] = _score(np.split(values[metric.key], cuts)[number], *bounds)
         scores.append(found)
-    return estimates, scores
+    return estimates, scores, np.stack([of.mean(axis=0) for of in np.split(draws[study.metric.key], cuts)])
 
 
 def _ensemble(study: Study, at: int) -> Mapping[str, Scores] | None:

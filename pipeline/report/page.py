@@ -114,7 +114,7 @@ def _grid(comparison: "Comparison") -> tuple[list[str], list[tuple[str, list["Ro
         *(f"{Architecture.HIERARCHICAL}/{first}" for first in firsts),
     ]
     finals = list(dict.fromkeys(sorted(row.candidate.runs[0].final or "" for row in fused)))
-    at = {row.strategy: row for row in fused}
+    at = {name: row for row in fused for name in row.candidate.names}
     kept = [column for column in columns if any(f"{column}/{final}" in at for final in finals)]
     return kept, [(final, [at.get(f"{column}/{final}") for column in kept]) for final in finals]
 

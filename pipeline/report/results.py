@@ -4,8 +4,8 @@ Shapes: n products of a part, C classes. Probabilities are read block by block a
 3,000 classes would not fit in memory.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -34,16 +34,27 @@ FUSED = tuple(kind.value for kind in strategy.FUSED)
 
 @dataclass(frozen=True)
 class Candidate:
-    """One strategy: its runs, their outcomes by part and, of several seeds, their average's."""
+    """One strategy: its runs, their outcomes by part and, of several seeds, their average's.
+
+    `also`: strategies that say the very same of every product with every seed, because they are one function: flat/addition is
+    hierarchical/addition/addition.
+    """
 
     runs: tuple[Run, ...]
     outcomes: Mapping[str, tuple[Outcome, ...]]
     ensemble: Mapping[str, Outcome] | None = None
 
+    also: tuple[str, ...] = ()
+
     @property
     def strategy(self) -> str:
         """The strategy's name, `hierarchical/concatenation/average`."""
         return self.runs[0].strategy
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, then those of strategies that are the same function."""
+        return (self.strategy, *self.also)
 
     @property
     def architecture(self) -> str:
@@ -115,7 +126,7 @@ class Study:
         parts = [part for part in JUDGED if part in products.parts and len(products.rows(part))]
         labels = {part: products.labels[products.rows(part)] for part in parts}
         failed: list[str] = []
-        candidates = tuple(_candidates(runs, labels, len(products.classes), failed))
+        candidates = one_per_function(_candidates(runs, labels, len(products.classes), failed))
         if not candidates:
             message = f"{workspace.runs}: no run is finished; run again: fusecat fuse --workspace {quoted(root)}"
             raise ModelError(message)
@@ -138,11 +149,36 @@ class Study:
 
     def candidate(self, strategy: str) -> Candidate:
         """The strategy of that name. Raises UsageError that lists what there is."""
-        return named(self.candidates, strategy, Runs(self.workspace.runs), "--against")
+        known = next((each for each in self.candidates if strategy in each.also), None)
+        return known or named(self.candidates, strategy, Runs(self.workspace.runs), "--against")
 
     def probabilities(self, candidate: Candidate, part: str) -> Mean:
         """(n, C) probabilities of a part, averaged over the strategy's seeds; read from the runs when rows are asked for."""
         return Mean([run.probabilities[part] for run in _again(Runs(self.workspace.runs), candidate)])
+
+
+def one_per_function(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """The same, those that are one function as one: a difference that is 0 by construction needs no test and no interval."""
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        at = next((at for at, other in enumerate(kept) if _one_function(candidate, other)), None)
+        if at is None:
+            kept.append(candidate)
+        else:
+            kept[at] = replace(kept[at], also=(*kept[at].also, candidate.strategy))
+    return tuple(kept)
+
+
+def _one_function(one: Candidate, other: Candidate) -> bool:
+    """Whether two fused strategies look at the same features and say the same with every seed, up to rounding."""
+    alike = (one.fused, other.fused, set(one.features), one.seeds) == (True, True, set(other.features), other.seeds)
+    pairs = (
+        [pair for part in one.outcomes for pair in zip(one.outcomes[part], other.outcomes[part], strict=True)] if alike else []
+    )
+    return bool(pairs) and all(
+        np.allclose(mine.truth, yours.truth, atol=1e-5) and np.allclose(mine.confidence, yours.confidence, atol=1e-5)
+        for mine, yours in pairs
+    )
 
 
 def _again(runs: Runs, candidate: Candidate) -> Iterator[Run]:

@@ -40,7 +40,8 @@ def folded(report: Mapping[str, Any]) -> set[str]:
 
 def label(row: Mapping[str, Any]) -> str:
     """A row's name: the strategy, or the ensemble of its seeds."""
-    return f"{row['strategy']} (ensemble of {len(row['seeds'])} seeds)" if row["ensemble"] else str(row["strategy"])
+    name = " = ".join([row["strategy"], *row["also"]])
+    return f"{name} (ensemble of {len(row['seeds'])} seeds)" if row["ensemble"] else name
 
 
 def score_text(metric: Metric, score: Mapping[str, Any] | None) -> str:
@@ -83,8 +84,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"Ranked by {metric.shown} on validation; mean ± deviation over seeds; intervals over products and seeds.",
         "",
     ]
-    lines += ["| strategy | validation | test | test interval | group | test accuracy | parameters | fit s | fitted on |"]
-    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    head = ["strategy", "validation", "test", "test interval", "group", "chosen in", "features", "test accuracy", "parameters"]
+    head += ["fit s", "fitted on"]
+    lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in shown_rows(report):
         name = cell(label(row))
         cells = [
@@ -93,6 +95,8 @@ def markdown(report: Mapping[str, Any]) -> str:
             score_text(metric, of(row, "test", metric.key)),
             interval_text(metric, of(row, "test", metric.key)),
             group_text(row["group"]),
+            "" if row["share"] is None else f"{100 * row['share']:.0f} %",
+            cell(", ".join(row["features"])),
             score_text(ACCURACY, of(row, "test", "accuracy")),
             f"{row['parameters']:,}",
             f"{row['fit_seconds']:.1f}",

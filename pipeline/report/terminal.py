@@ -7,7 +7,7 @@ from fusecat.pipeline.console import console, safe
 from fusecat.pipeline.report.comparison import Comparison, compare
 from fusecat.pipeline.report.output import write_if_allowed
 from fusecat.pipeline.report.plain import headline
-from fusecat.pipeline.report.tables import folded, group_text, interval_text, of, score_text, shown_rows
+from fusecat.pipeline.report.tables import folded, group_text, interval_text, label, of, score_text, shown_rows
 from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
 
@@ -85,7 +85,7 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
     columns = ["test"] if tested else []
     columns += ["95 %"] if width >= _MIDDLE else []
     columns += ["group"] if width >= _ROOMY else []
-    columns += ["accuracy", "parameters", "fit s", "fitted on"] if width >= _WIDE else []
+    columns += ["chosen in", "features", "accuracy", "parameters", "fit s", "fitted on"] if width >= _WIDE else []
     for column in columns:
         table.add_column(column, justify="left" if column in ("group", "fitted on") else "right", no_wrap=True)
     for row in shown_rows(report):
@@ -96,12 +96,14 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
             "test": score_text(metric, of(row, "test", metric.key)),
             "95 %": interval_text(metric, of(row, report["judged"], metric.key)),
             "group": group_text(row["group"]),
+            "chosen in": "" if row["share"] is None else f"{100 * row['share']:.0f} %",
+            "features": f"{len(row['features'])}",
             "accuracy": score_text(ACCURACY, of(row, report["judged"], "accuracy")),
             "parameters": f"{row['parameters']:,}",
             "fit s": f"{row['fit_seconds']:.1f}",
             "fitted on": ", ".join(row["fitted_on"]) or "-",
         }
-        name = f"  ensemble of its {len(row['seeds'])} seeds" if row["ensemble"] else str(row["strategy"])
+        name = f"  ensemble of its {len(row['seeds'])} seeds" if row["ensemble"] else label(row)
         texts = [
             ("* " if chosen else "  ") + name,
             score_text(metric, of(row, "validation", metric.key)),

@@ -23,6 +23,7 @@ def sentences(comparison: "Comparison") -> list[str]:
     """The verdict, one thought per sentence."""
     metric, chosen = comparison.metric, comparison.chosen
     said = [f"{chosen.strategy} is chosen on validation ({_figures(comparison, chosen.parts[comparison.judged][metric.key])})."]
+    said += _stability(comparison)
     said += _left_out(comparison)
     alike = [row.strategy for row in comparison.rows[1:] if not _apart(comparison, row.strategy)]
     if alike:
@@ -49,6 +50,24 @@ def _figures(comparison: "Comparison", score: "Score") -> str:
     if score.low is not None and score.high is not None:
         interval = f", 95 % interval {metric.figure(score.low)} to {metric.figure(score.high)}"
     return f"{comparison.judged} {metric.shown} {metric.figure(score.mean)}{interval}"
+
+
+def _stability(comparison: "Comparison") -> list[str]:
+    """How often other validation products would have chosen it, and what costs less and is nearly as good there."""
+    if len(comparison.rows) < 2:
+        return []
+    chosen, rival = comparison.chosen, max(comparison.rows[1:], key=lambda row: row.share)
+    said = f"Of resampled validation sets {100 * chosen.share:.0f} % choose it"
+    if rival.share >= 0.05:
+        said += f", {100 * rival.share:.0f} % {rival.strategy}"
+    sentences = [f"{said}."]
+    if comparison.frugal not in (None, chosen.strategy):
+        features = len(comparison.row(str(comparison.frugal)).candidate.features)
+        sentences.append(
+            f"The cheapest within one standard error of it on validation is {comparison.frugal} "
+            f"({features} of {len(chosen.candidate.features)} features)."
+        )
+    return sentences
 
 
 def _left_out(comparison: "Comparison") -> list[str]:

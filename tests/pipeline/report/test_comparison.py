@@ -3,15 +3,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
 import fusecat.pipeline.report
 from fusecat.cache.errors import DamagedFile
-from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.comparison import choices, compare
 from fusecat.pipeline.report.record import record
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.metrics import METRICS
 from tests.pipeline.report.studies import make_study
 
 FEW = ("baseline/average", "flat/average", "hierarchical/average/average", "late/mean",
@@ -156,3 +158,42 @@ def test_every_key_of_the_json_is_documented(comparison):
     report = record(comparison)
     for key in [*report, *report["rows"][0], *report["contrasts"][0], *report["headline"]]:
         assert f"`{key}`" in documented or re.search(rf"[{{ ,]{key}[,}}]", documented), key
+
+
+def test_two_names_of_one_function_are_one_row(tmp_path):
+    """flat/addition and hierarchical/addition/addition say the same of every product: no test of a difference that is none."""
+    root = make_study(tmp_path, strategies=FEW)
+    runs = Runs(root / "runs")
+    name, twin = next(name for name in FEW if name.startswith("flat/")), "hierarchical/addition/addition"
+    for seed in (1, 2, 3):
+        run = runs.read(name, seed)
+        runs.write(replace(run, strategy=twin, architecture="hierarchical", first="addition", final="addition"))
+    compared = compare(root, resamples=20)
+    row = compared.row(twin)
+    assert row is compared.row(name) and row.candidate.names == (name, twin)
+    assert len(compared.rows) == len(FEW) and not any(twin in (each.one, each.other) for each in compared.contrasts)
+    assert compare(root, against=twin, resamples=20).reference == name
+
+
+def test_the_share_of_choices_is_that_of_fresh_validation_sets():
+    """Said of one validation set, on average over many, and found over as many fresh ones."""
+    random = np.random.default_rng(0)
+    truth, products, said, found = np.array([0.70, 0.72, 0.69]), 200, [], []
+    for _ in range(300):
+        right = random.random((3, products)) < truth[:, None]
+        weights = random.multinomial(products, np.full(products, 1 / products), size=200)
+        order = np.argsort(-right.mean(axis=1), kind="stable")
+        shares = np.zeros(3)
+        shares[order] = choices((right @ weights.T / products)[order], METRICS["accuracy"])
+        said.append(shares)
+        found.append(np.eye(3)[order[0]])
+    assert np.mean(said, axis=0) == pytest.approx(np.mean(found, axis=0), abs=0.08)
+
+
+def test_the_cheapest_that_is_nearly_as_good_is_named(tmp_path):
+    compared = compare(make_study(tmp_path, strategies=FEW, skill={"camembert.title_description": 3.15}), resamples=100)
+    frugal = compared.row(compared.frugal)
+    scores = [row.parts["validation"]["macro_f1"] for row in (compared.chosen, frugal)]
+    assert len(frugal.candidate.features) <= len(compared.chosen.candidate.features)
+    assert scores[0].mean - scores[1].mean <= (scores[0].high - scores[0].low) / 2
+    assert sum(row.share for row in compared.rows) == pytest.approx(1)
