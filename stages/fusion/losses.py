@@ -22,20 +22,28 @@ def loss_function(settings: FitSettings, labels: Tensor, classes: int) -> Callab
     weights = _weights(settings.class_weights, counts)
     smoothing = settings.label_smoothing
 
+    def rows(logits: Tensor, truth: Tensor) -> Tensor:
+        """(B,), as `F.cross_entropy` without reduction; with weights and smoothing that cannot be batched by `vmap`."""
+        if weights is None:
+            return F.cross_entropy(logits, truth, label_smoothing=smoothing, reduction="none")
+        likely = logits.log_softmax(1)
+        hard = likely.gather(1, truth[:, None]).squeeze(1) * weights[truth]
+        return -(1 - smoothing) * hard - smoothing / classes * (likely @ weights)
+
+    def mean(logits: Tensor, truth: Tensor) -> Tensor:
+        if weights is None:
+            return F.cross_entropy(logits, truth, label_smoothing=smoothing)
+        return rows(logits, truth).sum() / weights[truth].sum()
+
     match settings.loss:
         case Loss.CROSS_ENTROPY:
-
-            def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-                return F.cross_entropy(logits, truth, weight=weights, label_smoothing=smoothing)
-
-            return cross_entropy
+            return mean
         case Loss.FOCAL:
 
             def focal(logits: Tensor, truth: Tensor) -> Tensor:
                 """Lin et al. 2017, "Focal loss for dense object detection": (1 - p)^gamma takes weight from what is easy."""
-                each = F.cross_entropy(logits, truth, weight=weights, label_smoothing=smoothing, reduction="none")
                 chance = logits.log_softmax(1).gather(1, truth[:, None]).squeeze(1).exp()
-                return ((1 - chance) ** FOCUS * each).mean()
+                return ((1 - chance) ** FOCUS * rows(logits, truth)).mean()
 
             return focal
         case Loss.LOGIT_ADJUSTED:
@@ -43,7 +51,7 @@ def loss_function(settings: FitSettings, labels: Tensor, classes: int) -> Callab
 
             def adjusted(logits: Tensor, truth: Tensor) -> Tensor:
                 """Menon et al. 2021, "Long-tail learning via logit adjustment": the head learns scores without the prior."""
-                return F.cross_entropy(logits + prior, truth, weight=weights, label_smoothing=smoothing)
+                return mean(logits + prior, truth)
 
             return adjusted
         case _:

@@ -99,8 +99,11 @@ def test_a_feature_that_others_outshine_is_learnt_all_the_same_with_a_loss_of_it
     vectors = np.where((made.split == 0)[:, None], shown, bright.embedding.astype(np.float32))
     made = dataclasses.replace(made, features={**made.features, "a.title": dataclasses.replace(bright, embedding=vectors)})
     fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
+    bare = FitSettings(modality_dropout=0, label_smoothing=0)
     joint, alone = (
-        run_strategy(Strategy.parse("flat/concatenation"), 1, fit_data, FitSettings(auxiliary=weight), ACCURACY)[0]
+        run_strategy(Strategy.parse("flat/concatenation"), 1, fit_data, dataclasses.replace(bare, auxiliary=weight), ACCURACY)[
+            0
+        ]
         for weight in (0.0, 2.0)
     )
     assert alone.controls["without title"]["test"]["accuracy"] > joint.controls["without title"]["test"]["accuracy"] + 0.05
@@ -131,6 +134,16 @@ def test_records_of_earlier_versions_are_the_settings_of_today():
     assert (known.standardise, known.class_weights) == (Scaling.COLUMN, ClassWeights.INVERSE)
     for settings in OPTIONS.values():
         assert FitSettings.of(json.loads(json.dumps(settings.record()))) == settings
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weighted_losses_are_those_of_torch(smoothing):
+    """Ours can be batched over seeds; torch's with weights and smoothing cannot."""
+    labels, logits = torch.tensor([0] * 12 + [1] * 3 + [2]), torch.randn(16, 3)
+    settings = FitSettings(class_weights=ClassWeights.ROOT, label_smoothing=smoothing)
+    weights = torch.tensor([12.0, 3.0, 1.0]) ** -0.5
+    theirs = torch.nn.functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+    torch.testing.assert_close(loss_function(settings, labels, 3)(logits, labels), theirs)
 
 
 @pytest.mark.parametrize("kind", list(ClassWeights), ids=str)
@@ -216,7 +229,8 @@ def test_losses_by_hand():
     plain = -chances.log()
 
     def made(**options):
-        return loss_function(FitSettings(label_smoothing=0, **options), labels, 2)(logits, truth)
+        settings = FitSettings(**{"label_smoothing": 0, "class_weights": "none", **options})
+        return loss_function(settings, labels, 2)(logits, truth)
 
     torch.testing.assert_close(made(), plain.mean())
     torch.testing.assert_close(made(loss=Loss.FOCAL), ((1 - chances) ** 2 * plain).mean())

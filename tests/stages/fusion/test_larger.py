@@ -57,7 +57,7 @@ def test_rows_of_a_stream_are_standardised_as_in_memory(tmp_path, dtype):
     assert not all(present[name].all() for name in names)
 
 
-SETTINGS = FitSettings(epochs=8, learning_rate=1e-2, narrow=1, modality_dropout=0)
+SETTINGS = FitSettings(epochs=8, learning_rate=1e-2, narrow=1, modality_dropout=0, auxiliary=0)
 """Steps small enough that one feature less is felt: nothing is right everywhere."""
 
 
