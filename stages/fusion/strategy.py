@@ -206,11 +206,7 @@ def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
         found = [name for names in taken for name in names]
         if architecture is Architecture.BASELINE:
             return _together(found)
-        texts = [name for name in found if field_of(name) != Field.IMAGE]
-        if len(texts) == len(found):
-            message = "there is no image to leave out, so it would be baseline again"
-            raise Unwirable(message)
-        return _together(texts)
+        return _together([name for name in found if field_of(name) != Field.IMAGE])
     taken = [names if len(parts) < 2 else parts for names in networks.values() for parts in [_parts(names)]]
     groups = tuple(tuple(names) for names in taken if len(names) > 1)
     wiring = Wiring(groups, tuple(name for names in taken if len(names) == 1 for name in names))
@@ -292,8 +288,12 @@ def plan(
             wanted = _one(fusion, architecture, first)
     strategies: list[Strategy] = []
     left_out: dict[str, str] = {}
+    pictures = any(field_of(name) == Field.IMAGE for name in features)
     for strategy in wanted:
         try:
+            if strategy.architecture is Architecture.TEXT and not pictures:
+                message = "there is no image to leave out, so it would be baseline again"
+                raise Unwirable(message)
             wire(strategy.architecture, features)
         except Unwirable as error:
             # nobody asks for the control where there is nothing to control

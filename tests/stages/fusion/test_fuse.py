@@ -38,7 +38,7 @@ def done(planted, tmp_path_factory):
 def test_every_strategy_is_there_with_every_seed(done):
     found = {(run.strategy, run.seed) for run in done}
     for strategy in plan("average", SEVEN).strategies:
-        seeds = (1, 2) if strategy.learned else (DETERMINISTIC,)
+        seeds = (1, 2) if strategy.seeded else (DETERMINISTIC,)
         assert {(strategy.name, seed) for seed in seeds} <= found
     assert not done.interrupted()
 

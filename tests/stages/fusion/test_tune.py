@@ -165,7 +165,7 @@ def test_other_settings_are_another_search_and_those_that_cannot_stand_together_
     best = tune(table(products=160), STRATEGIES[:1], tmp_path, trials=8, base=base, search=search)["baseline/average"]
     tried = settings_of(tmp_path)
     assert {frozenset(each) for each in tried} == {frozenset(search)}
-    assert len({each["loss"] for each in tried}) > 1 and len({each["standardise"] for each in tried}) == 2
+    assert len({each["loss"] for each in tried}) > 1 and len({each["standardise"] for each in tried}) > 1
     assert best.learning_rate == base.learning_rate and read_tuned(tmp_path) == {"baseline/average": best}
 
 
