@@ -67,7 +67,7 @@ def fit_seeds(
         if settings.modality_dropout:
             present = drop_fields(present, settings.modality_dropout)
         loss = minimise(functional_call(template, own, (batch, present)), classes)
-        if settings.auxiliary and not template.multiplies:
+        if settings.auxiliary and template.apart:
             loss = loss + settings.auxiliary * minimise(functional_call(template, own, (batch, one_feature(present))), classes)
         return loss
 

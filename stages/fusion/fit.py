@@ -191,7 +191,7 @@ class _Learner:
         if settings.modality_dropout:
             present = drop_fields(present, settings.modality_dropout)
         loss = self.minimise(head(views, present), truth)
-        if settings.auxiliary and not head.multiplies:
+        if settings.auxiliary and head.apart:
             loss = loss + settings.auxiliary * self.minimise(head(views, one_feature(present)), truth)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -80,6 +80,8 @@ class Head(nn.Module):
         self.depth = sum(merge is not None and merge.deep for merge in (first, final))
         """Deep merges one behind the other: 0 to 2."""
         self.multiplies = any(merge.multiplies for merge in self.merges)
+        self.apart = len(self.features) > 1 and not self.multiplies
+        """Whether there is something to learn from one feature at a time (see `FitSettings.auxiliary`)."""
         if not self.depth:
             with torch.no_grad():
                 self.classifier.weight.mul_(settings.initial)

@@ -18,7 +18,7 @@ from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import MACRO_F1
 from tests.stages.fusion.synthetic import SEVEN, table
 
-SETTINGS = FitSettings(epochs=4, modality_dropout=0, learning_rate=1e-2)
+SETTINGS = FitSettings(epochs=4, modality_dropout=0, auxiliary=0, learning_rate=1e-2)
 NAMES = ("baseline/average", "hierarchical/concatenation/average", "flat/gated", "baseline/tokens", "probe/camembert.title")
 
 
@@ -44,7 +44,7 @@ def test_batched_by_seed_equals_one_by_one(name):
 def test_modality_dropout_is_drawn_for_each_seed_and_still_learns():
     made = table(products=200, signal=2)
     fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
-    settings = dataclasses.replace(SETTINGS, modality_dropout=0.3, epochs=10)
+    settings = dataclasses.replace(SETTINGS, modality_dropout=0, auxiliary=0.3, epochs=10)
     fitted = fit_seeds(
         lambda: build_head(Strategy.parse("baseline/concatenation"), SEVEN, 4, settings),
         fit_data.vectors.select(["camembert.title_description", "flaubert.title_description", "se_resnext50.image"]),

@@ -91,24 +91,6 @@ def test_one_feature_is_drawn_of_those_that_a_product_has():
     assert all(120 < counts[name][0] < 220 for name in "abc") and counts["c"][2] == 500 and 200 < counts["a"][1] < 300
 
 
-def test_a_feature_that_others_outshine_is_learnt_all_the_same_with_a_loss_of_its_own():
-    """What a joint loss leaves unlearnt, because one feature alone has the fit rows right."""
-    made = table({"a.title": 6, "b.description": 6}, products=480, signal=0.9, missing=0)
-    bright = made.features["a.title"]
-    shown = 8 * np.eye(4, 6, dtype=np.float32)[made.labels]
-    vectors = np.where((made.split == 0)[:, None], shown, bright.embedding.astype(np.float32))
-    made = dataclasses.replace(made, features={**made.features, "a.title": dataclasses.replace(bright, embedding=vectors)})
-    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
-    bare = FitSettings(modality_dropout=0, label_smoothing=0)
-    joint, alone = (
-        run_strategy(Strategy.parse("flat/concatenation"), 1, fit_data, dataclasses.replace(bare, auxiliary=weight), ACCURACY)[
-            0
-        ]
-        for weight in (0.0, 2.0)
-    )
-    assert alone.controls["without title"]["test"]["accuracy"] > joint.controls["without title"]["test"]["accuracy"] + 0.05
-
-
 def test_one_number_per_feature_keeps_what_is_small_small_and_what_is_wide_no_longer():
     random = np.random.default_rng(0)
     spread = np.array([3.0, 1.0, 0.1, 0.0])
@@ -303,7 +285,9 @@ def test_narrow_averages_are_not_left_behind_by_the_number_of_steps():
 @pytest.mark.parametrize("strategy", ["baseline/gated", "hierarchical/concatenation/gated"])
 def test_a_gate_learns_an_interaction_within_the_default_steps(strategy):
     made = multiplicative(6000, widths=(64, 64)).table
-    assert reached(made, strategy) > reached(made, "baseline/average") + 0.1
+    # class weights cost interactions more than sums (benchmarks/RESULTS.md); this is about the steps
+    plain = dataclasses.replace(DEFAULT, class_weights="none")
+    assert reached(made, strategy, plain) > reached(made, "baseline/average", plain) + 0.1
 
 
 def test_the_callers_random_numbers_and_threads_are_left_alone():
