@@ -44,7 +44,7 @@ def test_batched_by_seed_equals_one_by_one(name):
 def test_modality_dropout_is_drawn_for_each_seed_and_still_learns():
     made = table(products=200, signal=2)
     fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
-    settings = dataclasses.replace(SETTINGS, modality_dropout=0, auxiliary=0.3, epochs=10)
+    settings = dataclasses.replace(SETTINGS, modality_dropout=0.3, auxiliary=0, epochs=10)
     fitted = fit_seeds(
         lambda: build_head(Strategy.parse("baseline/concatenation"), SEVEN, 4, settings),
         fit_data.vectors.select(["camembert.title_description", "flaubert.title_description", "se_resnext50.image"]),
