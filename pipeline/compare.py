@@ -83,5 +83,5 @@ def compare(
             processes=processes,
         )
         study, strategies = Study.read(root, metric), {run.strategy for run in found}
-    kept = tuple(candidate for candidate in study.candidates if candidate.strategy in strategies)
+    kept = tuple(candidate for candidate in study.candidates if strategies.intersection(candidate.names))
     return replace(compare_study(replace(study, candidates=kept)), left_out=(*odd, *chosen.left_out_lines))

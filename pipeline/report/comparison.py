@@ -193,7 +193,7 @@ class Comparison:
                 told = [metric.gain(line["difference"]) + (" *" if line["real"] else ""), f"{line['p']:.3g}"]
             figures = [metric.figure(line[part]) + spread[part] for part in parts]
             within = "" if line["low"] is None else f"{metric.figure(line['low'])} to {metric.figure(line['high'])}"
-            cells.append([line["strategy"], *figures, within, line["group"], *told])
+            cells.append([" = ".join([line["strategy"], *line["also"]]), *figures, within, line["group"], *told])
         return cells
 
 
