@@ -64,7 +64,7 @@ def test_runs_of_all_seeds_at_once_are_stored_as_those_of_single_seeds(tmp_path)
     strategies = [Strategy.parse(name) for name in ("baseline/average", "probe/camembert.title", "unimodal/camembert.title")]
     alone = fuse(made, strategies, Runs(tmp_path / "alone"), SETTINGS, seeds=2)
     jobs = schedule(made, strategies, SETTINGS, seeds=2, metric=MACRO_F1, fit_on=("train",))
-    fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
+    fit_data = gather(made, sorted(made.features), ("train",), standardise=SETTINGS.standardise)
     together = [run for _, run in by_seed(jobs, fit_data, Runs(tmp_path / "together"), torch.device("cpu"))]
     assert [(run.strategy, run.seed) for run in together] == [(run.strategy, run.seed) for run in alone]
     for one, other in zip(together, alone, strict=True):
