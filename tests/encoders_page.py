@@ -75,7 +75,6 @@ HUB = {
     "timm/resnet": "timm/resnet10t.c3_in1k",
     "timm/regnet": "timm/regnetx_002.pycls_in1k",
     "timm/edgenext": "timm/edgenext_xx_small.in1k",
-    "timm/tiny_vit": "timm/tiny_vit_5m_224.dist_in22k",
 }
 """Where weights of a family lie; the others come as a file."""
 

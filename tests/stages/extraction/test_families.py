@@ -85,7 +85,9 @@ def params() -> list[Any]:
     return [pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.slow else []) for each in IMAGE_FAMILIES]
 
 
-@pytest.mark.filterwarnings("ignore:The parameter 'pretrained'", "ignore:Arguments other than a weight enum")
+@pytest.mark.filterwarnings(
+    "ignore:The parameter 'pretrained'", "ignore:Arguments other than a weight enum", "ignore:The default weight initialization"
+)
 @pytest.mark.parametrize("family", params())
 def test_images(family: ImageFamily, tmp_path: Path) -> None:
     library, weights = write_image(family, tmp_path / "w")
