@@ -23,10 +23,6 @@ class MissingFeature(CacheError):
     """No feature of that name has been sealed in this workspace."""
 
 
-class StaleFeature(CacheError):
-    """The feature was made by another recipe than the one that is asked for."""
-
-
 class DamagedFeature(CacheError):
     """The file is not, byte for byte, what was sealed."""
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.console import quoted
 from fusecat.stages.errors import ModelError
-from fusecat.stages.fusion import strategy
 from fusecat.stages.fusion.predictions import Mean, finite, outcome_of
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, Products, Run, Runs
 from fusecat.stages.fusion.select import named, refuse_nowhere, repetitions
+from fusecat.stages.fusion.strategy import FUSED
 from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord, read_study
@@ -27,9 +27,6 @@ from fusecat.stages.workspace import Workspace
 
 SINGLE = (Architecture.PROBE.value, Architecture.UNIMODAL.value)
 """Architectures that look at one feature: what a fusion has to beat."""
-
-FUSED = tuple(kind.value for kind in strategy.FUSED)
-"""Architectures that merge vectors."""
 
 
 @dataclass(frozen=True)
