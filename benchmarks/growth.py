@@ -27,7 +27,8 @@ WINDOW = 2**26
 def one(folder: Path, way: str) -> None:
     """Gather and fit in this process, and print what it cost."""
     from fusecat.cache import stream
-    from fusecat.stages.fusion.build_head import build_head, wiring_of
+    from fusecat.stages.fusion.build_head import build_head
+    from fusecat.stages.fusion.feasible import wiring_of
     from fusecat.stages.fusion.fit import fit
     from fusecat.stages.fusion.fit_data import gather
     from fusecat.stages.fusion.fit_settings import DEFAULT, Scaling

@@ -28,10 +28,11 @@ from torch import nn
 from benchmarks.generators import GENERATORS, additive
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.build_head import build_head
+from fusecat.stages.fusion.feasible import feasible
 from fusecat.stages.fusion.fit import fit, predict
 from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Scaling
-from fusecat.stages.fusion.fuse import feasible, fuse
+from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy, plan
 from fusecat.stages.scores import scores

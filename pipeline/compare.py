@@ -16,8 +16,9 @@ from fusecat.pipeline.report.comparison import Comparison, compare_study
 from fusecat.pipeline.report.results import Study
 from fusecat.stages.external.arrays import table_of
 from fusecat.stages.fusion.build_head import find_merge
+from fusecat.stages.fusion.feasible import feasible
 from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
-from fusecat.stages.fusion.fuse import feasible, fuse
+from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.near import straddling
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import ALL, THESIS, plan

@@ -75,12 +75,13 @@ def prepare(
     """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
     from fusecat.cache.store import FeatureCache
     from fusecat.stages.errors import UsageError
-    from fusecat.stages.fusion.build_head import find_merge
-    from fusecat.stages.fusion.fuse import feasible
+    from fusecat.stages.fusion.feasible import feasible
     from fusecat.stages.fusion.strategy import plan
 
     for name in (own, first):
         if name:
+            from fusecat.stages.fusion.build_head import find_merge
+
             find_merge(name)
     if first and architecture not in (None, Architecture.HIERARCHICAL):
         message = f"--first-merge {first} is for hierarchical strategies; --architecture {architecture} has no first merge"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from fusecat.stages.fusion.fit_settings import FitSettings
     from fusecat.stages.fusion.runs import Run
 
 
@@ -47,13 +48,16 @@ def command(
     from fusecat.pipeline.study import remember_command
     from fusecat.stages.fusion.fuse import fuse
     from fusecat.stages.fusion.runs import Runs
-    from fusecat.stages.fusion.tune import read_tuned
 
     place = Workspace(workspace)
     table, chosen, settings, rows = prepare(place, **choice)
     remember_command(place, command_line(), metric)
     metric = metric_of(place)
-    better = read_tuned(place.root / "tuning") if tuned else {}
+    better: dict[str, FitSettings] = {}
+    if tuned:
+        from fusecat.stages.fusion.tune import read_tuned
+
+        better = read_tuned(place.root / "tuning")
     jobs = sum(seeds if strategy.seeded else 1 for strategy in chosen.strategies)
     say = None if as_json else console()
     if say:

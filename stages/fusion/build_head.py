@@ -8,19 +8,13 @@ from typing import assert_never
 
 from fusecat.cache.fingerprint import digest
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.feasible import wiring_of
 from fusecat.stages.fusion.fit_settings import FitSettings
-from fusecat.stages.fusion.head import Head, common_width
+from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.merges import MergeModule, merge_class
 from fusecat.stages.fusion.merges.plugin import load_merge
-from fusecat.stages.fusion.strategy import Strategy, Wiring, wire
-from fusecat.stages.vocabulary import Architecture, Merge, Variant
-
-
-def wiring_of(strategy: Strategy, features: Mapping[str, object]) -> Wiring:
-    """Which of these features the strategy takes, and where they meet."""
-    if strategy.architecture is Architecture.PROBE and strategy.feature:
-        return Wiring(singles=(strategy.feature,))
-    return wire(strategy.architecture, strategy.within(features))
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.vocabulary import Merge, Variant
 
 
 def build_head(strategy: Strategy, widths: Mapping[str, int], classes: int, settings: FitSettings) -> Head:
@@ -40,17 +34,6 @@ def build_head(strategy: Strategy, widths: Mapping[str, int], classes: int, sett
         case _:
             assert_never(strategy.variant)
     return Head(wiring, widths, classes, first=first, final=final, settings=settings)
-
-
-def refusal(strategy: Strategy, widths: Mapping[str, int]) -> str | None:
-    """Why this strategy cannot be built on vectors of these widths, or None."""
-    wiring = wiring_of(strategy, widths)
-    width = common_width({name: widths[name] for name in wiring.features})
-    if strategy.first:
-        for group in wiring.groups:
-            if reason := find_merge(strategy.first).refuses(len(group), width):
-                return reason
-    return find_merge(strategy.merge).refuses(len(wiring.groups) + len(wiring.singles), width) if strategy.merge else None
 
 
 def find_merge(name: str) -> type[MergeModule]:

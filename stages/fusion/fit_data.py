@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from fusecat.cache.stream import FeatureStream, StreamedTable
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import DataError
-from fusecat.stages.fusion.build_head import build_head, wiring_of
+from fusecat.stages.fusion.build_head import build_head
+from fusecat.stages.fusion.feasible import wiring_of
 from fusecat.stages.fusion.fit import Fitted, Source, fit
 from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
 from fusecat.stages.fusion.head import Head
@@ -131,11 +132,6 @@ class FitData:
     def parts(self) -> dict[str, NDArray[np.intp]]:
         """The rows of validation and test, as far as they exist."""
         return {part: self.rows[part] for part in JUDGED if part in self.rows}
-
-
-def with_logits(strategy: Strategy, features: Mapping[str, Feature]) -> tuple[str, ...]:
-    """The features that a late fusion combines, in canonical order: those whose network says a class."""
-    return tuple(name for name in strategy.within(features) if features[name].logits is not None)
 
 
 def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], *, standardise: Scaling) -> FitData:

@@ -16,15 +16,13 @@ from fusecat.cache.space import forecast
 from fusecat.cache.stream import WINDOW, StreamedTable
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import UsageError
-from fusecat.stages.fusion.build_head import code_of, refusal, wiring_of
-from fusecat.stages.fusion.fit import EVALUATION_BATCH
-from fusecat.stages.fusion.fit_data import gather, with_logits
+from fusecat.stages.fusion.feasible import features_of
 from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
-from fusecat.stages.fusion.late.ensemble_runs import combine, in_order, members_of
-from fusecat.stages.fusion.parallel import Job, cores, run_jobs
+from fusecat.stages.fusion.jobs import Job, cores
+from fusecat.stages.fusion.late.ensemble_runs import in_order, members_of
 from fusecat.stages.fusion.predictions import stored_bytes
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS, Run, Runs
-from fusecat.stages.fusion.strategy import FUSED, Strategy, StrategyPlan, stands_alone
+from fusecat.stages.fusion.strategy import Strategy, stands_alone
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.progress import phase, remark
 from fusecat.stages.vocabulary import Architecture, Late, Part
@@ -85,6 +83,9 @@ def fuse(
         single = [job for job in jobs if not job.strategy.ensemble]
         left = [job for job in single if (job.strategy, job.seed) not in ready]
         remark(forecast(runs.folder, (len(jobs) - len(ready)) * run_bytes(table), fit_bytes(table) if left else 0))
+        if left:  # torch takes two seconds to import, which runs that are there do without
+            from fusecat.stages.fusion.fit_data import gather
+            from fusecat.stages.fusion.parallel import run_jobs
         for standardise in sorted({job.settings.standardise for job in left}):
             some = [job for job in left if job.settings.standardise == standardise]
             needed = sorted({name for job in some if job.strategy.learned for name in features_of(job.strategy, table)})
@@ -100,6 +101,8 @@ def fuse(
                 if (stored := _hit(job, runs, checked)) and in_order(stored, members):
                     ready[job.strategy, job.seed] = stored
                 else:
+                    from fusecat.stages.fusion.late.ensemble_runs import combine
+
                     with phase(f"{job.strategy.name}, seed {job.seed}: combining {len(members)} runs"):
                         run = combine(job.strategy, job.seed, members, table, runs, metric, key=job.key)
                     note(job, run)
@@ -121,37 +124,12 @@ def run_bytes(table: FeatureTable) -> int:
 
 def fit_bytes(table: FeatureTable) -> int:
     """About how many bytes of memory a fit takes in one process, beside the table: standardised vectors, and a few blocks."""
+    from fusecat.stages.fusion.fit import EVALUATION_BATCH  # torch
+
     blocks = 4 * 4 * EVALUATION_BATCH * len(table.classes)
     if isinstance(table, StreamedTable):
         return blocks + 2 * WINDOW
     return blocks + sum(feature.embedding.nbytes for feature in table.features.values())
-
-
-def feasible(table: FeatureTable, chosen: StrategyPlan) -> StrategyPlan:
-    """Leave out, with the reason, what the features' widths or missing logits do not allow."""
-    widths = {name: feature.width for name, feature in table.features.items()}
-    kept, left_out = [], dict(chosen.left_out)
-    for strategy in chosen.strategies:
-        if reason := _obstacle(strategy, table, widths):
-            left_out[strategy.name] = reason
-        else:
-            kept.append(strategy)
-    if not any(strategy.architecture in FUSED for strategy in kept):
-        gone = [strategy for strategy in kept if strategy.final in (Late.SELECTION, Late.VOTE)]
-        left_out |= {strategy.name: "there is no fused head to combine" for strategy in gone}
-        kept = [strategy for strategy in kept if strategy not in gone]
-    return StrategyPlan(tuple(kept), left_out)
-
-
-def _obstacle(strategy: Strategy, table: FeatureTable, widths: Mapping[str, int]) -> str | None:
-    """Why a strategy cannot run on these features, if it cannot."""
-    if strategy.architecture is Architecture.UNIMODAL:
-        return None if table.features[str(strategy.feature)].logits is not None else f"{strategy.feature} has no logits"
-    if strategy.architecture is Architecture.LATE:
-        if strategy.ensemble:
-            return None if len(strategy.within(table.features)) > 1 else "there are not two features"
-        return None if len(with_logits(strategy, table.features)) > 1 else "fewer than two features have logits"
-    return refusal(strategy, widths)
 
 
 def schedule(
@@ -181,8 +159,10 @@ def schedule(
             "metric": metric.name if strategy.learned else "",
             "fit_on": list(fit_on),
         }
-        if code := code_of(strategy):
-            decided["code"] = code
+        if strategy.own:
+            from fusecat.stages.fusion.build_head import code_of
+
+            decided["code"] = code_of(strategy)
         if isinstance(table, StreamedTable) and strategy.learned:
             if own.balanced_batches:
                 raise UsageError(UNBALANCED)
@@ -209,15 +189,6 @@ def _may_combine(ensemble: Strategy, job: Job, table: FeatureTable) -> bool:
     if ensemble.final == Late.PROBES:
         return job.strategy.architecture is Architecture.PROBE and job.strategy.feature in ensemble.within(table.features)
     return not job.strategy.ensemble and not stands_alone(job.strategy.feature or "")
-
-
-def features_of(strategy: Strategy, table: FeatureTable) -> tuple[str, ...]:
-    """The features whose content decides a run of this strategy."""
-    if strategy.feature:
-        return (strategy.feature,)
-    if strategy.architecture is Architecture.LATE:
-        return with_logits(strategy, table.features)
-    return wiring_of(strategy, table.features).features
 
 
 def digest(feature: Feature) -> str:

@@ -3,31 +3,21 @@
 Shapes: B products, D the common width, W a feature's own width, K vectors in the final merge, C classes.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from fusecat.stages.fusion.feasible import PROJECTED, common_width
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.merges import LinearMerge, MergeModule
 from fusecat.stages.fusion.strategy import Wiring, field_of
-from fusecat.stages.vocabulary import ATTRIBUTES, Field
 
 Views = Mapping[str, Tensor]
 """Feature name -> (B, W) float vectors."""
 Masks = Mapping[str, Tensor]
 """Feature name -> (B,) bool: whether the product has the field."""
-PROJECTED = (Field.IMAGE, ATTRIBUTES)
-"""Fields whose vectors no text network made: their width says nothing of that in which vectors meet."""
-
-
-def common_width(widths: Mapping[str, int]) -> int:
-    """The width in which vectors meet: the commonest of the text features (the smallest of several), or of all without text."""
-    texts = [width for name, width in widths.items() if field_of(name) not in PROJECTED] or list(widths.values())
-    counts = Counter(texts)
-    return min(counts, key=lambda width: (-counts[width], width))
 
 
 class Head(nn.Module):

@@ -6,7 +6,6 @@ clean process (never a fork of this one, whose threads may hold locks) and map t
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -14,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
@@ -28,37 +27,14 @@ from fusecat.stages.errors import ModelError
 from fusecat.stages.fusion.batched import batchable, fit_seeds
 from fusecat.stages.fusion.fit import Fitted
 from fusecat.stages.fusion.fit_data import FitData
-from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.in_memory import Vectors
+from fusecat.stages.fusion.jobs import Job
 from fusecat.stages.fusion.run_strategy import run_strategy
 from fusecat.stages.fusion.runs import Run, Runs
-from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import end_soon, phase, scratch
 
 WORTH_SPREADING = 8.0
 """Seconds of work left over which starting workers (about 4 s for torch) pays."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to do.
-
-    `key` is the digest of everything that decides its result, `vectors` that of the vectors alone.
-    """
-
-    strategy: Strategy
-    seed: int
-    settings: FitSettings
-    metric: Metric
-    key: str
-    vectors: str = ""
-    tuned: bool = False
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def do(job: Job, fit_data: FitData, runs: Runs, fitted: Fitted | None = None) -> Run:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.stages.fusion.ablations import ablations
+from fusecat.stages.fusion.feasible import with_logits
 from fusecat.stages.fusion.fit import Fitted, predict_blocks
-from fusecat.stages.fusion.fit_data import FitData, with_logits
+from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import fit_late

@@ -28,9 +28,10 @@ from fusecat.cache.table import FeatureTable
 from fusecat.cache.trouble import disk_errno, disk_trouble
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.build_head import code_of
+from fusecat.stages.fusion.feasible import features_of
 from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, TUNED, FitSettings
-from fusecat.stages.fusion.fuse import FIT_ON, UNBALANCED, digest, features_of, fit_bytes
+from fusecat.stages.fusion.fuse import FIT_ON, UNBALANCED, digest, fit_bytes
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.progress import phase, remark

@@ -46,7 +46,8 @@ def test_every_listed_command_has_a_help() -> None:
     ("statement", "forbidden"),
     [
         ("from fusecat.pipeline.cli import cli", {"torch", "numpy", "rich", "transformers", "h5py"}),
-        ("import fusecat.stages.fusion.fuse", {"transformers", "torchvision", "cv2", "fusecat.pipeline"}),
+        ("import fusecat.stages.fusion.fuse", {"torch", "fusecat.pipeline"}),
+        ("import fusecat.stages.fusion.parallel", {"transformers", "torchvision", "cv2", "fusecat.pipeline"}),
         ("import fusecat.cache.store", {"torch", "fusecat.stages", "fusecat.pipeline", "filelock"}),
         ("import fusecat.stages.catalogue.validate", {"torch", "transformers", "fusecat.pipeline"}),
         ("import fusecat.stages.extraction.settings", {"torch", "numpy", "fusecat.pipeline"}),

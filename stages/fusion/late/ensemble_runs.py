@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.late.crossfit import CROSS_FITTED
 from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, means_of_present, voted
-from fusecat.stages.fusion.late.late_predictors import refer
 from fusecat.stages.fusion.predictions import outcome_of
 from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
 from fusecat.stages.fusion.strategy import FUSED, Strategy, stands_alone
@@ -49,6 +48,8 @@ def combine(
     strategy: Strategy, seed: int, members: Sequence[Run], table: FeatureTable, runs: Runs, metric: Metric, *, key: str
 ) -> Run:
     """Combine the members' stored probabilities, score and store the result, and remember where the members are."""
+    from fusecat.stages.fusion.late.late_predictors import refer  # torch, which stored ensembles do without
+
     start = time.perf_counter()
     notes: tuple[str, ...] = ()
     library = {part: [run.probabilities[part] for run in members] for part in members[0].probabilities}

@@ -7,10 +7,9 @@ from modality embeddings".
 import torch
 from torch import Tensor
 
+from fusecat.stages.fusion.limits import refuses
 from fusecat.stages.fusion.merges.base import MergeModule
-
-LARGEST = 20_000
-"""Columns of the result that are still sane: the layer behind it has this many weights per class."""
+from fusecat.stages.vocabulary import Merge
 
 
 class TensorFusion(MergeModule):
@@ -23,8 +22,7 @@ class TensorFusion(MergeModule):
     @classmethod
     def refuses(cls, count: int, width: int) -> str | None:
         """Say how many columns it would take, where that is too many."""
-        columns = (width + 1) ** count
-        return f"tensor fusion of {count} vectors of {width} would have {columns:,} columns" if columns > LARGEST else None
+        return refuses(Merge.TENSOR, count, width)
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         """Outer product over M."""

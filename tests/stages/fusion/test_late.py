@@ -7,8 +7,9 @@ import pytest
 
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion import load_head
+from fusecat.stages.fusion.feasible import feasible
 from fusecat.stages.fusion.fit_settings import FitSettings
-from fusecat.stages.fusion.fuse import feasible, fuse
+from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import fit_on_all, folds
 from fusecat.stages.fusion.late.ensembles import select, vote

@@ -7,8 +7,10 @@ import torch
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion import load_head
 from fusecat.stages.fusion.build_head import find_merge
+from fusecat.stages.fusion.feasible import feasible
 from fusecat.stages.fusion.fit_settings import FitSettings
-from fusecat.stages.fusion.fuse import feasible, fuse
+from fusecat.stages.fusion.fuse import fuse
+from fusecat.stages.fusion.limits import refuses
 from fusecat.stages.fusion.merges import LinearMerge, merge_class
 from fusecat.stages.fusion.merges.plugin import broken_law
 from fusecat.stages.fusion.merges.tensor import TensorFusion
@@ -160,3 +162,10 @@ def test_a_module_that_cannot_be_imported_is_one_error_with_its_line(tmp_path, m
     place = f"'broken_for_test:Merge' cannot be imported: {tmp_path / 'broken_for_test.py'}, line "
     assert str(caught.value).startswith(place)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("merge", Merge)
+def test_what_cannot_be_merged_is_known_without_the_class(merge):
+    for count in (1, 2, 3, 7):
+        for width in (1, 64, 128, 768, 2048):
+            assert refuses(merge, count, width) == merge_class(merge).refuses(count, width)

@@ -1,0 +1,29 @@
+"""The runs that there are to do, as values."""
+
+import os
+from dataclasses import dataclass
+
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.metrics import Metric
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do.
+
+    `key` is the digest of everything that decides its result, `vectors` that of the vectors alone.
+    """
+
+    strategy: Strategy
+    seed: int
+    settings: FitSettings
+    metric: Metric
+    key: str
+    vectors: str = ""
+    tuned: bool = False
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
