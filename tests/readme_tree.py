@@ -4,6 +4,7 @@
 """
 
 import ast
+import copy
 import re
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def _line(depth: int, name: str, path: Path) -> str:
 
 def helped(name: str, command: click.Command, parent: click.Context) -> str:
     """The help of a command and of its subcommands."""
+    command = copy.copy(command)
+    command._help_option = None  # click keeps it from the first call, and a test may have called without the group's `-h`
     context = click.Context(command, parent, info_name=name, terminal_width=100)
     parts = [f"```text\n{command.get_help(context)}\n```\n"]
     if isinstance(command, click.Group):
