@@ -8,8 +8,8 @@ import pytest
 from fusecat.pipeline.report.comparison import compare
 from fusecat.pipeline.report.output import write_report
 from fusecat.stages.fusion import predictions
-from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.feasible import feasible
+from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.late.ensembles import ROUNDS, select
 from fusecat.stages.fusion.predictions import FLOOR, Kept, Mean, StoredParts, arrays, finite, keep, outcome_of
