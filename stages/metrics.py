@@ -18,7 +18,7 @@ class Metric:
     `name`: the word of the command line and of `study.json`. `shown`: as papers write it. `of`: an `Outcome` -> one number, or
     (b,) where products are weighted in b ways. `sign`: +1 where more is better, -1 where less is. `percent`: a share, shown in
     per cent; it lies between 0 and 1. `recomputed`: the same in scikit-learn's words, from arrays `labels` and `predicted` and
-    the `classes` that occur; '' where it takes probabilities.
+    the `classes` that occur; '' where it takes probabilities. `depth`: how many first places of the true class it tells apart.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Metric:
     sign: int = 1
     percent: bool = True
     recomputed: str = ""
+    depth: int = 1
 
     @property
     def key(self) -> str:
@@ -80,7 +81,7 @@ def _balanced_accuracy(outcome: "Outcome") -> Any:
 
 
 def _top_3_accuracy(outcome: "Outcome") -> Any:
-    return outcome.mean(outcome.rank < DEEPEST)
+    return outcome.mean(outcome.rank < 3)
 
 
 def _log_loss(outcome: "Outcome") -> Any:
@@ -88,9 +89,6 @@ def _log_loss(outcome: "Outcome") -> Any:
 
 
 _F1 = 'f1_score(labels, predicted, labels=classes, average="{}", zero_division=0)'
-
-DEEPEST = 3
-"""Places of the true class that some metric tells apart: the first three."""
 
 MACRO_F1 = Metric("macro-f1", "macro-F1", _macro_f1, recomputed=_F1.format("macro"))
 WEIGHTED_F1 = Metric("weighted-f1", "weighted F1", _weighted_f1, recomputed=_F1.format("weighted"))
@@ -110,7 +108,7 @@ METRICS = {
             _balanced_accuracy,
             recomputed='recall_score(labels, predicted, labels=classes, average="macro", zero_division=0)',
         ),
-        Metric("top-3-accuracy", "top-3 accuracy", _top_3_accuracy),
+        Metric("top-3-accuracy", "top-3 accuracy", _top_3_accuracy, depth=3),
     )
 }
 """Name -> metric, in the order of tables. One more entry is one more metric everywhere."""

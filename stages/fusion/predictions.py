@@ -25,8 +25,8 @@ FLOOR = 2.0**-10
 """Share of a row's largest probability from which one is kept: a fixed number of them made averages of flat heads name another
 class for 1 product in 500, this for 1 in 10,000."""
 
-LIKELY = 100
-"""Probabilities per product that are likely to be kept, for a forecast: see benchmarks/RESULTS.md."""
+LIKELY = 3
+"""One probability in so many is kept at most by likely heads, for a forecast: 80 MB of 230 at 3,000 classes of noisy logits."""
 
 BLOCK = 2**22
 """Probabilities that are worked on at a time."""
@@ -195,7 +195,7 @@ def _reduced(block: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[s
 
 def stored_bytes(rows: int, classes: int) -> int:
     """About how many bytes a part of (n, C) takes on disk."""
-    return 4 * rows * classes if rows * classes <= WHOLE else rows * (18 + 4 * min(LIKELY, classes))
+    return 4 * rows * classes if rows * classes <= WHOLE else rows * (20 + 4 * classes // LIKELY)
 
 
 def arrays(parts: Parts) -> dict[str, NDArray[Any]]:

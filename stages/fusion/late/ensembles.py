@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fusecat.stages.fusion.late.crossfit import folds
 from fusecat.stages.fusion.predictions import FLOOR, Parts, Probabilities, blocks, keep, outcome_of
-from fusecat.stages.metrics import DEEPEST, LOG_LOSS, Metric
+from fusecat.stages.metrics import LOG_LOSS, Metric
 from fusecat.stages.scores import Outcome
 from fusecat.stages.vocabulary import Part
 
@@ -32,23 +32,27 @@ def vote(members: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 class _Contest:
-    """All that scores of a weighted sum of members need: of each row the few classes that can be among its largest.
+    """All that scores of a weighted sum of members need: of each row the few classes that can be among its `depth` largest.
 
-    Beside the `DEEPEST` classes of the largest mean, another can only be if some member likes it better than the least of
-    them, or as much. What the member likes less than `FLOOR` of its own first ties nothing. `values` (M, K), `columns` (K,)
-    their classes, `counts` (n,) how many each row has; `truth` (M, n).
+    Such a class is liked better by some member than the least of the `depth` classes of the largest mean, or as much. And some
+    member of M gives it at least 1/M of what its own class at `depth` gets: else the member that weighs most has others in
+    front. What a member likes less than `FLOOR` of its own first ties nothing. `values` (M, K), `columns` (K,) their classes,
+    `counts` (n,) how many each row has; `truth` (M, n).
     """
 
-    def __init__(self, members: Sequence[Probabilities], labels: NDArray[np.integer]) -> None:
+    def __init__(self, members: Sequence[Probabilities], labels: NDArray[np.integer], depth: int) -> None:
         self.truth = np.stack([outcome_of(member, labels).truth for member in members]).astype(np.float64)
         self.labels = labels
+        depth, share = min(depth, members[0].shape[1]), 1 / min(len(members), ROUNDS)
         counts, columns, values = [], [], []
         for rows in blocks(members[0].shape, len(members)):
             stack = np.stack([member[rows] for member in members])
-            best = np.argsort(-stack.mean(0), 1, "stable")[:, :DEEPEST]
+            best = np.argsort(-stack.mean(0), 1, "stable")[:, :depth]
             least = np.take_along_axis(stack, best[None], 2).min(2, keepdims=True)
             ties = (stack == least) & (least >= FLOOR * stack.max(2, keepdims=True))
-            chosen = ((stack > least) | ties).any(0)
+            # a little less than the share, for what sums round
+            near = stack >= 0.999 * share * np.partition(stack, -depth, axis=2)[:, :, -depth, None]
+            chosen = ((stack > least) | ties).any(0) & near.any(0)
             np.put_along_axis(chosen, best, values=True, axis=1)
             places, found = np.nonzero(chosen)
             counts.append(chosen.sum(1))
@@ -65,7 +69,7 @@ class _Contest:
         return some
 
     def outcome(self, values: NDArray[np.float64], truth: NDArray[np.float64]) -> Outcome:
-        """What a sum says, given that of the candidates (K,) and of the truths (n,); a rank is exact if below `DEEPEST`."""
+        """What a sum says, given that of the candidates (K,) and of the truths (n,); a rank is exact if below `depth`."""
         starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
         largest = np.maximum.reduceat(values, starts)
         # of what is no number the first leads, as in `argmax`
@@ -83,7 +87,7 @@ def select(members: Sequence[Probabilities], labels: NDArray[np.integer], metric
     Source: Caruana et al. 2004, "Ensemble selection from libraries of models", sections 2 and 2.1: begin with the best member,
     then always add the one with which the average is best. The best average on the way is kept; ties go to the lower log loss.
     """
-    return _select(_Contest(members, labels), metric)
+    return _select(_Contest(members, labels, metric.depth), metric)
 
 
 def _select(contest: _Contest, metric: Metric) -> NDArray[np.float64]:
@@ -154,7 +158,7 @@ def cross_fitted_selection(
 ) -> tuple[NDArray[np.float64], Parts]:
     """Weights from all of validation, and predictions: of validation by weights from the other folds, of the rest by these."""
     members, truth = library[Part.VALIDATION], labels[Part.VALIDATION]
-    contest, fold = _Contest(members, truth), folds(truth)
+    contest, fold = _Contest(members, truth, metric.depth), folds(truth)
     by_fold = {number: _select(contest.rows(fold != number), metric) for number in np.unique(fold).tolist()}
     weights = _select(contest, metric)
     found = {}

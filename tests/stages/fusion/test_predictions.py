@@ -11,7 +11,7 @@ from fusecat.stages.fusion import predictions
 from fusecat.stages.fusion.feasible import feasible
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.fuse import fuse
-from fusecat.stages.fusion.late.ensembles import ROUNDS, select
+from fusecat.stages.fusion.late.ensembles import ROUNDS, _Contest, select
 from fusecat.stages.fusion.predictions import FLOOR, Kept, Mean, StoredParts, arrays, finite, keep, outcome_of
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.strategy import StrategyPlan, plan
@@ -155,6 +155,13 @@ def test_selection_by_candidates_is_selection_by_everything(seed, metric, monkey
         members.append((found / found.sum(1, keepdims=True)).astype(np.float32))
     members.append(np.full((90, 12), 1 / 12, np.float32))  # a network whose field is absent says the same of all
     np.testing.assert_array_equal(select(members, labels, metric), brute_force(members, labels, metric))
+
+
+def test_selection_holds_few_candidates_although_members_disagree():
+    members = [drawn(seed, classes=3000, rows=50, sharpness=2.0)[0] for seed in range(5)]
+    labels = drawn(0, classes=3000, rows=50)[1]
+    assert _Contest(members, labels, 1).counts.mean() < 100
+    assert _Contest(members, labels, 3).counts.mean() < 300
 
 
 def reported(root, made):
