@@ -179,13 +179,28 @@ def obeying() -> Iterator[None]:
         yield
         return
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        end_soon()
-        raise KeyboardInterrupt
+    # the system tells of the signal here at once, whatever the main thread waits for and whether it may be disturbed
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
 
-    before, _obeying = signal.signal(signal.SIGINT, interrupt), True
+    def watch() -> None:
+        while number := os.read(reading, 1):
+            if number == bytes([signal.SIGINT]):
+                end_soon()
+        os.close(reading)
+
+    before, _obeying = signal.signal(signal.SIGINT, _interrupt), True
+    woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="interrupts", daemon=True).start()
     try:
         yield
     finally:
         _obeying = False
+        signal.set_wakeup_fd(woken)
+        os.close(writing)
         signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    end_soon()
+    raise KeyboardInterrupt

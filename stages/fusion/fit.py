@@ -167,11 +167,15 @@ def _batches(
 
 def ahead(batches: Generator[T]) -> Iterator[T]:
     """The same batches, each gathered and upcast beside the work on the one before, where a core is free."""
-    with contextlib.closing(batches), ThreadPoolExecutor(1) as beside:
-        waiting = beside.submit(next, batches, None)
-        while (batch := waiting.result()) is not None:
+    try:
+        with ThreadPoolExecutor(1) as beside:
             waiting = beside.submit(next, batches, None)
-            yield batch
+            while (batch := waiting.result()) is not None:
+                waiting = beside.submit(next, batches, None)
+                yield batch
+    finally:
+        with contextlib.suppress(ValueError):  # after Ctrl-C it may be at work still, and then nobody can close it
+            batches.close()
 
 
 @dataclass(frozen=True)

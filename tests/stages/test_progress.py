@@ -81,6 +81,25 @@ with progress.obeying(), progress.scratch() as folder:
 """
 
 
+DEAF = """
+import os, signal, threading
+from fusecat.stages import progress
+progress.GRACE = 1.0
+with progress.obeying():
+    with progress.heartbeat():  # a thread of its own, as in every command
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        print(flush=True)
+        os.read(os.pipe()[0], 1)
+"""
+
+
+def test_what_hears_no_signal_is_ended():
+    with subprocess.Popen([sys.executable, "-c", DEAF], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+
+
 @pytest.mark.parametrize(("after", "said"), [("time.sleep(60)", True), ("exit(130)", False)])
 def test_what_swallows_ctrl_c_is_ended(after, said):
     words = [sys.executable, "-c", STUBBORN.format(after=after)]
