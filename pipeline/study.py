@@ -53,9 +53,7 @@ def validate_catalogue(
         max_pixels=options["max_image_pixels"],
     )
     if found.split is None:
-        message = (
-            f"{path}: no product has a type code, so no network can be taught; 'fusecat predict' classifies unlabelled products"
-        )
+        message = f"{path}: no product has a type code, so no network can be fine-tuned; 'fusecat predict' classifies unlabelled products"
         raise UsageError(message)
     return found
 
@@ -78,7 +76,7 @@ def write_study(
     *,
     max_pixels: int,
 ) -> None:
-    """Keep, beside the features, what was read and how each network was taught: `study.json` for the report."""
+    """Keep, beside the features, what was read and how each network was fine-tuned: `study.json` for the report."""
     from fusecat.stages.extraction.versions import versions
     from fusecat.stages.prediction.seen import write_contents
 

@@ -76,7 +76,7 @@ def show_estimates(screen: "Console", estimates: Sequence["Estimate"]) -> None:
 
 
 def show_summary(screen: "Console", outcomes: Sequence["Outcome"]) -> None:
-    """One row per network: how it was taught, what validation says of it, what it took."""
+    """One row per network: how it was fine-tuned, what validation says of it, what it took."""
     trained = [outcome for outcome in outcomes if outcome.learning]
     if not trained:
         return

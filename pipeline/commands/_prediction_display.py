@@ -24,7 +24,7 @@ TOLD = ("absent_columns", "rows_as_ids")
 class Tally:
     """Counts the answers as they pass, and scores those that can be judged.
 
-    A product that the study of the workspace taught with or chose on is no test of anything: it is left out of the scores.
+    A product that the study of the workspace fitted on or chose with is no test of anything: it is left out of the scores.
     """
 
     def __init__(self, model: "Model", catalogue: "Catalogue", seen: "Seen") -> None:
@@ -100,7 +100,7 @@ def judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> "Seen
 
 
 def joined(found: "ExternalVectors", catalogue: "Catalogue") -> dict[str, Any]:
-    """What was found in brought files, as JSON values."""
+    """What was found in files of external vectors, as JSON values."""
     lacking = (~found.present).nonzero()[0]
     first = catalogue.products[lacking[0]].id if len(lacking) else ""
     unknown = {"unknown": len(found.unknown), "first_unknown": found.unknown[0] if found.unknown else ""}

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     "--folds",
     type=click.IntRange(min=2),
     metavar="K",
-    help="Also teach K networks on K-1 folds of train each; late fusion learns from their logits of the fold left out.",
+    help="Also fine-tune K networks on K-1 folds of train each; late fusion learns from their logits of the fold left out.",
 )
 @click.option(
     "--subset",
@@ -189,7 +189,7 @@ def _repeats(preset: "Preset", place: Workspace, count: int) -> list[tuple["Pres
 
 
 def _told(outcome: "Outcome") -> dict[str, Any]:
-    """What `--json` says of a feature; a network that was there already tells how it was taught."""
+    """What `--json` says of a feature; a network that was there already tells how it was fine-tuned."""
     told: dict[str, Any] = {"state": outcome.state, "seconds": outcome.seconds, "reason": outcome.reason}
     if outcome.learning:
         told |= {name: outcome.learning[name] for name in ("epochs", "best_epoch", "validation")}

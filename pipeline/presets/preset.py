@@ -1,4 +1,4 @@
-"""Presets: TOML files that say which networks a study has and how they are taught.
+"""Presets: TOML files that say which networks a study has and how they are fine-tuned.
 
 `--preset` takes the name of a shipped preset or the path of a file of one's own, which may start from a shipped one with
 `base = "modern"` and change single keys. Unknown keys are errors that name the nearest known one.

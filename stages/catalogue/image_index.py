@@ -13,7 +13,7 @@ from fusecat.stages.catalogue.data_model import Catalogue, Finding, ImageUse, Pr
 from fusecat.stages.catalogue.decode_workers import DecodeWorkers
 from fusecat.stages.catalogue.decoding import DECODING_VERSION, MAX_PIXELS, UnreadableImage, decode
 from fusecat.stages.catalogue.image_facts import ImageFacts
-from fusecat.stages.catalogue.memory import recall, remember
+from fusecat.stages.catalogue.image_memory import recall, remember
 from fusecat.stages.catalogue.messages import printable
 
 __all__ = ["DECODING_VERSION", "MAX_PIXELS", "ImageFacts", "ImageIndex", "UnreadableImage", "decode"]

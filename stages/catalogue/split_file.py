@@ -49,10 +49,10 @@ def with_split_file(catalogue: Catalogue, options: ReadingOptions) -> Catalogue:
                 "not_in_split", f"id {product.id} is not in {file.name}", "in no part: left out of training and of scores"
             )
     known = {product.id for product in catalogue.products}
-    strangers = [identity for identity in parts if identity not in known]
-    if len(strangers) == len(parts):
+    unknown = [identity for identity in parts if identity not in known]
+    if len(unknown) == len(parts):
         fail(f"{file}: none of its {len(parts)} ids is in {catalogue.source}: is {id_column!r} the id?")
-    if strangers:
-        findings.add("split_without_product", f"id {shorten(strangers[0])}", "not in the catalogue: ignored", len(strangers))
+    if unknown:
+        findings.add("split_without_product", f"id {shorten(unknown[0])}", "not in the catalogue: ignored", len(unknown))
     given = tuple(parts.get(product.id) for product in catalogue.products)
     return replace(catalogue, given_parts=given, findings=tuple(findings))

@@ -53,7 +53,7 @@ def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Importe
     one occurs twice; OSError.
     """
     external = ExternalVectors.join(request, rows.ids, rows.classes)
-    fitted_on, strangers = fitted_parts(request.fitted_on, rows)
+    fitted_on, unknown = fitted_parts(request.fitted_on, rows)
     recipe = _recipe(request, rows, external.ids, fitted_on)
     with cache.lock(request.feature):
         state = "hit" if cache.holds(request.feature, recipe) else "sealed"
@@ -81,8 +81,8 @@ def import_vectors(request: Request, rows: Rows, cache: FeatureCache) -> Importe
         first_unknown=external.unknown[0] if external.unknown else "",
         width=external.vectors.width,
         fitted_on=fitted_on,
-        unknown_fitted=len(strangers),
-        first_unknown_fitted=strangers[0] if strangers else "",
+        unknown_fitted=len(unknown),
+        first_unknown_fitted=unknown[0] if unknown else "",
     )
 
 

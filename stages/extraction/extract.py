@@ -1,4 +1,4 @@
-"""STAGE ONE: teach each network its own field, then store what it sees of every product.
+"""STAGE ONE: fine-tune each network on its own field, then store what it sees of every product.
 
 `extract` can be interrupted anywhere and called again: sealed features are kept, fine-tuning goes on from the last complete
 epoch, extraction from the last durable block. Under `torchrun` every process calls it; they share the work and rank 0 seals.

@@ -1,7 +1,7 @@
 """The folder of one fine-tuned network, `encoders/<feature>/`: made once, then read.
 
 It holds the tokenizer's files, `backbone/config.json` (texts), `network.safetensors`, and `learning.json`, which is written
-last: without it, or with another recipe in it, the network is taught again.
+last: without it, or with another recipe in it, the network is fine-tuned again.
 """
 
 import shutil

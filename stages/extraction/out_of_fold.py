@@ -46,7 +46,7 @@ def out_of_fold(
 ) -> FloatArray:
     """Logits (N, C) of the labelled training products that have the field, each from the network of its fold; zero elsewhere.
 
-    A fold's network is taught as the feature's own is - the same validation products choose its epoch - without the products of
+    A fold's network is fine-tuned as the feature's own is - the same validation products choose its epoch - without the products of
     the fold: it sees neither their labels nor their content. `folder` keeps each finished fold, so that an interruption costs
     one fold's last epoch at most. `like`: the inputs of the feature's own network.
 

@@ -226,7 +226,7 @@ class Extraction:
     images: int = 16
     """Images per extraction batch on a CPU; on a GPU sixteen times as many."""
     folds: int = 0
-    """Parts of train for out-of-fold logits, each said by a network taught on the others; 0 = none."""
+    """Parts of train for out-of-fold logits, each said by a network fine-tuned on the others; 0 = none."""
     workers: int = 0
     """Processes that decode and tokenise; 0 = in the main process. Changes no result. See also `fitting_workers`."""
 

@@ -57,7 +57,7 @@ def train_network(
     logs: Path | None = None,
     memory_plan: MemoryPlan = MemoryPlan(),  # noqa: B008 - frozen
 ) -> TrainingResult:
-    """Teach the network; it ends with the weights of the epoch whose validation metric is best.
+    """Fine-tune the network; it ends with the weights of the epoch whose validation metric is best.
 
     Checkpoints go to `folder/checkpoints`, one per epoch; an interrupted run goes on from the last complete one and ends like
     an uninterrupted one. `logs`: folder for TensorBoard. `memory_plan`: what is given up for a small memory.

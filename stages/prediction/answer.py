@@ -49,7 +49,7 @@ def predict(
 
     Can be interrupted anywhere and called again. `external`: feature -> vectors that serve in place of a network's.
     `max_pixels`: of a picture that is still decoded; as in the study, where it is not given. `encoded` is
-    told of each other feature how many products were computed, `joined` of each brought one what was found in the files,
+    told of each other feature how many products were computed, `joined` of each external one what was found in the files,
     `damaged` of stored files that are not as they were written, in a line each.
 
     Raises: ModelError for a feature that neither a network nor `external` provides.
@@ -87,10 +87,10 @@ def predict(
 def predict_with_reasons(model: Model, catalogue: Catalogue, store: Path, **options: Any) -> Iterator[Answers]:
     """`predict`, and of each product what text and image say alone and what each field adds; four more answers each.
 
-    Raises: UsageError where vectors are brought: a field cannot be taken out of them.
+    Raises: UsageError where vectors are external: a field cannot be taken out of them.
     """
     if options.get("external"):
-        message = "--reasons: fields cannot be taken out of vectors that are brought; leave out --vectors"
+        message = "--reasons: fields cannot be taken out of external vectors; leave out --vectors"
         raise UsageError(message)
     again = dict(options) | {"encoded": lambda *_: None}
     streams = {name: predict(model, taken(catalogue, fields), store, **again) for name, fields in takings().items()}
@@ -117,7 +117,7 @@ def answer(
 
 
 def refuse_gaps(model: Model, external: Mapping[str, Files], catalogue: Catalogue) -> None:
-    """Raise before anything is computed where a feature is missing, or was brought in vain."""
+    """Raise before anything is computed where a feature is missing, or was passed in vain."""
     for name in external:
         if name not in model.shapes:
             message = f"--vectors {name}: {model.strategy} does not look at it, but at {', '.join(sorted(model.shapes))}"

@@ -25,7 +25,7 @@ def chosen_model(
 ) -> Model:
     """The chosen (or named) strategy with the seeds that the report averages, or what was refitted.
 
-    `metric`: what chooses, by default that of the workspace. `external`: features whose vectors are brought, so that no network
+    `metric`: what chooses, by default that of the workspace. `external`: features whose vectors are passed, so that no network
     is needed. `merges`: those of one's own that are named.
 
     Raises: as `select`, `Model.of_runs` and `read_refit`; DamagedFile; UsageError where what was refitted is to be chosen.

@@ -1,4 +1,4 @@
-"""A fine-tuned network, found again without the products that taught it."""
+"""A fine-tuned network, found again without the products that it was fine-tuned on."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ class FineTunedEncoder:
     def in_workspace(cls, place: Workspace, feature: str, classes: tuple[str, ...]) -> "FineTunedEncoder | None":
         """The network that made a feature of this workspace; None where the feature was imported.
 
-        Raises: ModelError where the network was taught again since.
+        Raises: ModelError where the network was fine-tuned again since.
         """
         folder = place.encoders / feature
         with FeatureCache(place.features).open(feature) as file:

@@ -41,7 +41,7 @@ class Model:
     """One strategy, ready to use.
 
     `predictors`: seed -> head; their probabilities are averaged. `shapes`: every feature that they need; `fine_tuned`: those of
-    them that a network here computes, the vectors of the others have to be brought. `prior` (C,): share of each class among the
+    them that a network here computes, the vectors of the others have to be passed. `prior` (C,): share of each class among the
     products that the heads were fitted on, which is all that can be said of a product with nothing in it. `fitted_on`: parts of
     the study. `card`: what is worth telling of it (scores, data), as JSON. `reading`: how the study's catalogue was read.
     `attributes`: features whose vectors are made of a table that is brought.
@@ -103,9 +103,9 @@ class Model:
         """The heads of these runs of a workspace, and its networks.
 
         `heads`: the folder of the seeds' heads where it is not that of the runs (`refit`), then `fitted_on` says on what.
-        `external`: features whose vectors will be brought, so that no network is looked for. `merges`: the merges of one's own
+        `external`: features whose vectors will be passed, so that no network is looked for. `merges`: the merges of one's own
         that the caller names.
-        Raises: ModelError where a head or a run is missing, or a network was taught again since; UsageError for a merge that
+        Raises: ModelError where a head or a run is missing, or a network was fine-tuned again since; UsageError for a merge that
         the caller has not named.
         """
         runs = Runs(place.runs)

@@ -96,7 +96,7 @@ def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
         if record["format"] != FORMAT:
             message = f"{path}: format {record['format']}, this version reads {FORMAT}; export the model again"
             raise ModelError(message)
-        refuse_strangers(folder)
+        fail_on_other_files(folder)
         files = {str(name): str(value) for name, value in record.get("files", {}).items()}
         check_digests(folder, {name: value for name, value in files.items() if not name.startswith("encoders/")}, WAY_OUT)
         strategy, classes = str(record["strategy"]), tuple(str(name) for name in record["classes"])
@@ -134,7 +134,7 @@ def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
         raise damaged(path, f"not a model's description, {type(error).__name__}: {error}", WAY_OUT) from error
 
 
-def refuse_strangers(folder: Path) -> None:
+def fail_on_other_files(folder: Path) -> None:
     """Raise ModelError unless everything in a folder is a file or a folder, and lies in it: no pipe, no link that leads out."""
     inside = Path(os.path.realpath(folder))
     for place, folders, files in os.walk(folder):
