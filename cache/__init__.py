@@ -1,5 +1,4 @@
 """The HDF5 feature cache: the only thing that the two stages share. numpy and h5py, never torch."""
 
 if __name__ != "fusecat.cache":  # under a second name every class would exist twice
-    message = "import it as fusecat.cache"
-    raise ImportError(message)
+    raise ImportError("import it as fusecat.cache")

@@ -37,8 +37,7 @@ class StoredArray:
         row = _product(self.shape[1:])
         found = np.fromfile(self.path, self.dtype, (stop - start) * row, offset=self.offset + start * row * self.dtype.itemsize)
         if found.size != (stop - start) * row:
-            message = "it ends too early"
-            raise ValueError(message)
+            raise ValueError("it ends too early")
         return found.reshape(-1, *self.shape[1:])
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
@@ -61,8 +60,7 @@ def open_arrays(path: Path) -> dict[str, StoredArray]:
         def stored(file: IO[bytes], name: str, member: zipfile.ZipInfo) -> StoredArray:
             shape, by_column, dtype = _described(file, name, member.file_size)
             if not shape or (by_column and len(shape) > 1):
-                message = f"'{name}' does not lie row by row"
-                raise ValueError(message)
+                raise ValueError(f"'{name}' does not lie row by row")
             raw.seek(member.header_offset + 26)  # the lengths of the name and of what follows it
             before = 30 + sum(int.from_bytes(raw.read(2), "little") for _ in range(2))
             return StoredArray(path, member.header_offset + before + file.tell(), dtype, shape)
@@ -95,21 +93,17 @@ def _each(path: Path, names: Collection[str] | None, take: Callable[[IO[bytes], 
                 if names is not None and name not in names:
                     continue
                 if name == member.filename or name in found or member.compress_type != zipfile.ZIP_STORED:
-                    message = f"'{member.filename}' is no array that was stored as it is, or stands twice"
-                    raise ValueError(message)
+                    raise ValueError(f"'{member.filename}' is no array that was stored as it is, or stands twice")
                 if not member.file_size == member.compress_size <= size:
-                    message = f"'{name}' claims {member.file_size} bytes in a file of {size}"
-                    raise ValueError(message)
+                    raise ValueError(f"'{name}' claims {member.file_size} bytes in a file of {size}")
                 with archive.open(member) as file:
                     found[name] = take(file, name, member)
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, SyntaxError, TypeError, OverflowError) as error:
-        message = f"it is not a whole archive of arrays ({error or type(error).__name__})"
-        raise ValueError(message) from error
+        raise ValueError(f"it is not a whole archive of arrays ({error or type(error).__name__})") from error
     except OSError as error:
         if error.filename is not None:  # a disk's trouble; without a name it is a place before the beginning of the file
             raise
-        message = f"it is not a whole archive of arrays ({error.strerror or error})"
-        raise ValueError(message) from error
+        raise ValueError(f"it is not a whole archive of arrays ({error.strerror or error})") from error
     return found
 
 
@@ -120,8 +114,7 @@ def _array(file: IO[bytes], name: str, size: int) -> NDArray[Any]:
     while done < len(data):
         read = file.readinto(data[done : done + STEP].data)  # type: ignore[attr-defined]
         if not read:
-            message = f"'{name}' ends too early"
-            raise ValueError(message)
+            raise ValueError(f"'{name}' ends too early")
         done += read
     return (data.view(dtype) if len(data) else np.empty(0, dtype)).reshape(shape, order="F" if by_column else "C")
 
@@ -131,12 +124,10 @@ def _described(file: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...], 
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
-        message = f"'{name}' has the version {version} of numpy's format"
-        raise ValueError(message)
+        raise ValueError(f"'{name}' has the version {version} of numpy's format")
     shape, by_column, dtype = readers[version](file)
     if dtype.hasobject or min(shape, default=0) < 0 or size - file.tell() != _product(shape) * dtype.itemsize:
-        message = f"'{name}' has {size} bytes, not those of {dtype} of shape {shape}"
-        raise ValueError(message)
+        raise ValueError(f"'{name}' has {size} bytes, not those of {dtype} of shape {shape}")
     return shape, by_column, dtype
 
 

@@ -65,8 +65,7 @@ class Blocks:
         found = [self._read(number, "summary")["summary"] for number in range(len(self.ranges))]
         shapes = {(int(width), int(classes)) for width, classes, _ in found}
         if len(shapes) > 1:
-            message = f"{self.folder}: the blocks differ in width or classes: {sorted(shapes)}"
-            raise ValueError(message)
+            raise ValueError(f"{self.folder}: the blocks differ in width or classes: {sorted(shapes)}")
         ((width, classes),) = shapes
         return width, None if classes == NO_LOGITS else classes, max(float(peak) for _, _, peak in found)
 
@@ -85,8 +84,9 @@ class Blocks:
             return read_arrays(self.path(number), names)
         except ValueError as error:
             self.path(number).unlink()
-            message = f"{self.path(number)} was damaged ({error}) and has been removed; run the same command again"
-            raise DamagedFeature(message) from error
+            raise DamagedFeature(
+                f"{self.path(number)} was damaged ({error}) and has been removed; run the same command again"
+            ) from error
 
 
 def discard(folder: Path) -> None:

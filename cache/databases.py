@@ -42,8 +42,7 @@ def forget(path: Path) -> None:
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that believes little. Raises sqlite3.DatabaseError for what is none or names another file."""
     if names_another_file(path):
-        message = "its journal names another file"
-        raise sqlite3.DatabaseError(message)
+        raise sqlite3.DatabaseError("its journal names another file")
     with closing(sqlite3.connect(path.absolute(), timeout=PATIENCE)) as database:
         if hasattr(database, "setlimit"):
             database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)

@@ -33,8 +33,7 @@ def export(file: SealedFile, path: Path) -> None:
         case ".parquet":
             _parquet(file, path)
         case _:
-            message = f"--to {path}: the ending says the format; use one of {', '.join(FORMATS)}"
-            raise CacheError(message)
+            raise CacheError(f"--to {path}: the ending says the format; use one of {', '.join(FORMATS)}")
 
 
 def _npz(file: SealedFile, target: FileIO) -> None:
@@ -61,8 +60,7 @@ def _parquet(file: SealedFile, path: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        message = f"--to {path}: Parquet needs pyarrow; run 'pip install pyarrow', or export to .npz"
-        raise CacheError(message) from error
+        raise CacheError(f"--to {path}: Parquet needs pyarrow; run 'pip install pyarrow', or export to .npz") from error
     columns, header = file.columns(), file.header
     ids = decode(columns["product_id"])
     labels = [header.classes[label] if label >= 0 else None for label in columns["label"]]

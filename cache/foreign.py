@@ -33,15 +33,13 @@ def child(group: h5py.Group, name: str, path: Path) -> h5g.GroupID | h5d.Dataset
     """
     key = name.encode("utf-8")
     if key not in group.id:
-        message = f"{path} has no '{name}' in '{group.name}'"
-        raise ForeignFile(message)
+        raise ForeignFile(f"{path} has no '{name}' in '{group.name}'")
     kind = group.id.links.get_info(key).type
     if kind != h5py.h5l.TYPE_HARD:
         words = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "a link to another file"}.get(
             kind, "an unknown link"
         )
-        message = f"{path}: '{name}' is {words}, which is not followed; store the data in the file itself"
-        raise ForeignFile(message)
+        raise ForeignFile(f"{path}: '{name}' is {words}, which is not followed; store the data in the file itself")
     return h5o.open(group.id, key)
 
 
@@ -55,13 +53,11 @@ def dataset_at(file: h5py.File, location: str, path: Path, *, texts: bool = Fals
     for folder in folders:
         opened = child(group, folder, path)
         if not isinstance(opened, h5g.GroupID):
-            message = f"{path}: '{folder}' in '{location}' is not a group"
-            raise ForeignFile(message)
+            raise ForeignFile(f"{path}: '{folder}' in '{location}' is not a group")
         group = h5py.Group(opened)
     opened = child(group, last, path)
     if not isinstance(opened, h5d.DatasetID):
-        message = f"{path}: '{location}' is not a dataset"
-        raise ForeignFile(message)
+        raise ForeignFile(f"{path}: '{location}' is not a dataset")
     dataset = h5py.Dataset(opened)
     check_storage(dataset, path, texts=texts)
     return dataset
@@ -71,8 +67,7 @@ def check_storage(dataset: h5py.Dataset, path: Path, *, texts: bool = False) -> 
     """Refuse a dataset whose data lie elsewhere, need unknown code to be read, are objects, or cannot be in this file."""
     problem = _problem(dataset, path.stat().st_size, texts=texts)
     if problem:
-        message = f"{path}: '{(dataset.name or '').lstrip('/')}' {problem}"
-        raise ForeignFile(message)
+        raise ForeignFile(f"{path}: '{(dataset.name or '').lstrip('/')}' {problem}")
 
 
 def filters(dataset: h5py.Dataset) -> list[int]:

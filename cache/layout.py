@@ -99,8 +99,9 @@ def is_file_name(name: str) -> bool:
 def check_name(feature: str) -> str:
     """Return the name of a feature, or refuse one that could not be a file's."""
     if not _NAME.fullmatch(feature):
-        message = f"{feature!r} cannot be the name of a feature: use letters, digits and . _ - @ + =, as in camembert.title"
-        raise CacheError(message)
+        raise CacheError(
+            f"{feature!r} cannot be the name of a feature: use letters, digits and . _ - @ + =, as in camembert.title"
+        )
     return feature
 
 
@@ -147,13 +148,13 @@ def check_values(feature: str, name: str, array: NDArray[Any], present: NDArray[
     """Refuse NaN and infinity, and anything but zero in the rows of absent products."""
     if not finite(array):
         row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        message = f"{feature}: the {name} of product '{ids[row].decode('utf-8', 'replace')}' holds NaN or infinity"
-        raise UnusableVectors(message)
+        raise UnusableVectors(f"{feature}: the {name} of product '{ids[row].decode('utf-8', 'replace')}' holds NaN or infinity")
     absent = np.flatnonzero(~present)
     if len(absent) and array[absent].any():
         row = int(absent[array[absent].any(axis=1)][0])
-        message = f"{feature}: product '{ids[row].decode('utf-8', 'replace')}' is absent, but its {name} is not zero"
-        raise UnusableVectors(message)
+        raise UnusableVectors(
+            f"{feature}: product '{ids[row].decode('utf-8', 'replace')}' is absent, but its {name} is not zero"
+        )
 
 
 def check_codes(labels: NDArray[np.int32], split: NDArray[np.uint8], classes: int, parts: int) -> str | None:

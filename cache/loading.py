@@ -27,8 +27,7 @@ def load(paths: Mapping[str, Path]) -> FeatureTable:
             logits = {each: file.vectors(each, columns) for each in OPTIONAL if each in file}
             features[name] = feature_of(file, columns["present"], file.vectors("embedding", columns), logits)
     if first is None:
-        message = "a table needs at least one feature"
-        raise ValueError(message)
+        raise ValueError("a table needs at least one feature")
     header, columns = first
     ids = decode(columns["product_id"])
     return FeatureTable(ids, columns["label"], columns["split"], header.classes, header.parts, features, header.fingerprint)
@@ -53,11 +52,10 @@ def refuse_mismatch(one: tuple[Header, Mapping[str, NDArray[Any]]], two: tuple[H
     if one[0].fingerprint == two[0].fingerprint:
         return
     difference = _difference(one, two)
-    message = (
+    raise MismatchedFeatures(
         f"{one[0].feature} and {two[0].feature} cannot be fused: {difference}. "
         "Run 'fusecat extract' again for all of them, or use another workspace"
     )
-    raise MismatchedFeatures(message)
 
 
 def _difference(one: tuple[Header, Mapping[str, NDArray[Any]]], two: tuple[Header, Mapping[str, NDArray[Any]]]) -> str:

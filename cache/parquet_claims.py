@@ -72,8 +72,7 @@ class ParquetFile:
         self.index = tuple(name for name in told["index"] if name in self.columns)
         size = path.stat().st_size
         if not 0 <= self.rows <= PER_BYTE * size:
-            message = f"it claims {self.rows} rows in {size} bytes"
-            raise Unreadable(message)
+            raise Unreadable(f"it claims {self.rows} rows in {size} bytes")
 
     def batches(self, rows: int, columns: Sequence[str] | None = None, *, items: int = ITEMS) -> Iterator[Any]:
         """Record batches of at most so many rows, fewer where rows are long or hold many items; `columns`: all by default.
@@ -93,8 +92,7 @@ class ParquetFile:
             else:  # whoever stops early leaves half an answer
                 reader.end()
         if count != self.rows:
-            message = f"it claims {self.rows} rows and has {count}"
-            raise Unreadable(message)
+            raise Unreadable(f"it claims {self.rows} rows and has {count}")
 
 
 class _Reader:

@@ -129,8 +129,7 @@ def copy_tree(source: Path, target: Path, left_out: Collection[str] = ()) -> Non
         if path.name in left_out:
             continue
         if path.is_symlink():
-            message = f"{path} is a link, which is not followed; put the file itself there"
-            raise ForeignFile(message)
+            raise ForeignFile(f"{path} is a link, which is not followed; put the file itself there")
         if path.is_dir():
             copy_tree(path, target / path.name, left_out)
             continue

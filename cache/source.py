@@ -78,8 +78,7 @@ def choose(path: Path, key: str | None, called: str, names: Iterable[str], fits:
 
 def fail(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
     """Raise ForeignFile."""
-    message = f"{path} cannot be imported: {reason}"
-    raise ForeignFile(message) from cause
+    raise ForeignFile(f"{path} cannot be imported: {reason}") from cause
 
 
 def refuse_column(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int) -> None:

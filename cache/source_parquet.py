@@ -149,8 +149,7 @@ def open_parquet(path: Path) -> ParquetFile:
     try:
         return ParquetFile(path)
     except ImportError as error:
-        message = f"{path}: Parquet needs pyarrow; run 'pip install pyarrow', or bring the vectors as .npy"
-        raise CacheError(message) from error
+        raise CacheError(f"{path}: Parquet needs pyarrow; run 'pip install pyarrow', or bring the vectors as .npy") from error
     except Unreadable as error:
         fail(path, f"it is not a Parquet file ({error})", error)
 

@@ -56,8 +56,7 @@ def open_source(path: Path, key: str | None = None, called: str = EMBEDDING, *, 
         case ".safetensors":
             return Safetensors(path, key, called)
     way = WAYS.get(path.suffix.lower(), f"the ending says the format; use one of {', '.join(ENDINGS)}")
-    message = f"{path} cannot be imported: {way.replace('FILE', str(path))}"
-    raise ForeignFile(message)
+    raise ForeignFile(f"{path} cannot be imported: {way.replace('FILE', str(path))}")
 
 
 def read_column(path: Path, names: Sequence[str]) -> Iterator[NDArray[Any]]:

@@ -81,8 +81,9 @@ class FeatureCache:
             try:
                 held.enter_context(locked(place, wait=wait, waiting=waiting))
             except BlockingIOError as error:
-                message = f"{self.path(feature)} is being written by another process; wait for it, or run without --no-wait"
-                raise BusyFeature(message) from error
+                raise BusyFeature(
+                    f"{self.path(feature)} is being written by another process; wait for it, or run without --no-wait"
+                ) from error
             yield
 
     def writer(
@@ -126,16 +127,16 @@ class FeatureCache:
     def _paths(self, features: Sequence[str] | None) -> dict[str, Path]:
         names = self.names() if features is None else list(dict.fromkeys(features))
         if not names:
-            message = f"{self.folder} holds no features; run 'fusecat extract' or 'fusecat import' first"
-            raise MissingFeature(message)
+            raise MissingFeature(f"{self.folder} holds no features; run 'fusecat extract' or 'fusecat import' first")
         return {name: self._existing(name) for name in names}
 
     def _existing(self, feature: str) -> Path:
         path = self.path(feature)
         if not path.is_file():
             there = ", ".join(self.names()) or "none"
-            message = f"{path} does not exist (features there: {there}); run 'fusecat extract' or 'fusecat import' first"
-            raise MissingFeature(message)
+            raise MissingFeature(
+                f"{path} does not exist (features there: {there}); run 'fusecat extract' or 'fusecat import' first"
+            )
         return path
 
     def _blocks(self, feature: str) -> Path:

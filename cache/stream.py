@@ -60,8 +60,7 @@ class FeatureStream:
                 self.present[name] = columns["present"]
                 self.widths[name] = int(file.header.digests["embedding"]["shape"][1])
             if first is None:
-                message = "a stream needs at least one feature"
-                raise ValueError(message)
+                raise ValueError("a stream needs at least one feature")
         except BaseException:
             self.close()
             raise

@@ -66,14 +66,12 @@ def read_members(file: h5py.File, header: Header, path: Path) -> dict[str, h5py.
 
 def damaged(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
     """Raise DamagedFeature."""
-    message = f"{path} is damaged: {reason}. Remove it, and the command that made it makes it again"
-    raise DamagedFeature(message) from cause
+    raise DamagedFeature(f"{path} is damaged: {reason}. Remove it, and the command that made it makes it again") from cause
 
 
 def foreign(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
     """Raise ForeignFile."""
-    message = f"{path} is not a feature file of this version: {reason}"
-    raise ForeignFile(message) from cause
+    raise ForeignFile(f"{path} is not a feature file of this version: {reason}") from cause
 
 
 def _attributes(file: h5py.File, path: Path) -> dict[str, str | int]:

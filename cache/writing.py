@@ -101,11 +101,11 @@ class FeatureWriter:
         vectors = np.array(embedding, np.float32)
         scores = None if logits is None else np.array(logits, np.float32)
         if vectors.ndim != 2 or not vectors.shape[1] or not len(vectors) == len(present) == len(rows):
-            message = f"block {block} needs ({len(rows)}, width) vectors, got {vectors.shape} for {len(present)} products"
-            raise ValueError(message)
+            raise ValueError(
+                f"block {block} needs ({len(rows)}, width) vectors, got {vectors.shape} for {len(present)} products"
+            )
         if scores is not None and scores.shape != (len(rows), len(self._header.classes)):
-            message = f"block {block} needs ({len(rows)}, {len(self._header.classes)}) logits, got {scores.shape}"
-            raise ValueError(message)
+            raise ValueError(f"block {block} needs ({len(rows)}, {len(self._header.classes)}) logits, got {scores.shape}")
         ids = self._rows.encoded[rows.start : rows.stop]
         for name, array in (("embedding", vectors), ("logits", scores)):
             if array is not None:
@@ -134,8 +134,7 @@ class FeatureWriter:
         """
         missing = [number for number, _ in self.missing()]
         if missing:
-            message = f"{self._header.feature} cannot be sealed: {len(missing)} of {self.count} blocks are missing"
-            raise ValueError(message)
+            raise ValueError(f"{self._header.feature} cannot be sealed: {len(missing)} of {self.count} blocks are missing")
         header = self._header.sealed(weights, None if fitted_on is None else tuple(fitted_on), versions)
         with self._lock():
             width, classes, peak = self._blocks.summary()
@@ -159,10 +158,8 @@ class FeatureWriter:
             return None
         scores = np.array(logits, np.float32)
         if scores.shape != (len(present), len(self._header.classes)):
-            message = f"out-of-fold logits must be ({len(present)}, {len(self._header.classes)}), not {scores.shape}"
-            raise ValueError(message)
+            raise ValueError(f"out-of-fold logits must be ({len(present)}, {len(self._header.classes)}), not {scores.shape}")
         scores[~present] = 0
         if not np.isfinite(scores).all():
-            message = f"{self._header.feature}: the out-of-fold logits hold NaN or infinity"
-            raise UnusableVectors(message)
+            raise UnusableVectors(f"{self._header.feature}: the out-of-fold logits hold NaN or infinity")
         return scores

@@ -45,8 +45,7 @@ def open_features(workspace: "str | Path" = "workspace", names: "Sequence[str] |
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        message = f"module 'fusecat' has no attribute '{name}'"
-        raise AttributeError(message)
+        raise AttributeError(f"module 'fusecat' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)
 
 

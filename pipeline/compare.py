@@ -62,8 +62,7 @@ def compare(
     if fusion not in (ALL, THESIS):
         find_merge(fusion)
     if seeds < 1:
-        message = f"seeds={seeds}, but a comparison needs at least one"
-        raise ValueError(message)
+        raise ValueError(f"seeds={seeds}, but a comparison needs at least one")
     table, findings = table_of(features, labels, present=present, logits=logits, groups=groups, parts=split, seed=random_state)
     odd = [f"{each.count:,} {each.kind.replace('_', ' ')}, first {each.first}: {each.treatment}" for each in findings]
     if copies := straddling(table):

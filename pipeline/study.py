@@ -53,8 +53,9 @@ def validate_catalogue(
         max_pixels=options["max_image_pixels"],
     )
     if found.split is None:
-        message = f"{path}: no product has a type code, so no network can be fine-tuned; 'fusecat predict' classifies unlabelled products"
-        raise UsageError(message)
+        raise UsageError(
+            f"{path}: no product has a type code: no network can be fine-tuned; 'fusecat predict' classifies unlabelled ones"
+        )
     return found
 
 

@@ -1,5 +1,4 @@
 """The two stages of the pipeline: catalogue and extraction (one), fusion (two)."""
 
 if __name__ != "fusecat.stages":  # under a second name every class would exist twice
-    message = "import it as fusecat.stages"
-    raise ImportError(message)
+    raise ImportError("import it as fusecat.stages")

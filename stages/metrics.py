@@ -117,6 +117,5 @@ METRICS = {
 def metric_named(name: str) -> Metric:
     """Raises ValueError that lists the names."""
     if name not in METRICS:
-        message = f"'{name}' is no metric; there are {', '.join(METRICS)}"
-        raise ValueError(message)
+        raise ValueError(f"'{name}' is no metric; there are {', '.join(METRICS)}")
     return METRICS[name]

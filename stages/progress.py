@@ -124,8 +124,9 @@ def _patience() -> float:
     try:
         return EVERY if told is None else float(told)
     except ValueError:
-        message = f"FUSECAT_SILENCE={told}: give the seconds of silence after which progress is told, such as 60, or unset it"
-        raise UsageError(message) from None
+        raise UsageError(
+            f"FUSECAT_SILENCE={told}: give the seconds of silence after which progress is told, such as 60, or unset it"
+        ) from None
 
 
 def _write(text: str) -> None:

@@ -24,8 +24,7 @@ def _character(_context: click.Context, _parameter: click.Parameter, value: str 
     if re.fullmatch(r"\\x[0-9a-fA-F]{2}", text):
         text = chr(int(text[2:], 16))
     if len(text) != 1 or text in '\r\n"':
-        message = f"{value!r} is not one character (';', tab, '\\x01')"
-        raise click.BadParameter(message)
+        raise click.BadParameter(f"{value!r} is not one character (';', tab, '\\x01')")
     return text
 
 

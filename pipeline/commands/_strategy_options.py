@@ -84,8 +84,9 @@ def prepare(
 
             find_merge(name)
     if first and architecture not in (None, Architecture.HIERARCHICAL):
-        message = f"--first-merge {first} is for hierarchical strategies; --architecture {architecture} has no first merge"
-        raise UsageError(message)
+        raise UsageError(
+            f"--first-merge {first} is for hierarchical strategies; --architecture {architecture} has no first merge"
+        )
     with phase("reading the features"):
         table = table_of(FeatureCache(place.features), streamed=streamed)
     final = f"{own or fusion}+{variant}" if variant else own or fusion

@@ -56,8 +56,7 @@ def external_files(values: Mapping[str, Any]) -> "dict[str, Files]":
     for flag, given in (("--logits", logits), ("--key", keys), ("--vector-columns", columns)):
         for name in given:
             if name not in vectors:
-                message = f"{flag} {name}: no --vectors are given for it"
-                raise UsageError(message)
+                raise UsageError(f"{flag} {name}: no --vectors are given for it")
     column = _for_each("--id-column", values["id_column"], vectors)
     return {
         name: Files(name, file, ids.get(name), logits.get(name), keys.get(name), columns.get(name), column.get(name))
@@ -80,8 +79,7 @@ def _for_each(flag: str, values: Sequence[str], vectors: Collection[str]) -> dic
     own = [value for value in values if value.partition("=")[0] in vectors]
     shared = [value for value in values if value not in own]
     if len(shared) > 1 or (shared and not vectors):
-        message = f"{flag} {shared[-1]}: pass one for all --vectors, or FEATURE=... for each"
-        raise UsageError(message)
+        raise UsageError(f"{flag} {shared[-1]}: pass one for all --vectors, or FEATURE=... for each")
     return dict.fromkeys(vectors, shared[0]) | _pairs(flag, own) if shared else _pairs(flag, own)
 
 
@@ -90,11 +88,9 @@ def _pairs(flag: str, values: Sequence[str]) -> dict[str, str]:
     for value in values:
         name, sign, rest = value.partition("=")
         if not sign or not name or not rest:
-            message = f"{flag} {value}: FEATURE=... is needed, such as {flag} camembert.title=..."
-            raise UsageError(message)
+            raise UsageError(f"{flag} {value}: FEATURE=... is needed, such as {flag} camembert.title=...")
         if name in found:
-            message = f"{flag} {value}: {name} stands twice"
-            raise UsageError(message)
+            raise UsageError(f"{flag} {value}: {name} stands twice")
         found[name] = rest
     return found
 
@@ -102,6 +98,5 @@ def _pairs(flag: str, values: Sequence[str]) -> dict[str, str]:
 def _existing(flag: str, value: str) -> Path:
     path = Path(value)
     if not path.is_file():
-        message = f"{flag} {value}: there is no such file"
-        raise UsageError(message)
+        raise UsageError(f"{flag} {value}: there is no such file")
     return path

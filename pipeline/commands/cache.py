@@ -51,11 +51,10 @@ def verify(workspace: Path, *, reseal: bool, as_json: bool) -> None:
         for damage in damages:
             console().print(safe(f"{damage.file}: {damage.problem}"), markup=False)
     if damages:
-        message = (
+        raise DamagedFeature(
             f"{folder}: {len(damages)} of the files are not as they were written, first {damages[0].file.name}; "
             "remove each and its .sha256, then run the 'fusecat extract' or 'fusecat import' that made it again"
         )
-        raise DamagedFeature(message)
     if not as_json:
         console().print(f"{safe(str(folder))}: every byte is as it was written", markup=False)
 
@@ -81,8 +80,7 @@ def _features(workspace: Path) -> Path:
 
     folder = Workspace(workspace).features
     if not folder.is_dir():
-        message = f"--workspace {workspace}: there is no {folder}; run 'fusecat extract' or 'fusecat import' first"
-        raise UsageError(message)
+        raise UsageError(f"--workspace {workspace}: there is no {folder}; run 'fusecat extract' or 'fusecat import' first")
     return folder
 
 

@@ -203,11 +203,11 @@ def _check(options: dict[str, Any]) -> None:
     from fusecat.stages.errors import UsageError
 
     if options["probe"] and not options["dry_run"]:
-        message = "--probe: goes with --dry-run only; add --dry-run"
-        raise UsageError(message)
+        raise UsageError("--probe: goes with --dry-run only; add --dry-run")
     if options["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
-        message = "--tensorboard: TensorBoard is not installed; run 'pip install fusecat[tensorboard]', or leave the flag out"
-        raise UsageError(message)
+        raise UsageError(
+            "--tensorboard: TensorBoard is not installed; run 'pip install fusecat[tensorboard]', or leave the flag out"
+        )
 
 
 def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:
@@ -234,8 +234,7 @@ def _preset(options: dict[str, Any]) -> "Preset":
     for pair in options["weights"]:
         name, sign, path = pair.partition("=")
         if not sign or not path:
-            message = f"--weights {pair}: NETWORK=PATH is needed"
-            raise UsageError(message)
+            raise UsageError(f"--weights {pair}: NETWORK=PATH is needed")
         weights[name] = path
     names = [name for value in options["networks"] for name in value.split(",")]
     preset = load_preset(options["preset"]).select(names)

@@ -83,13 +83,11 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     rows, drawn = _rows(place, labels, options)
     keys = ("vectors", "ids", "logits", "key", "columns", "id_column", "fitted_on", "dtype")
     if options["key"] and options["columns"]:
-        message = "--key names one column of lists, --columns a column per dimension: pass one of the two"
-        raise UsageError(message)
+        raise UsageError("--key names one column of lists, --columns a column per dimension: pass one of the two")
     request = Request(feature, **{key: options[key] for key in keys})
     if options["attributes"]:
         if options["key"] or options["columns"] or options["ids"]:
-            message = "--attributes: the table has its ids and columns; leave out --key, --columns and --ids"
-            raise UsageError(message)
+            raise UsageError("--attributes: the table has its ids and columns; leave out --key, --columns and --ids")
         train = [identity for identity, code in zip(rows.ids, rows.split, strict=True) if code == rows.parts.index(Part.TRAIN)]
         made = Attributes.fit(request.vectors, options["attributes"], train, request.id_column)
         request = replace(request, attributes=made, fitted_on=request.fitted_on or "none")  # it sees no label
@@ -130,14 +128,12 @@ def _feature(name: str, field: str | None) -> str:
         near = difflib.get_close_matches(last, FIELDS, 1, 0.75) if dot else ()
         end = f"did you mean {network}.{near[0]}?" if near else f"pass --field, or end the name with one: {name}.{Field.TITLE}"
         own = f"; for a field of your own: --name {network} --field {last}" if dot else ""
-        message = f"--name {name}: {end}{own}"
-        raise UsageError(message)
+        raise UsageError(f"--name {name}: {end}{own}")
     if field is None or (dot and field == last):
         _check_field_name(name, last)
         return name
     if dot and last in FIELDS:
-        message = f"--name {name} speaks of the field {last}, --field of {field}; leave one of them out"
-        raise UsageError(message)
+        raise UsageError(f"--name {name} speaks of the field {last}, --field of {field}; leave one of them out")
     _check_field_name(name, field)
     return f"{name}.{field}"
 
@@ -145,8 +141,9 @@ def _feature(name: str, field: str | None) -> str:
 def _check_field_name(name: str, field: str) -> None:
     """Raise UsageError unless a field is a plain word."""
     if not re.fullmatch("[a-z][a-z0-9_]*", field):
-        message = f"--name {name}: '{field}' is no field; a small letter, then small letters, digits and underscores are"
-        raise UsageError(message)
+        raise UsageError(
+            f"--name {name}: '{field}' is no field; a small letter, then small letters, digits and underscores are"
+        )
 
 
 def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tuple[Rows, tuple[Catalogue, Split] | None]":
@@ -168,12 +165,14 @@ def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tu
         own = next((name for name in ("split_column", "group_by") if options[name] is not None), None)
         if own and (labels is None or not np.array_equal(catalogue_rows(*_drawn(labels, options)).split, rows.split)):
             flag = f"--{own.replace('_', '-')}"
-            message = f"{flag} {options[own]}: {place.root} was split otherwise; leave {flag} out, or use another --workspace"
-            raise UsageError(message)
+            raise UsageError(
+                f"{flag} {options[own]}: {place.root} was split otherwise; leave {flag} out, or use another --workspace"
+            )
         return rows, drawn
     if labels is None:
-        message = f"--labels: {place.root} knows no products yet; pass a CSV with id and label, or run 'fusecat extract' first"
-        raise UsageError(message)
+        raise UsageError(
+            f"--labels: {place.root} knows no products yet; pass a CSV with id and label, or run 'fusecat extract' first"
+        )
     catalogue, split = _drawn(labels, options)
     return catalogue_rows(catalogue, split), (catalogue, split)
 
@@ -195,8 +194,7 @@ def _refuse_another_split(place: Workspace) -> None:
         if context.get_parameter_source(option) is not ParameterSource.DEFAULT and value != held.get(name):
             flag = f"--{option.replace('_', '-')}"
             known = f"with {flag} {held[name]}" if name in held else "already"
-            message = f"{flag} {value}: {place.root} was split {known}; leave {flag} out, or use another --workspace"
-            raise UsageError(message)
+            raise UsageError(f"{flag} {value}: {place.root} was split {known}; leave {flag} out, or use another --workspace")
 
 
 def _begin(place: Workspace, catalogue: "Catalogue", split: "Split") -> None:

@@ -98,8 +98,7 @@ def command(
     from fusecat.stages.prediction.formats import Format, Layout, check, write
 
     if folder and (strategy or refit or metric or seed is not None):
-        message = "--model: an exported model is one strategy; leave out --strategy, --metric, --run and --refit"
-        raise UsageError(message)
+        raise UsageError("--model: an exported model is one strategy; leave out --strategy, --metric, --run and --refit")
     external = external_files(options)
     model = (
         load_model(folder, merges=merges)
@@ -121,8 +120,7 @@ def command(
     check(read, layout)
     path = output or workspace / "predictions" / f"{read.source.resolve().stem}{layout.format.suffix}"
     if (path.exists() and not path.is_file()) or path.absolute().parent == Path("/dev"):
-        message = f"--output {path}: a device or a pipe, which a whole file cannot take the place of; name a file"
-        raise UsageError(message)
+        raise UsageError(f"--output {path}: a device or a pipe, which a whole file cannot take the place of; name a file")
     if not may_write(path):
         raise PermissionError(errno.EACCES, "may not be written: name another file with --output FILE", str(path))
     screen, encoded, joined = console(quiet=as_json), dict[str, int](), dict[str, dict[str, Any]]()

@@ -41,14 +41,12 @@ def command(
     Where the workspace may not be written, the page is left out; with --output it is written elsewhere.
     """
     if output is not None and (output / "index.html").exists() and not (output / "report.json").exists():
-        message = f"--output {output}: there is an index.html that is no report; name another folder"
-        raise UsageError(message)
+        raise UsageError(f"--output {output}: there is an index.html that is no report; name another folder")
     if pooled:
         _pool(workspaces, output, metric, as_json=as_json)
         return
     if len(workspaces) > 1:
-        message = "several workspaces need --pool"
-        raise click.UsageError(message)
+        raise click.UsageError("several workspaces need --pool")
     workspace = workspaces[0] if workspaces else workspace
     if not as_json:
         from fusecat.pipeline.report.terminal import print_report

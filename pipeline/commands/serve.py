@@ -36,8 +36,7 @@ def command(
 
         from fusecat.pipeline.serve.app import make_app
     except ImportError as error:
-        message = f"serve needs {error.name}: pip install 'fusecat[serve]'"
-        raise UsageError(message) from error
+        raise UsageError(f"serve needs {error.name}: pip install 'fusecat[serve]'") from error
     from fusecat.pipeline.serve.reading import Limits
     from fusecat.stages.prediction import load_model
 
@@ -68,8 +67,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
     except OSError as error:
-        message = f"--host {host} --port {port}: {error.strerror or error}; choose another, or --port 0 for any that is free"
-        raise UsageError(message) from error
+        raise UsageError(
+            f"--host {host} --port {port}: {error.strerror or error}; choose another, or --port 0 for any that is free"
+        ) from error
     return listening
 
 

@@ -55,8 +55,7 @@ class Preset:
         known = [network.name for network in self.networks]
         for name in names:
             if name not in known:
-                message = f"--networks: preset '{self.name}' has no network '{name}'{_nearest(name, known)}"
-                raise UsageError(message)
+                raise UsageError(f"--networks: preset '{self.name}' has no network '{name}'{_nearest(name, known)}")
         chosen = tuple(network for network in self.networks if not names or network.name in names)
         return dataclasses.replace(self, networks=chosen)
 
@@ -93,16 +92,14 @@ def load_preset(name: str, option: str = "--preset") -> Preset:
     """A shipped preset by name, or a file; `option` is what named it. Raises UsageError naming file and key."""
     path = SHIPPED / f"{name}.toml" if name in names() else Path(name)
     if not path.is_file():
-        message = f"{option}: '{name}' is neither a file nor one of {', '.join(names())}{_nearest(name, names())}"
-        raise UsageError(message)
+        raise UsageError(f"{option}: '{name}' is neither a file nor one of {', '.join(names())}{_nearest(name, names())}")
     table = _read(path)
     _known(table, TOP, str(path))
     networks = tuple(
         _network(key, entry, path) for key, entry in _table(table.get("networks", {}), f"{path}: networks").items()
     )
     if not networks:
-        message = f"{path}: no [networks.NAME] table"
-        raise UsageError(message)
+        raise UsageError(f"{path}: no [networks.NAME] table")
     fusion, changes = _fusion(table.get("fusion", {}), f"{path}: [fusion]")
     extraction = _make(Extraction, table.get("extraction", {}), f"{path}: [extraction]")
     study: StudySettings = _make(StudySettings, table.get("study", {}), f"{path}: [study]")
@@ -113,14 +110,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path}: not TOML ({error})"
-        raise UsageError(message) from error
+        raise UsageError(f"{path}: not TOML ({error})") from error
     if "base" not in table:
         return table
     base = table.pop("base")
     if base not in names():
-        message = f"{path}: base = '{base}' is not one of {', '.join(names())}"
-        raise UsageError(message)
+        raise UsageError(f"{path}: base = '{base}' is not one of {', '.join(names())}")
     return _merge(_read(SHIPPED / f"{base}.toml"), table)
 
 
@@ -135,8 +130,7 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def _network(name: str, entry: Any, path: Path) -> Network:
     place = f"{path}: [networks.{name}]"
     if not name.replace("_", "").replace("-", "").isalnum():
-        message = f"{place}: a network's name is made of letters, digits, - and _, because it names a file"
-        raise UsageError(message)
+        raise UsageError(f"{place}: a network's name is made of letters, digits, - and _, because it names a file")
     entry = dict(_table(entry, place))
     training = _make(Training, entry.pop("training", {}), f"{place[:-1]}.training]")
     network: Network = _make(Network, entry | {"name": name, "training": training}, place)
@@ -148,8 +142,7 @@ def _fusion(values: Any, place: str) -> tuple[str, dict[str, Any]]:
     _known(_table(values, place), ("settings", *SETTINGS), place)
     name, changes = values.get("settings", "default"), {key: value for key, value in values.items() if key != "settings"}
     if name not in NAMED:
-        message = f"{place}: settings = {name!r} is not one of {', '.join(NAMED)}"
-        raise UsageError(message)
+        raise UsageError(f"{place}: settings = {name!r} is not one of {', '.join(NAMED)}")
     _make(FitSettings, asdict(NAMED[name]) | changes, place)
     return name, changes
 
@@ -164,22 +157,19 @@ def _make(kind: type[Any], values: Any, place: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: " if first["loc"] else ""
-        message = f"{place}: {where}{first['msg']}"
-        raise UsageError(message) from error
+        raise UsageError(f"{place}: {where}{first['msg']}") from error
 
 
 def _table(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        message = f"{place}: a table is needed, not {value!r}"
-        raise UsageError(message)
+        raise UsageError(f"{place}: a table is needed, not {value!r}")
     return value
 
 
 def _known(values: Mapping[str, Any], known: Sequence[str], place: str) -> None:
     for key in values:
         if key not in known:
-            message = f"{place}: unknown key '{key}'{_nearest(key, known)}"
-            raise UsageError(message)
+            raise UsageError(f"{place}: unknown key '{key}'{_nearest(key, known)}")
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -213,8 +213,7 @@ def compare(
 def compare_study(study: Study, *, against: str | None = None, resamples: int = RESAMPLES) -> Comparison:
     """`compare` of runs that are in memory already."""
     if Part.VALIDATION not in study.parts:
-        message = f"{study.workspace.runs}: no product is in the validation part, so nothing may choose (split again)"
-        raise DataError(message)
+        raise DataError(f"{study.workspace.runs}: no product is in the validation part, so nothing may choose (split again)")
     against = study.candidate(against).strategy if against is not None else None
     estimates, scores, drawn = {}, {}, {}
     for part in study.parts:

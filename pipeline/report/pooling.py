@@ -80,8 +80,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     metric, judged = first.metric, first.judged
     names = [row.strategy for row in first.rows if all(_has(other, row.strategy) for other in comparisons)]
     if not names:
-        message = "--pool: no strategy was run in all of these workspaces"
-        raise UsageError(message)
+        raise UsageError("--pool: no strategy was run in all of these workspaces")
     everything = {row.strategy for comparison in comparisons for row in comparison.rows}
     chooses = {
         name: float(np.mean([c.row(name).parts[Part.VALIDATION][metric.key].mean for c in comparisons])) for name in names
@@ -113,23 +112,18 @@ def _refuse(comparisons: Sequence[Comparison]) -> None:
     first = comparisons[0]
     places = [str(c.study.workspace.root.resolve()) for c in comparisons]
     if len(set(places)) < len(places) or len(places) < 2:
-        message = "--pool needs two or more different workspaces"
-        raise UsageError(message)
+        raise UsageError("--pool needs two or more different workspaces")
     for other in comparisons[1:]:
         where = f"{first.study.workspace.root} and {other.study.workspace.root} cannot be pooled"
         if other.metric != first.metric:
-            message = f"{where}: their metrics are {first.metric} and {other.metric}"
-            raise UsageError(message)
+            raise UsageError(f"{where}: their metrics are {first.metric} and {other.metric}")
         if other.judged != first.judged:
-            message = f"{where}: one is judged on {first.judged}, the other on {other.judged}"
-            raise UsageError(message)
+            raise UsageError(f"{where}: one is judged on {first.judged}, the other on {other.judged}")
         if set(_ids(other)) == set(_ids(first)) and products(other) != products(first):
-            message = f"{where}: the same product ids carry other type codes"
-            raise UsageError(message)
+            raise UsageError(f"{where}: the same product ids carry other type codes")
         shared = len(set(_ids(other)) & set(_ids(first)))
         if shared and products(other) != products(first):
-            message = f"{where}: they share {shared:,} product ids, but neither is the other's catalogue (a cut of it?)"
-            raise UsageError(message)
+            raise UsageError(f"{where}: they share {shared:,} product ids, but neither is the other's catalogue (a cut of it?)")
 
 
 def _ids(comparison: Comparison) -> list[str]:

@@ -118,15 +118,15 @@ class Study:
         try:
             products = runs.products()
         except FileNotFoundError:
-            message = f"{workspace.runs}: nothing was fused yet; run first: fusecat fuse --workspace {quoted(root)}"
-            raise ModelError(message) from None
+            raise ModelError(
+                f"{workspace.runs}: nothing was fused yet; run first: fusecat fuse --workspace {quoted(root)}"
+            ) from None
         parts = [part for part in JUDGED if part in products.parts and len(products.rows(part))]
         labels = {part: products.labels[products.rows(part)] for part in parts}
         failed: list[str] = []
         candidates = one_per_function(_candidates(runs, labels, len(products.classes), failed))
         if not candidates:
-            message = f"{workspace.runs}: no run is finished; run again: fusecat fuse --workspace {quoted(root)}"
-            raise ModelError(message)
+            raise ModelError(f"{workspace.runs}: no run is finished; run again: fusecat fuse --workspace {quoted(root)}")
         info = read_study(workspace) or StudyRecord()
         return cls(workspace, info, products, candidates, metric or info.selects, tuple(runs.interrupted()), tuple(failed))
 
@@ -182,8 +182,9 @@ def _again(runs: Runs, candidate: Candidate) -> Iterator[Run]:
     for seed in candidate.seeds:
         run = runs.read(candidate.strategy, seed)
         if run is None:
-            message = f"{runs.path(candidate.strategy, seed)}: gone while the report was written (run 'fusecat report' again)"
-            raise ModelError(message)
+            raise ModelError(
+                f"{runs.path(candidate.strategy, seed)}: gone while the report was written (run 'fusecat report' again)"
+            )
         yield run
 
 

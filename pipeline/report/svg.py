@@ -104,8 +104,9 @@ def _import_matplotlib() -> None:
     try:
         import matplotlib
     except UnicodeDecodeError as error:
-        message = f"a matplotlibrc, in this folder or of this user, is not UTF-8 ({error.reason}): correct or remove it"
-        raise UsageError(message) from error
+        raise UsageError(
+            f"a matplotlibrc, in this folder or of this user, is not UTF-8 ({error.reason}): correct or remove it"
+        ) from error
     finally:
         log.setLevel(level)
         if backend is not None:

@@ -146,7 +146,7 @@ def look_at(products: Sequence[dict[str, Any]], limits: Limits) -> None:
         for data in product["images"]:
             try:
                 if not data:
-                    raise UnreadableImage("empty file")  # noqa: EM101
+                    raise UnreadableImage("empty file")
                 decode_bytes(data, limits.pixels)
             except UnreadableImage as error:
                 cause = error.cause.replace("more pixels than --max-image-pixels", f"more than {limits.pixels:,} pixels")

@@ -44,15 +44,13 @@ def parse_columns(text: str) -> dict[str, str]:
     while place < len(text):
         match = _PAIR.match(text, place)
         if match is None:
-            message = (
+            raise UsageError(
                 f'--columns: {text[place:]!r} is not FIELD=COLUMN (as in id=sku,title=name,description="{{brand}} {{bullets}}")'
             )
-            raise UsageError(message)
         name, value = match[1], next(group for group in match.groups()[1:] if group is not None)
         check_field(name, "--columns")
         if name in columns:
-            message = f"--columns: {name} stands twice"
-            raise UsageError(message)
+            raise UsageError(f"--columns: {name} stands twice")
         columns[name] = value.strip()
         place = match.end()
     return columns
@@ -63,8 +61,7 @@ def check_field(name: str, where: str) -> None:
     if name not in FIELDS:
         nearest = difflib.get_close_matches(name, FIELDS, 1, 0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(FIELDS)}"
-        message = f"{where}: unknown field {name!r}: {hint}"
-        raise UsageError(message)
+        raise UsageError(f"{where}: unknown field {name!r}: {hint}")
 
 
 def holes(template: str) -> list[str]:

@@ -114,8 +114,9 @@ def _start() -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-c", code]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 - our own code
     if _answer(process, START) != b"ready\n":
-        message = f"the process that looks at pictures did not start ({' '.join(command[:2])} ended with {_end(process)})"
-        raise RuntimeError(message)
+        raise RuntimeError(
+            f"the process that looks at pictures did not start ({' '.join(command[:2])} ended with {_end(process)})"
+        )
     return process
 
 

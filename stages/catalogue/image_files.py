@@ -144,8 +144,7 @@ class PictureTree:
                 if path.is_relative_to(self.base.absolute().as_posix()):
                     return str(path.relative_to(self.base.absolute().as_posix()))
                 return str(path.relative_to(folder.as_posix()))
-        message = f"{shorten(name, 80)!r}: a path inside of the picture folder is expected"
-        raise ElsewhereError(message)
+        raise ElsewhereError(f"{shorten(name, 80)!r}: a path inside of the picture folder is expected")
 
     def suffix(self, name: str) -> tuple[str, str] | None:
         """Of a path of another machine what stands before the part that is here, and that part; None where nothing is."""
@@ -252,5 +251,4 @@ def plain_token(cell: str) -> str:
 
 
 def _unsafe(name: str, reason: str) -> NoReturn:
-    message = f"{shorten(name, 40)!r}: {reason}"
-    raise UnsafeNameError(message)
+    raise UnsafeNameError(f"{shorten(name, 40)!r}: {reason}")

@@ -55,8 +55,7 @@ def open_parquet(path: Path) -> ParquetTable:
     try:
         file = ParquetFile(path)
     except ImportError as error:
-        message = f"{path}: reading Parquet needs pyarrow: pip install 'fusecat[parquet]'"
-        raise UsageError(message) from error
+        raise UsageError(f"{path}: reading Parquet needs pyarrow: pip install 'fusecat[parquet]'") from error
     except Unreadable as error:
         fail(f"{path} is not a whole Parquet file ({error}): write it again")
     return ParquetTable(path, file.names, file)

@@ -46,8 +46,7 @@ def plan(path: Path, options: ReadingOptions) -> tuple[TablePlan, ReadingOptions
             fail(f"{file}: no [columns]; {advice.guessed(root, tables_of(root, settings.get('files')), options)}")
         return None
     if options.texts and not columns.keys() & {"title", "description"}:
-        message = f"columns {shown(columns)}: title missing (or pass --texts none to go without)"
-        raise UsageError(message)
+        raise UsageError(f"columns {shown(columns)}: title missing (or pass --texts none to go without)")
     tables = tables_of(root, settings.get("files")) if path.is_dir() else (path,)
     if not tables:
         fail(advice.nothing_to_read(root))

@@ -20,8 +20,7 @@ def read_catalogue(path: Path, options: ReadingOptions = ReadingOptions()) -> Ca
     """
     path = Path(path)
     if not path.exists():
-        message = f"{path} does not exist"
-        raise UsageError(message)
+        raise UsageError(f"{path} does not exist")
     found = next((found for layout in LAYOUTS if (found := layout(path, options)) is not None), None)
     if found is None:
         fail(custom.not_understood(path, options))

@@ -138,8 +138,7 @@ def split(
     Raises: DataError where the catalogue is too small or has one class only.
     """
     if not 0 <= head_share < 1:
-        message = f"--head-share {head_share}: a share of the training products from 0 to below 1 is expected"
-        raise UsageError(message)
+        raise UsageError(f"--head-share {head_share}: a share of the training products from 0 to below 1 is expected")
     labels = np.array(catalogue.labels)
     if subset == "described":
         labels[[product.description is None for product in catalogue.products]] = -1

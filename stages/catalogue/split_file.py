@@ -22,11 +22,9 @@ def with_split_file(catalogue: Catalogue, options: ReadingOptions) -> Catalogue:
     if file is None:
         return catalogue
     if options.split_column is not None:
-        message = "--split-column and --split-file say the same thing twice: pass one"
-        raise UsageError(message)
+        raise UsageError("--split-column and --split-file say the same thing twice: pass one")
     if not file.exists():
-        message = f"--split-file {file} does not exist"
-        raise UsageError(message)
+        raise UsageError(f"--split-file {file} does not exist")
     table = open_any(file, file.parent, replace(options, follow_symlinks=True, separator=None))
     if len(table.columns) < 2:
         fail(f"{file}: two columns are expected, the id and its part; found: {listed(table.columns)}")

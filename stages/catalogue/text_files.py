@@ -80,8 +80,7 @@ def refuse_other_formats(path: Path, head: bytes, encoding: str) -> None:
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     except LookupError as error:
-        message = f"--encoding {encoding}: no such encoding (utf-8, cp1252, latin-1, utf-16, ...)"
-        raise UsageError(message) from error
+        raise UsageError(f"--encoding {encoding}: no such encoding (utf-8, cp1252, latin-1, utf-16, ...)") from error
     if _is_wide(encoding):
         return
     for magic, message in _MAGIC:

@@ -93,8 +93,7 @@ def new_split(
 def _parts_of(labels: Path, column: str) -> Iterator[str | None]:
     for line, value in _cells(labels, column):
         if value is not None and value.casefold() not in SPLIT_WORDS:
-            message = f"{labels}: line {line}, column {column}: '{value}' is no part (train, head, validation, test)"
-            raise DataError(message)
+            raise DataError(f"{labels}: line {line}, column {column}: '{value}' is no part (train, head, validation, test)")
         yield None if value is None else SPLIT_WORDS[value.casefold()]
 
 
@@ -102,8 +101,7 @@ def _cells(labels: Path, column: str) -> Iterator[tuple[int, str | None]]:
     """Line and cell of each row in one column, None where it is blank."""
     table = open_table(labels)
     if column not in table.columns:
-        message = f"{labels} has no column '{column}'; it has {', '.join(table.columns)}"
-        raise UsageError(message)
+        raise UsageError(f"{labels} has no column '{column}'; it has {', '.join(table.columns)}")
     number = table.columns.index(column)
     for line, cells in table.rows():
         yield line, cells[number].strip() or None
@@ -129,11 +127,10 @@ def refuse_other_labels(path: Path, rows: Rows) -> None:
         known = rows.classes[label] if label >= 0 else None
         if identity not in codes or codes[identity] != known:
             here = f"'{codes[identity]}'" if codes.get(identity) else "no label"
-            message = (
+            raise DataError(
                 f"--labels {path}: product '{identity}' has {here} in this file and '{known}' in the workspace; "
                 "leave --labels out, or use another --workspace"
             )
-            raise DataError(message)
 
 
 def read_labels(path: Path, products: Sequence[str] = ()) -> dict[str, str | None]:
@@ -148,14 +145,12 @@ def read_labels(path: Path, products: Sequence[str] = ()) -> dict[str, str | Non
     identity = next((names.index(name) for name in ID_COLUMNS if name in names), 0)
     label = next((names.index(name) for name in LABEL_COLUMNS if name in names), 1 if len(names) == 2 else -1)
     if label < 0 or label == identity:
-        message = f"{path} has the columns {', '.join(table.columns)}; name one of them 'label' and one of them 'id'"
-        raise DataError(message)
+        raise DataError(f"{path} has the columns {', '.join(table.columns)}; name one of them 'label' and one of them 'id'")
     found: dict[str, str | None] = {}
     for line, cells in table.rows():
         _check_id(path, line, cells[identity])
         if cells[identity] in found:
-            message = f"{path}: line {line}: the id '{cells[identity]}' occurs a second time"
-            raise DataError(message)
+            raise DataError(f"{path}: line {line}: the id '{cells[identity]}' occurs a second time")
         found[cells[identity]] = cells[label].strip() or None
     return dict(zip(whole(list(found), set(products)), found.values(), strict=True))
 
@@ -170,16 +165,14 @@ def read_ids(path: Path, count: int | None = None, products: Collection[str] = (
     under = ""
     if path.suffix.lower() in ENDINGS:
         if path.suffix.lower() not in (".npy", ".parquet"):
-            message = f"--ids {path}: ids come as CSV, text, .npy or .parquet"
-            raise UsageError(message)
+            raise UsageError(f"--ids {path}: ids come as CSV, text, .npy or .parquet")
         ids = texts_of(read_column(path, (column,) if column else ID_NAMES), path, once=count is not None)
     else:
         check_file(path, path.parent, follow_symlinks=True)
         table = open_table(path)
         names = [name.lower() for name in table.columns]
         if column and column not in table.columns:
-            message = f"--id-column {column}: {path} has the columns {', '.join(table.columns)}"
-            raise UsageError(message)
+            raise UsageError(f"--id-column {column}: {path} has the columns {', '.join(table.columns)}")
         number = table.columns.index(column) if column else next((names.index(name) for name in ID_NAMES if name in names), 0)
         header = table.columns[number]
         named = not header or bool(column) or names[number] in ID_NAMES
@@ -191,8 +184,9 @@ def read_ids(path: Path, count: int | None = None, products: Collection[str] = (
             ids.insert(0, header)
         under = f" under its header '{header}'" if named else ""
     if count is not None and len(ids) != count:
-        message = f"{path} has {len(ids)} ids{under} for {count} vectors; an id per vector, in their order, is expected"
-        raise ForeignFile(message)
+        raise ForeignFile(
+            f"{path} has {len(ids)} ids{under} for {count} vectors; an id per vector, in their order, is expected"
+        )
     return whole(ids, products)
 
 
@@ -205,16 +199,14 @@ def texts_of(chunks: Iterable[NDArray[Any]], path: Path, *, once: bool = True) -
             try:
                 new.append(value.decode("utf-8") if isinstance(value, bytes) else str(value))
             except UnicodeDecodeError as error:
-                message = f"{path}: the id in row {row} is not UTF-8: {value!r}; store the ids as text"
-                raise ForeignFile(message) from error
+                raise ForeignFile(f"{path}: the id in row {row} is not UTF-8: {value!r}; store the ids as text") from error
         before = len(ids)
         ids.update(dict.fromkeys(new))
         if once and len(ids) != before + len(new):  # at once: what comes after it may be a bomb
             refuse_twice([*list(ids)[:before], *new], str(path))
         for row, text in enumerate(new, before):
             if not text.strip() or (chunk.dtype.kind == "f" and text == "nan") or len(text.encode()) > ID_BYTES:
-                message = f"{path}: the id in row {row} is empty, NaN, or longer than {ID_BYTES} bytes"
-                raise ForeignFile(message)
+                raise ForeignFile(f"{path}: the id in row {row} is empty, NaN, or longer than {ID_BYTES} bytes")
     return list(ids)
 
 
@@ -240,15 +232,17 @@ def fitted_parts(text: str | None, rows: Rows) -> tuple[tuple[str, ...] | None, 
         seen = dict.fromkeys(read_ids(Path(text), products=place))
         unknown = [identity for identity in seen if identity not in place]
         if len(unknown) == len(seen):
-            message = f"--fitted-on {text}: none of its {len(seen)} ids is a product's; the first product is '{rows.ids[0]}'"
-            raise DataError(message)
+            raise DataError(
+                f"--fitted-on {text}: none of its {len(seen)} ids is a product's; the first product is '{rows.ids[0]}'"
+            )
         codes = {place.get(identity) for identity in seen}
         return tuple(part for code, part in enumerate(rows.parts) if code in codes), unknown
     parts = [part.strip() for part in text.split(",")]
     unknown = [part for part in parts if part not in rows.parts]
     if unknown:
-        message = f"--fitted-on {text}: '{unknown[0]}' is neither a file nor one of {', '.join(rows.parts)}, none, unknown"
-        raise UsageError(message)
+        raise UsageError(
+            f"--fitted-on {text}: '{unknown[0]}' is neither a file nor one of {', '.join(rows.parts)}, none, unknown"
+        )
     return tuple(part for part in rows.parts if part in parts), ()
 
 
@@ -259,12 +253,10 @@ def refuse_twice(ids: Sequence[str], where: str) -> None:
     seen: set[str] = set()
     for number, identity in enumerate(ids):
         if identity in seen:
-            message = f"{where}: the id '{identity}' of vector {number} occurs a second time"
-            raise DataError(message)
+            raise DataError(f"{where}: the id '{identity}' of vector {number} occurs a second time")
         seen.add(identity)
 
 
 def _check_id(path: Path, line: int, identity: str) -> None:
     if not identity.strip() or "\0" in identity or len(identity.encode()) > ID_BYTES:
-        message = f"{path}: line {line}: the id is empty, or longer than {ID_BYTES} bytes"
-        raise DataError(message)
+        raise DataError(f"{path}: line {line}: the id is empty, or longer than {ID_BYTES} bytes")

@@ -47,8 +47,7 @@ def table_of(
     Raises: ValueError that names the array and the row where they do not agree, hold gaps, or cannot be split.
     """
     if not features:
-        message = "there is no feature to compare; pass name -> (n, width)"
-        raise ValueError(message)
+        raise ValueError("there is no feature to compare; pass name -> (n, width)")
     present, logits = present or {}, logits or {}
     for option, given in (("present", present), ("logits", logits)):
         _refuse_unknown(option, given, features)
@@ -58,8 +57,7 @@ def table_of(
     answers = _column("labels", labels)
     if missing := [row for row, answer in enumerate(answers.tolist()) if _is_missing(answer)]:
         said = f"{answers[missing[0]]!r}; NaN, None and blanks are no class"
-        message = f"labels: row {missing[0]} has none ({said}), {len(missing)} in all; leave such rows out"
-        raise ValueError(message)
+        raise ValueError(f"labels: row {missing[0]} has none ({said}), {len(missing)} in all; leave such rows out")
     classes, codes = np.unique(np.asarray(answers.tolist()) if answers.dtype == object else answers, return_inverse=True)
     names, rows = tuple(str(name) for name in classes), len(codes)
     made = {name: _feature(name, vectors, rows, present.get(name)) for name, vectors in features.items()}
@@ -75,19 +73,18 @@ def table_of(
 
 def _feature(name: str, vectors: Any, rows: int, present: ArrayLike | None) -> Feature:
     if not is_file_name(name):
-        message = f"feature {name!r}: its runs get a folder of that name, so it must be a file's, such as camembert.title"
-        raise ValueError(message)
+        raise ValueError(
+            f"feature {name!r}: its runs get a folder of that name, so it must be a file's, such as camembert.title"
+        )
     array, mask = _matrix(name, vectors)
     if array.ndim != 2 or len(array) != rows:
-        message = f"feature '{name}' has shape {array.shape}; it must be ({rows}, width)"
-        raise ValueError(message)
+        raise ValueError(f"feature '{name}' has shape {array.shape}; it must be ({rows}, width)")
     if present is not None:
         mask &= _shaped(f"present['{name}']", np.array(present, dtype=bool), (rows,))
     array[~mask] = 0
     if len(odd := np.flatnonzero(~np.isfinite(array).all(axis=1))):
         absent = f"say what is absent with present={{'{name}': mask}}"
-        message = f"feature '{name}' holds NaN or infinity in row {odd[0]}, {len(odd)} rows in all; {absent}"
-        raise ValueError(message)
+        raise ValueError(f"feature '{name}' holds NaN or infinity in row {odd[0]}, {len(odd)} rows in all; {absent}")
     return Feature(name, array, mask, fitted_on=None)
 
 
@@ -95,8 +92,7 @@ def _matrix(name: str, vectors: Any) -> tuple[NDArray[np.float32], NDArray[np.bo
     """Float32 of one's own, zero where there is no vector, and where there is one."""
     if hasattr(vectors, "toarray"):
         if np.prod(vectors.shape) > DENSE:
-            message = f"feature '{name}' is a sparse matrix of shape {vectors.shape}; {SPARSE}"
-            raise ValueError(message)
+            raise ValueError(f"feature '{name}' is a sparse matrix of shape {vectors.shape}; {SPARSE}")
         vectors = vectors.toarray()
     if hasattr(vectors, "detach"):  # a tensor of torch, whatever its type, wherever it lies
         vectors = vectors.detach().cpu().float().numpy()
@@ -112,8 +108,7 @@ def _matrix(name: str, vectors: Any) -> tuple[NDArray[np.float32], NDArray[np.bo
             return array, np.ones(len(array), bool)
         found = [None if _is_missing(row) else np.asarray(row, np.float32) for row in vectors]
     except (TypeError, ValueError) as error:
-        message = f"feature '{name}' is no matrix of numbers: {error}"
-        raise ValueError(message) from error
+        raise ValueError(f"feature '{name}' is no matrix of numbers: {error}") from error
     mask = np.array([row is not None for row in found], bool)
     shapes = {row.shape for row in found if row is not None}
     if len(shapes) > 1:
@@ -144,8 +139,7 @@ def _part(row: int, word: Any) -> str | None:
     if word is None:
         return None
     if str(word).strip().casefold() not in PARTS:
-        message = f"split: row {row} says {word!r}; a part is one of train, head, validation, test, or None"
-        raise ValueError(message)
+        raise ValueError(f"split: row {row} says {word!r}; a part is one of train, head, validation, test, or None")
     return PARTS[str(word).strip().casefold()]
 
 
@@ -154,8 +148,7 @@ def _keys(option: str, values: Any, rows: int) -> list[Any]:
         return [None] * rows
     keys = _column(option, values).tolist()
     if len(keys) != rows:
-        message = f"{option} has {len(keys)} rows, labels {rows}"
-        raise ValueError(message)
+        raise ValueError(f"{option} has {len(keys)} rows, labels {rows}")
     return [None if _is_missing(key) else key for key in keys]
 
 
@@ -168,8 +161,7 @@ def _column(name: str, values: Any) -> NDArray[Any]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        message = f"{name} must be a 1d array, one value per row, not of shape {array.shape}"
-        raise ValueError(message)
+        raise ValueError(f"{name} must be a 1d array, one value per row, not of shape {array.shape}")
     return np.asarray(array if array.dtype.kind in "biufUSO" else array.astype(str))
 
 
@@ -189,18 +181,15 @@ def _refuse_other_rows(named: Mapping[str, Any]) -> None:
             same = len(index) == len(indexed[first]) and set(index) == set(indexed[first])
             what = "the same index in another order" if same else "another index"
             ways = "align them by it (x.loc[labels.index]), or pass x.to_numpy() where they agree row by row"
-            message = f"{name} has {what} than {first}; {ways}"
-            raise ValueError(message)
+            raise ValueError(f"{name} has {what} than {first}; {ways}")
 
 
 def _refuse_unknown(option: str, given: Collection[str], features: Collection[str]) -> None:
     for name in sorted(set(given) - set(features)):
-        message = f"{option} names '{name}', which is no feature; the features are {', '.join(features)}"
-        raise ValueError(message)
+        raise ValueError(f"{option} names '{name}', which is no feature; the features are {', '.join(features)}")
 
 
 def _shaped(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if array.shape != shape:
-        message = f"{name} has shape {array.shape}; it must be {shape}"
-        raise ValueError(message)
+        raise ValueError(f"{name} has shape {array.shape}; it must be {shape}")
     return array

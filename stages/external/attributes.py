@@ -92,8 +92,7 @@ class Attributes:
         for column in found:
             numbers = (column.middle, column.mean, column.scale)
             if column.kind not in (NUMBER, CATEGORY) or not all(map(math.isfinite, numbers)) or column.scale <= 0:
-                message = f"the attribute {column.name!r:.40} is {column.kind!r:.20} with {numbers}"
-                raise ValueError(message)
+                raise ValueError(f"the attribute {column.name!r:.40} is {column.kind!r:.20} with {numbers}")
         return cls(found)
 
     @classmethod
@@ -106,15 +105,15 @@ class Attributes:
         for piece in wanted.split(","):
             name, _, kind = (part.strip() for part in piece.partition("="))
             if (kind and kind not in (NUMBER, CATEGORY)) or not name or name in kinds:
-                message = f"--attributes {piece}: COLUMN, COLUMN={NUMBER} or COLUMN={CATEGORY} is needed, each column once"
-                raise UsageError(message)
+                raise UsageError(
+                    f"--attributes {piece}: COLUMN, COLUMN={NUMBER} or COLUMN={CATEGORY} is needed, each column once"
+                )
             kinds[name] = kind
         ids, cells = read_cells(path, tuple(kinds), id_column)
         known = set(train)
         rows = [row for row, identity in enumerate(whole(ids, known)) if identity in known]
         if not rows:
-            message = f"{path}: none of its {len(ids)} ids is a product of train; the first is '{ids[0] if ids else ''}'"
-            raise DataError(message)
+            raise DataError(f"{path}: none of its {len(ids)} ids is a product of train; the first is '{ids[0] if ids else ''}'")
         return cls(tuple(_learnt(name, kind, {row: cells[name][row] for row in rows}) for name, kind in kinds.items()))
 
 
@@ -132,8 +131,7 @@ class AttributeTable(Source):
                 column.fill(cells[column.name], self._vectors[:, start : start + column.width])
             except ValueError as error:
                 way = f"leave it empty, or import the attribute anew as {column.name}={CATEGORY}"
-                message = f"{path}: column {column.name}: {error}; {way}"
-                raise DataError(message) from error
+                raise DataError(f"{path}: column {column.name}: {error}; {way}") from error
             start += column.width
         self._empty = np.array([not any(row) for row in zip(*(cells[name] for name in self.names), strict=True)], bool)
         self._vectors[self._empty] = 0
@@ -158,15 +156,13 @@ def read_cells(path: Path, names: Sequence[str], id_column: str | None) -> tuple
     own = id_column or next((name for name in table.columns if name.lower() in ID_NAMES or name in index), table.columns[0])
     for name in (own, *names):
         if name not in table.columns:
-            message = f"{path} has no column '{name}'; it has {', '.join(table.columns)}"
-            raise UsageError(message)
+            raise UsageError(f"{path} has no column '{name}'; it has {', '.join(table.columns)}")
     ids, cells = [], {name: list[str | None]() for name in names}
     for place, row in table.only((own, *names)).rows():
         try:
             identity, *found = [text(cell).strip() for cell in row]
         except NotATextError as error:
-            message = f"{path}: {table.unit} {place}: {error}, not a text or a number; choose other columns"
-            raise DataError(message) from error
+            raise DataError(f"{path}: {table.unit} {place}: {error}, not a text or a number; choose other columns") from error
         ids.append(identity)
         for name, cell in zip(names, found, strict=True):
             cells[name].append(None if not cell or cell in NOTHING else cell)
@@ -181,8 +177,7 @@ def number(cell: str, row: int) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        message = f"row {row + 1} holds {cell!r:.40}, which is no number"
-        raise ValueError(message)
+        raise ValueError(f"row {row + 1} holds {cell!r:.40}, which is no number")
     return found
 
 
@@ -190,14 +185,12 @@ def _learnt(name: str, kind: str, cells: Mapping[int, str | None]) -> Attribute:
     """An attribute from its cells, by their rows."""
     there = {row: cell for row, cell in cells.items() if cell is not None}
     if not there:
-        message = f"--attributes {name}: no product of train has it; leave it out"
-        raise DataError(message)
+        raise DataError(f"--attributes {name}: no product of train has it; leave it out")
     try:
         numbers = np.array([number(cell, row) for row, cell in there.items()]) if kind != CATEGORY else np.zeros(0)
     except ValueError as error:
         if kind == NUMBER:
-            message = f"--attributes {name}={NUMBER}: {error}"
-            raise DataError(message) from error
+            raise DataError(f"--attributes {name}={NUMBER}: {error}") from error
         numbers = np.zeros(0)
     if len(numbers):
         middle, scale = float(np.median(numbers)), float(numbers.std())

@@ -81,11 +81,10 @@ class ExternalVectors:
         ids = vector_ids(files, vectors, place)
         targets = np.array([place.get(identity, -1) for identity in ids], np.intp)
         if (targets < 0).all():
-            message = (
+            raise DataError(
                 f"{files.ids or files.vectors}: none of the {len(ids)} ids is a product's; the first is '{ids[0]}', the first "
                 f"product is '{products[0]}'"
             )
-            raise DataError(message)
         unknown = [ids[row] for row in np.flatnonzero(targets < 0)]
         targets[_absent(vectors, files.vectors)] = -1
         present = np.zeros(len(products), bool)
@@ -133,8 +132,7 @@ def vector_ids(files: Files, vectors: Source | None = None, products: Collection
         way = "pass a file with an id per vector"
         if others := [name for name in vectors.names if name != files.key]:
             way += f", or --id-column with the name of a column beside the vectors ({', '.join(others[:8])})"
-        message = f"--ids: {files.vectors} does not say which vector belongs to which product; {way}"
-        raise UsageError(message)
+        raise UsageError(f"--ids: {files.vectors} does not say which vector belongs to which product; {way}")
     return whole(inside, products)
 
 
@@ -143,8 +141,7 @@ def _ids_inside(source: Source, path: Path, column: str | None = None) -> list[s
     found = source.column(*((column,) if column else (*IDS, *source.index)))
     if found is None and column:
         has = f"it has {', '.join(source.names)}" if source.names else "it holds nothing but vectors: pass --ids"
-        message = f"--id-column {column}: {path} has no such column; {has}"
-        raise UsageError(message)
+        raise UsageError(f"--id-column {column}: {path} has no such column; {has}")
     return None if found is None else texts_of(found, path)
 
 
@@ -157,8 +154,7 @@ def _absent(vectors: Source, path: Path) -> NDArray[np.bool_]:
         odd = np.flatnonzero((said != 0) & (said != 1)) if said.dtype.kind in "biuf" else np.arange(1)
         if len(odd):
             told = f"'present' is {said[odd[0]]!s:.20} in row {row + odd[0]}"
-            message = f"{path}: {told}; store it as true or false (bool), or as 0 or 1"
-            raise ForeignFile(message)
+            raise ForeignFile(f"{path}: {told}; store it as true or false (bool), or as 0 or 1")
         absent[row : row + len(said)] |= said == 0
         row += len(said)
     return absent
@@ -166,11 +162,10 @@ def _absent(vectors: Source, path: Path) -> NDArray[np.bool_]:
 
 def _refuse_shape(logits: Source, path: Path, rows: int, classes: Sequence[str]) -> None:
     if (logits.rows, logits.width) != (rows, len(classes)):
-        message = (
+        raise ForeignFile(
             f"{path} is {logits.rows} x {logits.width}; for {rows} vectors and {len(classes)} classes "
             f"it must be {rows} x {len(classes)}, columns in the order {', '.join(classes[:4])}, ..."
         )
-        raise ForeignFile(message)
 
 
 def _refuse_gaps(path: Path, products: Sequence[str], present: NDArray[np.bool_], targets: NDArray[np.intp]) -> None:
@@ -178,11 +173,10 @@ def _refuse_gaps(path: Path, products: Sequence[str], present: NDArray[np.bool_]
     lacking = present.copy()
     lacking[targets[targets >= 0]] = False
     if lacking.any():
-        message = (
+        raise DataError(
             f"{path}: {lacking.sum()} of {present.sum()} products with a vector have no logits in it; the first is "
             f"'{products[int(lacking.argmax())]}'; bring a row for each"
         )
-        raise DataError(message)
 
 
 class Staging:
@@ -217,8 +211,7 @@ class Staging:
             self.put(chunk, targets[start : start + len(chunk)])
             start += len(chunk)
         if start != len(targets):
-            message = f"{len(targets)} vectors were announced and {start} came"
-            raise ForeignFile(message)
+            raise ForeignFile(f"{len(targets)} vectors were announced and {start} came")
 
     def put(self, vectors: NDArray[Any], targets: NDArray[np.intp]) -> None:
         """Write vectors (n, width) to these rows, those with -1 nowhere; consecutive rows in one go."""

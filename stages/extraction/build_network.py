@@ -62,11 +62,10 @@ def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "Pr
         case "flaubert":
             build_flaubert_tokenizer(texts, network.vocabulary, folder)
         case _:
-            message = (
+            raise UsageError(
                 f"networks.{network.name}: a new tokenizer can be learnt for camembert and flaubert, not for "
                 f"'{network.model}'; pass --weights {network.name}=FOLDER"
             )
-            raise UsageError(message)
     return load_tokenizer(folder)
 
 
@@ -155,8 +154,7 @@ def build_image_network(network: Network, classes: int, *, load: bool = True, co
         case Library.TRANSFORMERS:
             backbone, settings = _image_tower(network, config, load=load)
         case Library.SCIKIT_LEARN:
-            message = f"networks.{network.name}: scikit-learn's network sees texts"
-            raise UsageError(message)
+            raise UsageError(f"networks.{network.name}: scikit-learn's network sees texts")
         case _:
             assert_never(network.library)
     width = image_width(backbone, network)

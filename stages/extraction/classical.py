@@ -36,11 +36,9 @@ class TfidfEncoder(Encoder):
         """Raise UsageError for settings that mean nothing here."""
         network = self.network
         if network.model != "tfidf" or network.weights != NEW or self.field is Field.IMAGE:
-            message = f"networks.{network.name}: scikit-learn's one model is 'tfidf', on texts, and takes no weights"
-            raise UsageError(message)
+            raise UsageError(f"networks.{network.name}: scikit-learn's one model is 'tfidf', on texts, and takes no weights")
         if min(network.vocabulary, network.width) < 1:
-            message = f"networks.{network.name}: vocabulary and width are numbers from 1 on"
-            raise UsageError(message)
+            raise UsageError(f"networks.{network.name}: vocabulary and width are numbers from 1 on")
         TfidfShape.of(network)
 
     def recipe(self, study: Study, metric: Metric, precision: str) -> dict[str, Any]:  # noqa: ARG002
@@ -92,6 +90,5 @@ class TfidfEncoder(Encoder):
         """The network as it was fitted. Raises ValueError where its tensors do not go together."""
         network = TfidfNetwork(weights.read_state(folder / "network.safetensors"), lowercase=self.network.lowercase)
         if len(network.intercept) != classes:
-            message = f"it tells {len(network.intercept)} classes, not {classes}"
-            raise ValueError(message)
+            raise ValueError(f"it tells {len(network.intercept)} classes, not {classes}")
         return network.eval()

@@ -39,8 +39,7 @@ class Dataset:
             case Field.TITLE_DESCRIPTION:
                 return [product.text or None for product in self.catalogue.products]
             case Field.IMAGE:
-                message = "an image is not a text"
-                raise ValueError(message)
+                raise ValueError("an image is not a text")
 
     def pictures(self) -> list[tuple[Path, ...]]:
         """The readable images per product that a network is to look at, () where there are none."""
@@ -93,8 +92,7 @@ class Study(Dataset):
         """(N,) fold of every labelled training product, the same for all fields, -1 elsewhere. Drawn from the split's seed."""
         rows = np.flatnonzero((self.rows.split == PARTS.index(Part.TRAIN)) & (self.rows.labels >= 0))
         if not 2 <= count <= min(len(rows), np.iinfo(np.int8).max):
-            message = f"--folds {count}: from 2 to {min(len(rows), np.iinfo(np.int8).max)} folds are possible here"
-            raise UsageError(message)
+            raise UsageError(f"--folds {count}: from 2 to {min(len(rows), np.iinfo(np.int8).max)} folds are possible here")
         return stratified_group_folds(self.rows.ids, self.rows.labels, self._groups, rows, count, self.split.seed)
 
     @cached_property

@@ -25,20 +25,20 @@ def check_tokenizer(network: Network, tokenizer: Any, rows: int | None, most: in
     """
     largest = max(tokenizer.get_vocab().values(), default=0)
     if rows is not None and largest >= rows:
-        message = (
+        raise ModelError(
             f"networks.{network.name}: its tokenizer numbers pieces up to {largest}, its embedding has {rows} rows; "
             "the tokenizer is that of another network"
         )
-        raise ModelError(message)
     if pad_of(tokenizer) is None:
-        message = f"networks.{network.name}: its tokenizer has neither a padding nor an end token; batches cannot be made"
-        raise ModelError(message)
+        raise ModelError(
+            f"networks.{network.name}: its tokenizer has neither a padding nor an end token; batches cannot be made"
+        )
     if most is not None and network.length > most:
-        message = f"networks.{network.name}: length = {network.length}, the network has {most} positions; set length = {most}"
-        raise UsageError(message)
+        raise UsageError(
+            f"networks.{network.name}: length = {network.length}, the network has {most} positions; set length = {most}"
+        )
     if network.training.token_dropout and tokenizer.unk_token_id is None:
-        message = f"networks.{network.name}: its tokenizer has no unknown token; set training.token_dropout = 0"
-        raise UsageError(message)
+        raise UsageError(f"networks.{network.name}: its tokenizer has no unknown token; set training.token_dropout = 0")
 
 
 def pad_of(tokenizer: Any) -> int | None:
@@ -54,8 +54,9 @@ def try_texts(network: TextNetwork, settings: Network, tokenizer: Any) -> None:
         np.asarray(row, np.int64) for row in tokenizer([SHORT, LONG], truncation=True, max_length=settings.length)["input_ids"]
     ]
     if not all(len(row) for row in rows):
-        message = f"networks.{settings.name}: its tokenizer ({type(tokenizer).__name__}) makes no token of the text '{LONG}'"
-        raise ModelError(message)
+        raise ModelError(
+            f"networks.{settings.name}: its tokenizer ({type(tokenizer).__name__}) makes no token of the text '{LONG}'"
+        )
 
     def collate(chosen: Sequence[Any]) -> dict[str, Tensor]:
         return collate_tokens(chosen, pad_of(tokenizer) or 0, room, settings.length)
@@ -69,16 +70,14 @@ def try_texts(network: TextNetwork, settings: Network, tokenizer: Any) -> None:
         before, after = (network.backbone(**batch).last_hidden_state[:, : len(last) - 1] for batch in pair)
     silent = network.pooling is not None and settings.pooling is None and settings.weights != NEW
     if silent and len(last) > 1 and torch.allclose(before, after, atol=1e-6):
-        message = (
+        raise UsageError(
             f"networks.{settings.name}: {type(network.backbone).__name__} reads left to right, so only its last token has seen "
             'the whole text; set pooling = "last" (or "mean", if that is meant)'
         )
-        raise UsageError(message)
     if torch.equal(*vectors):
-        message = (
+        raise UsageError(
             f"networks.{settings.name}: two different texts give the same vector; pooling = '{settings.pooling}' is not its own"
         )
-        raise UsageError(message)
 
 
 def try_images(network: ImageNetwork, settings: Network) -> None:
@@ -110,8 +109,9 @@ def _width(compute: Callable[[], Tensor], module: nn.Module, settings: Network) 
     with _trying(module, settings):
         vector = compute()
     if vector.ndim != 2:
-        message = f"networks.{settings.name}: {type(module).__name__} gives numbers of shape {tuple(vector.shape)}, no vectors"
-        raise ModelError(message)
+        raise ModelError(
+            f"networks.{settings.name}: {type(module).__name__} gives numbers of shape {tuple(vector.shape)}, no vectors"
+        )
     return vector.shape[1]
 
 
@@ -130,11 +130,11 @@ def _trying(module: nn.Module, settings: Network) -> Iterator[None]:
     except Exception as error:  # every family has its own way to fail
         reason = f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
         if settings.is_image:
-            message = f"networks.{settings.name}: {settings.model} cannot take images of size = {settings.size} ({reason})"
-            raise UsageError(message) from error
+            raise UsageError(
+                f"networks.{settings.name}: {settings.model} cannot take images of size = {settings.size} ({reason})"
+            ) from error
         how = f" with pooling '{settings.pooling}'" if settings.pooling else ""
-        message = f"networks.{settings.name}: {settings.weights} cannot read a text{how} ({reason})"
-        raise ModelError(message) from error
+        raise ModelError(f"networks.{settings.name}: {settings.weights} cannot read a text{how} ({reason})") from error
     finally:
         for each in training:
             each.training = True
@@ -146,12 +146,14 @@ def _try(network: Any, settings: Network, together: dict[str, Tensor], alone: di
         vectors: Tensor = network.encode(**together)[0]
         first = network.encode(**alone)[0]
     if not torch.isfinite(vectors).all():
-        message = f"networks.{settings.name}: its vectors are not all finite; are these weights those of {settings.weights}?"
-        raise ModelError(message)
+        raise ModelError(
+            f"networks.{settings.name}: its vectors are not all finite; are these weights those of {settings.weights}?"
+        )
     difference = float((vectors[:1] - first).abs().max() / vectors.abs().max().clamp(min=1e-12))
     if difference > CLOSE:
-        message = f"networks.{settings.name}: {what} give different vectors (by {difference:.2g}); it cannot be read in batches"
-        raise ModelError(message)
+        raise ModelError(
+            f"networks.{settings.name}: {what} give different vectors (by {difference:.2g}); it cannot be read in batches"
+        )
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
     with _trying(network, settings), torch.enable_grad():
         reached = torch.autograd.grad(network.encode(**alone)[0].sum(), parameters, allow_unused=True)

@@ -45,8 +45,7 @@ def fit_tfidf(network: Network, data: TrainingData, progress: Progress = silent)
     found = [_terms_of(kind, pair, learnt, network) for kind, pair in zip(("word", "char_wb"), ngrams, strict=True)]
     counts, terms = [block for block, _ in found if block is not None], [term for _, block in found for term in block]
     if not terms:
-        message = f"networks.{network.name}: no training text of {data.feature} holds a word or three characters"
-        raise UsageError(message)
+        raise UsageError(f"networks.{network.name}: no training text of {data.feature} holds a word or three characters")
     holders = np.concatenate([np.bincount(block.indices, minlength=block.shape[1]) for block in counts])
     idf = (np.log((1 + len(learnt)) / (1 + holders)) + 1).astype(np.float32)
     rows = weighed(counts, idf)

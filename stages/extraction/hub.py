@@ -67,8 +67,7 @@ def read_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBa
             _refuse_other_class(path)
     found = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
     if not isinstance(found, PreTrainedTokenizerBase):
-        message = f"{source} names something else as its tokenizer"
-        raise ValueError(message)
+        raise ValueError(f"{source} names something else as its tokenizer")
     return found
 
 
@@ -79,8 +78,7 @@ def read_image_processor(source: str | Path, **options: Any) -> Any:
     _ask_nobody()
     found = AutoImageProcessor.from_pretrained(source, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
     if not isinstance(found, BaseImageProcessor):
-        message = f"{source} names something else as its image processor"
-        raise ValueError(message)
+        raise ValueError(f"{source} names something else as its image processor")
     return found
 
 
@@ -122,5 +120,4 @@ def _refuse_other_class(path: Path) -> None:
     name = record.get("tokenizer_class") if isinstance(record, dict) else None
     there = getattr(transformers, name, None) if isinstance(name, str) else None
     if there is not None and not (isinstance(there, type) and issubclass(there, transformers.PreTrainedTokenizerBase)):
-        message = f"{path} names '{name}' as its tokenizer, which is none"
-        raise ValueError(message)
+        raise ValueError(f"{path} names '{name}' as its tokenizer, which is none")

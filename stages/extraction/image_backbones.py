@@ -60,8 +60,7 @@ def _pretrainedmodels_network(network: Network) -> Any:
             num_classes=1,
         )
     if network.model not in pretrainedmodels.model_names:
-        message = f"networks.{network.name}: pretrainedmodels knows no model '{network.model}'"
-        raise UsageError(message)
+        raise UsageError(f"networks.{network.name}: pretrainedmodels knows no model '{network.model}'")
     settings = pretrainedmodels.pretrained_settings[network.model]
     classes = (settings.get("imagenet") or next(iter(settings.values())))["num_classes"]
     return getattr(pretrainedmodels, network.model)(num_classes=classes, pretrained=None)
@@ -83,21 +82,18 @@ def _timm_network(network: Network) -> Any:
     import timm
 
     if not timm.is_model(network.model.partition(".")[0]):  # what follows is the tag of pretrained weights
-        message = f"networks.{network.name}: timm knows no model '{network.model}'"
-        raise UsageError(message)
+        raise UsageError(f"networks.{network.name}: timm knows no model '{network.model}'")
     makers = (timm.create_model, timm.models.build_model_with_cfg)
     loading = {parameter for maker in makers for parameter in inspect.signature(maker).parameters}
     for key in network.shape:
         if key in loading:
-            message = f"networks.{network.name}: shape.{key} is no shape; weights are named by 'weights'"
-            raise UsageError(message)
+            raise UsageError(f"networks.{network.name}: shape.{key} is no shape; weights are named by 'weights'")
     try:
         return timm.create_model(network.model, pretrained=False, num_classes=0, **dict(network.shape))
     except (RuntimeError, TypeError) as error:
-        message = (
+        raise UsageError(
             f"networks.{network.name}: timm builds no '{network.model}' of this shape ({' '.join(str(error).split()):.120})"
-        )
-        raise UsageError(message) from error
+        ) from error
 
 
 class ImageTower(nn.Module):

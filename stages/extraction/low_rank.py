@@ -14,16 +14,14 @@ def add_adapters(backbone: nn.Module, rank: int, seed: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        message = "training.lora: peft is not installed; run 'pip install fusecat[lora]', or set lora = 0"
-        raise UsageError(message) from error
+        raise UsageError("training.lora: peft is not installed; run 'pip install fusecat[lora]', or set lora = 0") from error
     from transformers.pytorch_utils import Conv1D
 
     # by the very type: attention of torch's own reads the weights of its layers past them
     layers = [(name, module) for name, module in backbone.named_modules() if type(module) in (nn.Linear, Conv1D)]
     names = [name for name, module in layers if module.weight.requires_grad]
     if not names:
-        message = f"training.lora: {type(backbone).__name__} has no linear layers; set lora = 0"
-        raise UsageError(message)
+        raise UsageError(f"training.lora: {type(backbone).__name__} has no linear layers; set lora = 0")
     torch.manual_seed(seed)
     backbone.requires_grad_(requires_grad=False)
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), backbone)

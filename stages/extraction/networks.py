@@ -186,7 +186,6 @@ def pooling_module(pooling: Pooling, length: int, hidden: int, width: int) -> tu
         case Pooling.FLATTEN:
             return Flatten(length, hidden, width), width
         case Pooling.MODEL:
-            message = "a model's own pooling is read from its folder"
-            raise ValueError(message)
+            raise ValueError("a model's own pooling is read from its folder")
         case _:
             assert_never(pooling)

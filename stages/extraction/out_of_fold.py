@@ -46,9 +46,9 @@ def out_of_fold(
 ) -> FloatArray:
     """Logits (N, C) of the labelled training products that have the field, each from the network of its fold; zero elsewhere.
 
-    A fold's network is fine-tuned as the feature's own is - the same validation products choose its epoch - without the products of
-    the fold: it sees neither their labels nor their content. `folder` keeps each finished fold, so that an interruption costs
-    one fold's last epoch at most. `like`: the inputs of the feature's own network.
+    A fold's network is fine-tuned as the feature's own is - the same validation products choose its epoch - without the
+    products of the fold: it sees neither their labels nor their content. `folder` keeps each finished fold, so that an
+    interruption costs one fold's last epoch at most. `like`: the inputs of the feature's own network.
 
     Raises: UsageError where a fold leaves no product to learn from.
     """
@@ -58,10 +58,9 @@ def out_of_fold(
     for number in range(count):
         held = train[folds[train] == number]
         if len(held) == len(train):
-            message = (
+            raise UsageError(
                 f"--folds {count}: all {len(train)} training products of {encoder.feature} lie in one fold; use fewer folds"
             )
-            raise UsageError(message)
         if not len(held):
             continue
         rest = study.without(np.flatnonzero(folds == number))

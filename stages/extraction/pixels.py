@@ -95,8 +95,7 @@ def _timm(network: Network) -> dict[str, Any]:
     try:
         from timm import data, models
     except ImportError as error:
-        message = f"networks.{network.name}: timm is not installed; run 'pip install fusecat[timm]'"
-        raise UsageError(message) from error
+        raise UsageError(f"networks.{network.name}: timm is not installed; run 'pip install fusecat[timm]'") from error
     resolve: Any = data.resolve_data_config  # type: ignore[attr-defined]
     known: Any = models.get_pretrained_cfg(network.model)
     if known is None:
@@ -134,11 +133,10 @@ def _transformers(network: Network) -> dict[str, Any]:
         raise unavailable(network, error) from error
     found = _of_processor(processor)
     if found is None or _apart(processor, found) > APART:
-        message = (
+        raise ModelError(
             f"networks.{network.name}: what its image processor ({type(processor).__name__}) does is no scaling to a square; "
             f"set all of {', '.join(KEYS)}"
         )
-        raise ModelError(message)
     return found
 
 

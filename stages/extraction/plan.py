@@ -78,7 +78,7 @@ def estimate(
         )
         folds, epochs = encoder.extraction.folds, encoder.network.training.epochs
         validated = len(study.labelled(Part.VALIDATION, study.present(encoder.field)))
-        # What is encoded for fine-tuning: validation after each epoch, or, once, what the classifier of a frozen network learns from:
+        # What is encoded for fine-tuning: validation after each epoch, or once what a frozen network's classifier learns from:
         # (K - 1) / K of train for each of K fold networks.
         frozen = encoder.network.learns_from_vectors
         seen = validated * (1 + folds) + planned.train * max(1, folds) if frozen else validated * epochs * (1 + folds)

@@ -117,8 +117,7 @@ def probe(
                 )
             except _Enough:
                 return times
-            message = "the last step was not told"
-            raise AssertionError(message)
+            raise AssertionError("the last step was not told")
 
         first = MemoryPlan(gradient_checkpointing=training.gradient_checkpointing)
         network, times, memory_plan = retry_on_oom(

@@ -70,8 +70,7 @@ class Dense(nn.Module):
         super().__init__()
         name = str(settings.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
         if name not in ACTIVATIONS or settings.get("use_residual") or settings.get("module_input_name", VECTOR) != VECTOR:
-            message = f"a dense layer with the settings {json.dumps(dict(settings)):.200}"
-            raise ValueError(message)
+            raise ValueError(f"a dense layer with the settings {json.dumps(dict(settings)):.200}")
         self.linear = nn.Linear(int(settings["in_features"]), int(settings["out_features"]), bool(settings.get("bias", True)))
         self.activation = ACTIVATIONS[name]()
 
@@ -135,8 +134,7 @@ def poolings(described: Mapping[str, Any]) -> list[str]:
     modes = settings.get("pooling_mode") or [mode for flag, mode in FLAGS.items() if settings.get(flag)]
     modes = [modes] if isinstance(modes, str) else list(modes)
     if described["kind"] != "Pooling" or not modes or not set(modes) <= set(POOLINGS):
-        message = f"the pooling {described['kind']} {modes}"
-        raise ValueError(message)
+        raise ValueError(f"the pooling {described['kind']} {modes}")
     return modes
 
 
@@ -167,26 +165,22 @@ def read_pooling(network: Network) -> ModelPooling:
     """
     described = listed_modules(network)
     if described is None:
-        message = (
+        raise ModelError(
             f'networks.{network.name}: pooling = "model" reads modules.json, as sentence-transformers writes it, and '
             f"{network.weights} has none; name the pooling itself"
         )
-        raise ModelError(message)
     try:
         for each in described[1:]:
             if each["kind"] not in LAYERS:
-                message = f"the module {each['kind']}"
-                raise ValueError(message)
+                raise ValueError(f"the module {each['kind']}")
         if not described or (described[0]["settings"].get("include_prompt") is False and network.prefix):
-            message = "a pooling that leaves the prompt out"
-            raise ValueError(message)
+            raise ValueError("a pooling that leaves the prompt out")
         pooling = ModelPooling([{"kind": each["kind"], "settings": each["settings"]} for each in described])
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        message = (
+        raise ModelError(
             f"networks.{network.name}: {network.weights} asks for {error}, which is not known here; compute its vectors with "
             "sentence-transformers and bring them with 'fusecat import'"
-        )
-        raise ModelError(message) from error
+        ) from error
     for layer, each in zip(pooling.layers, described[1:], strict=True):
         if layer.state_dict():
             layer.load_state_dict(_weights(network, each["path"]))
@@ -198,8 +192,7 @@ def _weights(network: Network, folder: str) -> dict[str, Tensor]:
         path = find_file(network.weights, f"{folder}/{name}", network.revision)
         if path is not None:
             return {key: tensor.float() for key, tensor in read_state(path).items()}
-    message = f"networks.{network.name}: {network.weights} lists the module {folder} but holds no weights of it"
-    raise ModelError(message)
+    raise ModelError(f"networks.{network.name}: {network.weights} lists the module {folder} but holds no weights of it")
 
 
 def own_prefix(network: Network) -> str:
@@ -220,8 +213,7 @@ def refuse_other_pooling(network: Network) -> None:
         as_said = False
     if not as_said:
         kinds = ", ".join(f"{each['kind']} {json.dumps(each['settings']):.60}" for each in plain)
-        message = (
+        raise ModelError(
             f"networks.{network.name}: {network.weights} says how its vectors are made (modules.json: {kinds}); "
             'set pooling = "model" to do so, or name another'
         )
-        raise ModelError(message)

@@ -172,13 +172,13 @@ class Network:
 
     def __post_init__(self) -> None:
         if self.training.lora and self.training.freeze:
-            message = f"networks.{self.name}: 'freeze' teaches nothing before the classifier, 'lora' does; choose one"
-            raise UsageError(message)
+            raise UsageError(f"networks.{self.name}: 'freeze' teaches nothing before the classifier, 'lora' does; choose one")
         wrong = [field.value for field in self.fields if (field is Field.IMAGE) is not self.is_image]
         if wrong:
             kind = "images" if self.is_image else "texts"
-            message = f"networks.{self.name}: it sees {kind}, not '{wrong[0]}'; give each kind of field a network of its own"
-            raise UsageError(message)
+            raise UsageError(
+                f"networks.{self.name}: it sees {kind}, not '{wrong[0]}'; give each kind of field a network of its own"
+            )
 
     @property
     def is_image(self) -> bool:

@@ -84,14 +84,14 @@ def part_of(model: Any, network: Network) -> Any:
     """
     joint = hasattr(model, "get_text_features") and hasattr(model, "get_image_features")
     if joint and network.tower is None:
-        message = (
+        raise UsageError(
             f"networks.{network.name}: {network.weights} holds a text and an image network ({type(model).__name__}); "
             'say which: tower = "text", or tower = "image"'
         )
-        raise UsageError(message)
     if network.tower is not None and not joint:
-        message = f"networks.{network.name}: {network.weights} is one network ({type(model).__name__}); leave 'tower' out"
-        raise UsageError(message)
+        raise UsageError(
+            f"networks.{network.name}: {network.weights} is one network ({type(model).__name__}); leave 'tower' out"
+        )
     if network.tower is not None:
         for name, _ in [*model.named_children(), *model.named_parameters(recurse=False)]:
             if name.startswith(OTHER_TOWER[network.tower]):
@@ -117,11 +117,10 @@ def refuse_other_weights(network: Network, own: Iterable[str], told: Any) -> Non
     }
     for kind, names in kinds.items():
         if names:
-            message = (
+            raise ModelError(
                 f"networks.{network.name}: {network.weights} {kind} '{min(names)}' ({len(names)} of {len(own)} tensors); "
                 "it would be taught from random numbers: name a folder whose weights fit its config.json"
             )
-            raise ModelError(message)
 
 
 def without_pooler(config: Any) -> dict[str, bool]:

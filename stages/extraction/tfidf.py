@@ -37,16 +37,13 @@ class TfidfShape:
         place, known = f"networks.{network.name}: shape", {field.name for field in fields(cls)}
         for key, value in network.shape.items():
             if key not in known:
-                message = f"{place}.{key} is none of {', '.join(sorted(known))}"
-                raise UsageError(message)
+                raise UsageError(f"{place}.{key} is none of {', '.join(sorted(known))}")
             most = 10**6 if key == "inverse_penalty" else 10
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-                message = f"{place}.{key} = {value!r:.40} is no number from 0 to {most}"
-                raise UsageError(message)
+                raise UsageError(f"{place}.{key} = {value!r:.40} is no number from 0 to {most}")
         shape = cls(**network.shape)
         if shape.inverse_penalty == 0 or not (shape.words or shape.characters >= 3):
-            message = f"{place}: it needs words, or characters from 3 on, and an inverse_penalty above 0"
-            raise UsageError(message)
+            raise UsageError(f"{place}: it needs words, or characters from 3 on, and an inverse_penalty above 0")
         return shape
 
 
@@ -106,8 +103,7 @@ class TfidfNetwork(nn.Module):
         first, last, shortest, longest = self.ngrams.tolist() if shapes in weighed_by else (0, -1, 0, -1)
         doubled = any(len(set(part)) < len(part) for part in self._parts)
         if not 0 <= first <= last <= 10 or not 0 <= shortest <= longest <= 10 or len(self._terms) != terms or doubled:
-            message = f"its {len(self._terms)} terms and their weights do not go together"
-            raise ValueError(message)
+            raise ValueError(f"its {len(self._terms)} terms and their weights do not go together")
 
     @cached_property
     def _terms(self) -> list[str]:

@@ -146,8 +146,7 @@ def _optimizer(training: Training) -> str:
         case Optimizer.ADAM:
             # AdamW without decay is Adam; with decay the two differ, and the thesis's Adam had none.
             if training.weight_decay:
-                message = "training.optimizer 'adam' goes with weight_decay 0; use 'adamw' for decay"
-                raise UsageError(message)
+                raise UsageError("training.optimizer 'adam' goes with weight_decay 0; use 'adamw' for decay")
             return "adamw_torch_fused"
         case _:
             assert_never(training.optimizer)

@@ -59,8 +59,7 @@ def files_digest(path: Path, patterns: Sequence[str] = MODEL_FILES) -> str:
         return digest(path)
     files = sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
     if not files:
-        message = f"{path}: no weights in this folder (*.safetensors) and no config.json"
-        raise ModelError(message)
+        raise ModelError(f"{path}: no weights in this folder (*.safetensors) and no config.json")
     return digest({file.relative_to(path).as_posix(): digest(file) for file in files})
 
 
@@ -78,11 +77,10 @@ def hub_source(network: Network) -> str:
     """The folder or hub id that transformers is to load, with a one-line remedy where a folder is not one."""
     path = Path(network.weights)
     if path.is_file():
-        message = (
+        raise ModelError(
             f"networks.{network.name}: weights {path} is a file; a network of transformers needs the folder that holds its "
             "config.json too"
         )
-        raise ModelError(message)
     return str(path) if path.is_dir() else network.weights
 
 
@@ -129,8 +127,7 @@ def load_image_weights(backbone: nn.Module, network: Network, classifiers: Seque
     for kind, names in (("lacks", missing), ("has the unknown", foreign), ("has another shape for", shapes)):
         if names:
             what = f"{kind} '{names[0]}' ({len(names)} in all)"
-            message = f"networks.{network.name}: the file {network.weights} {what}; it is not a {network.model}"
-            raise ModelError(message)
+            raise ModelError(f"networks.{network.name}: the file {network.weights} {what}; it is not a {network.model}")
     backbone.load_state_dict(state, strict=False)
 
 
@@ -150,8 +147,7 @@ def _read_state(network: Network) -> Mapping[str, Tensor]:
     except Exception as error:
         raise unavailable(network, error) from error
     if network.sha256 and digest(path) != network.sha256.lower():
-        message = f"networks.{network.name}: {path} has the digest {digest(path)}, the preset asks for {network.sha256}"
-        raise ModelError(message)
+        raise ModelError(f"networks.{network.name}: {path} has the digest {digest(path)}, the preset asks for {network.sha256}")
     return read_state(path)
 
 
@@ -167,8 +163,7 @@ def no_larger_than(state: Mapping[str, Tensor]) -> Iterator[None]:
         nonlocal left
         left -= 1
         if left < 0:
-            message = "its settings ask for more layers than its weights have"
-            raise ValueError(message)
+            raise ValueError("its settings ask for more layers than its weights have")
 
     hook = register_module_parameter_registration_hook(count)
     try:
@@ -188,18 +183,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        message = f"{path}: not a readable state dict ({' '.join(str(error).split())[:120]})"
-        raise ModelError(message) from error
+        raise ModelError(f"{path}: not a readable state dict ({' '.join(str(error).split())[:120]})") from error
     except OSError:
         raise  # a disk's trouble is not the file's
     except Exception as error:
         # torch names the refused class in many lines; the type has no public name in all supported versions.
-        message = f"{path}: refused, it holds more than tensors; save its state dict as safetensors"
-        raise ModelError(message) from error
+        raise ModelError(f"{path}: refused, it holds more than tensors; save its state dict as safetensors") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        message = f"{path}: not a state dict (names and tensors)"
-        raise ModelError(message)
+        raise ModelError(f"{path}: not a state dict (names and tensors)")
     return state
 
 
@@ -207,14 +199,16 @@ def _download_imagenet(network: Network) -> dict[str, Tensor]:
     url = IMAGENET_URLS.get(network.model)
     if url is None:
         name = network.name
-        message = f"networks.{name}: no checked ImageNet weights are known for {network.model}; pass --weights {name}=FILE"
-        raise ModelError(message)
+        raise ModelError(
+            f"networks.{name}: no checked ImageNet weights are known for {network.model}; pass --weights {name}=FILE"
+        )
     return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True, progress=False)
 
 
 def _only_file(folder: Path, network: Network) -> Path:
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.pth"))
     if len(files) != 1:
-        message = f"networks.{network.name}: {folder} holds {len(files)} weights files, one is needed; name the file itself"
-        raise ModelError(message)
+        raise ModelError(
+            f"networks.{network.name}: {folder} holds {len(files)} weights files, one is needed; name the file itself"
+        )
     return files[0]

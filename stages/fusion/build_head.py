@@ -44,8 +44,7 @@ def find_merge(name: str) -> type[MergeModule]:
     if ":" in name:
         return load_merge(name)
     if name not in list(Merge):
-        message = f"no merge is called '{name}'; choose from {', '.join(Merge)}, or package.module:Class of your own"
-        raise UsageError(message)
+        raise UsageError(f"no merge is called '{name}'; choose from {', '.join(Merge)}, or package.module:Class of your own")
     return merge_class(Merge(name))
 
 

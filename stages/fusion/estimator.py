@@ -82,8 +82,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(y)
         strategy = Strategy.parse(self.strategy, None)  # the caller's own words
         if not strategy.learned:
-            message = f"'{self.strategy}' has no head to train; late fusion and uni-modal rows need logits: use fusecat.compare"
-            raise ValueError(message)
+            raise ValueError(
+                f"'{self.strategy}' has no head to train; late fusion and uni-modal rows need logits: use fusecat.compare"
+            )
         settings = self._settings()
         self.classes_, codes = np.unique(y, return_inverse=True)
         self.columns_ = self._columns(strategy)
@@ -110,8 +111,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed=seed,
         )
         if not all(torch.isfinite(weight).all() for weight in fitted.head.parameters()):
-            message = f"the fit left all numbers behind; learning_rate={settings.learning_rate} is too large"
-            raise ValueError(message)
+            raise ValueError(f"the fit left all numbers behind; learning_rate={settings.learning_rate} is too large")
         names = tuple(str(name) for name in self.classes_)
         scaling = {name: scaling[name] for name in fitted.head.features}
         self.head_ = TrainedHead(strategy, names, fitted.head, scaling, settings)
@@ -142,8 +142,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Write the fitted classifier as safetensors and JSON, no pickle. Returns the folder."""
         check_is_fitted(self, "head_")
         if self.classes_.dtype.kind not in "biufUO":
-            message = f"labels of type {self.classes_.dtype} cannot be saved; fit on texts or numbers"
-            raise ValueError(message)
+            raise ValueError(f"labels of type {self.classes_.dtype} cannot be saved; fit on texts or numbers")
         self.head_.save(folder)
         described = {
             "classes": self.classes_.tolist(),
@@ -164,8 +163,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         head = load(folder, merges=merges)
         if not isinstance(head, TrainedHead) or not (folder / DESCRIPTION).is_file():
-            message = f"{folder} holds no saved FusionClassifier ({DESCRIPTION})"
-            raise ModelError(message)
+            raise ModelError(f"{folder} holds no saved FusionClassifier ({DESCRIPTION})")
         described = read_record(folder / DESCRIPTION, "fit and save it again")
         found = cls(head.strategy.name, features=described["columns"], settings=head.settings)
         found.head_ = head
@@ -178,8 +176,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _settings(self) -> FitSettings:
         if isinstance(self.settings, str) and self.settings not in NAMED:
-            message = f"settings='{self.settings}' is not known; choose from {', '.join(NAMED)}, or pass a FitSettings"
-            raise ValueError(message)
+            raise ValueError(f"settings='{self.settings}' is not known; choose from {', '.join(NAMED)}, or pass a FitSettings")
         base = self.settings if isinstance(self.settings, FitSettings) else NAMED[self.settings]
         single = ("learning_rate", "weight_decay", "epochs", "batch_size", "dropout")
         return replace(base, **{name: getattr(self, name) for name in single if getattr(self, name) is not None})
@@ -194,11 +191,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     for name, columns in self.features.items()
                 }
             except IndexError as error:
-                message = f"features must be slices or numbers of the {len(every)} columns of X ({error})"
-                raise ValueError(message) from error
+                raise ValueError(f"features must be slices or numbers of the {len(every)} columns of X ({error})") from error
             if empty := [name for name, columns in found.items() if not len(columns)]:
-                message = f"feature '{empty[0]}' has no column"
-                raise ValueError(message)
+                raise ValueError(f"feature '{empty[0]}' has no column")
             return found
         names = ["first", "second"]
         if strategy.architecture is Architecture.HIERARCHICAL:

@@ -141,15 +141,13 @@ def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], 
     """
     held = [part for part in fit_on if part in table.parts and len(table.rows(part))]
     if not held:
-        message = f"no labelled product is in {' or '.join(fit_on)}; extract with a head share, or fit on train"
-        raise DataError(message)
+        raise DataError(f"no labelled product is in {' or '.join(fit_on)}; extract with a head share, or fit on train")
     rows = {"fit": table.rows(*held)}
     for part in Part:
         if part in table.parts and len(table.rows(part)):
             rows[part.value] = table.rows(part)
     if Part.VALIDATION not in rows:
-        message = "no labelled product is in validation, so nothing can choose an epoch or a strategy"
-        raise DataError(message)
+        raise DataError("no labelled product is in validation, so nothing can choose an epoch or a strategy")
     vectors: Source
     if isinstance(table, StreamedTable):
         scaling = streamed_statistics(table.stream, features, rows["fit"], standardise)

@@ -126,16 +126,17 @@ class FitSettings:
         object.__setattr__(self, "standardise", Scaling(self.standardise))
         for name in ("learning_rate", "narrow", "epochs", "batch_size"):
             if not getattr(self, name) > 0:
-                message = f"{name} must be above 0, not {getattr(self, name)}"
-                raise ValueError(message)
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         for each in fields(self):
             value, below = getattr(self, each.name), each.metadata.get("below", math.inf)
             if isinstance(value, int | float) and not 0 <= value < below:
-                message = f"{each.name} must be at least 0{'' if below == math.inf else f' and below {below:g}'}, not {value}"
-                raise ValueError(message)
+                raise ValueError(
+                    f"{each.name} must be at least 0{'' if below == math.inf else f' and below {below:g}'}, not {value}"
+                )
         if self.missing_vector and not self.modality_dropout:
-            message = "missing_vector needs modality_dropout above 0: fields that are never absent could not learn theirs"
-            raise ValueError(message)
+            raise ValueError(
+                "missing_vector needs modality_dropout above 0: fields that are never absent could not learn theirs"
+            )
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
@@ -209,9 +210,7 @@ def settings_of(name: str, changes: Mapping[str, Any]) -> FitSettings:
     from pydantic import TypeAdapter
 
     if name not in NAMED:
-        message = f"settings = '{name}' is not one of {', '.join(NAMED)}"
-        raise ValueError(message)
+        raise ValueError(f"settings = '{name}' is not one of {', '.join(NAMED)}")
     if unknown := sorted(changes.keys() - set(SETTINGS)):
-        message = f"there is no setting '{unknown[0]}'; there are {', '.join(SETTINGS)}"
-        raise ValueError(message)
+        raise ValueError(f"there is no setting '{unknown[0]}'; there are {', '.join(SETTINGS)}")
     return TypeAdapter(FitSettings).validate_python(asdict(NAMED[name]) | dict(changes))

@@ -55,8 +55,7 @@ class Head(nn.Module):
         self.reductions = nn.ModuleList()
         for group in wiring.groups:
             if first is None:
-                message = "a wiring with groups needs a first merge"
-                raise ValueError(message)
+                raise ValueError("a wiring with groups needs a first merge")
             merge = first(len(group), width)
             self.groups.append(merge)
             self.reductions.append(nn.Identity() if merge.width == width else nn.Linear(merge.width, width))
@@ -90,8 +89,7 @@ class Head(nn.Module):
         """
         missing = [name for name in self.features if name not in views or name not in present]
         if missing:
-            message = f"no vectors for {', '.join(missing)}; this head needs {', '.join(self.features)}"
-            raise ValueError(message)
+            raise ValueError(f"no vectors for {', '.join(missing)}; this head needs {', '.join(self.features)}")
         # Pulling the classifier through costs C products of matrix and vector where the plain order costs B of them.
         if self.linear and len(views[self.features[0]]) > self.classes:
             return self.collapsed(views, present)

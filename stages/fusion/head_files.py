@@ -33,8 +33,7 @@ def write(folder: Path, description: Mapping[str, Any], arrays: Mapping[str, NDA
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Description and arrays. Raises ModelError where they are missing, DamagedFile where they are not as they were written."""
     if not (folder / DESCRIPTION).is_file() or not (folder / WEIGHTS).is_file():
-        message = f"{folder} holds no trained head ({DESCRIPTION} and {WEIGHTS}); {WAY_OUT}"
-        raise ModelError(message)
+        raise ModelError(f"{folder} holds no trained head ({DESCRIPTION} and {WEIGHTS}); {WAY_OUT}")
     description = read_record(folder / DESCRIPTION, WAY_OUT)
     weights = (folder / WEIGHTS).read_bytes()
     if description.pop(DIGEST, None) not in (None, digest(weights)):

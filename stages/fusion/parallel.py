@@ -116,14 +116,14 @@ def _spread(jobs: Sequence[Job], fit_data: FitData, runs: Runs, processes: int) 
                 future.result()
                 run = runs.read(job.strategy.name, job.seed)
                 if run is None:
-                    message = (
+                    raise ModelError(
                         f"the run {job.strategy.name}, seed {job.seed}, vanished from {runs.folder}; run 'fusecat fuse' again"
                     )
-                    raise ModelError(message)
                 yield job, run
         except BrokenProcessPool as error:
-            message = "a worker process died, most likely for want of memory; run 'fusecat fuse --processes 1' to go on"
-            raise ModelError(message) from error
+            raise ModelError(
+                "a worker process died, most likely for want of memory; run 'fusecat fuse --processes 1' to go on"
+            ) from error
         finally:
             # what is running is finished and stored, what has not begun is dropped; a second Ctrl-C leaves no worker behind
             with _uninterrupted():

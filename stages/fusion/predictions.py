@@ -115,8 +115,7 @@ class Kept:
         found = np.repeat(self.rest[cut, None], self.shape[1], axis=1)
         counts, columns = self.counts[cut], self.classes[first:last]
         if max(columns.max(initial=0), self.predicted[cut].max(initial=0)) >= self.shape[1]:
-            message = f"names a class beyond {self.shape[1]}"
-            raise ValueError(message)
+            raise ValueError(f"names a class beyond {self.shape[1]}")
         found[np.repeat(np.arange(stop - start), counts), columns] = np.repeat(self.confidence[cut], counts) * self.shares[
             first:last
         ].astype(np.float32)
@@ -230,13 +229,11 @@ class StoredParts(Parts):
         told: dict[str, Any] = {each: own.get(name, found.get(name)) for each, name in names.items()}
         lengths = {each: None if array is None else array.shape for each, array in told.items()}
         if lengths.pop("shape") != (2,) or None in lengths.values():
-            message = f"'{part}' does not have the arrays that are kept of probabilities"
-            raise ValueError(message)
+            raise ValueError(f"'{part}' does not have the arrays that are kept of probabilities")
         rows, classes = (int(length) for length in told.pop("shape"))
         total = int(told["counts"].sum(dtype=np.int64))
         if lengths != {each: ((total,) if each in LAZY else (rows,)) for each in lengths}:
-            message = f"the arrays that are kept of '{part}' do not belong together"
-            raise ValueError(message)
+            raise ValueError(f"the arrays that are kept of '{part}' do not belong together")
         return Kept((rows, classes), **told)
 
     def __iter__(self) -> Iterator[str]:

@@ -83,8 +83,9 @@ class TrainedHead:
         for name in self.features:
             width = len(self.scaling[name][0])
             if features[name].width != width:
-                message = f"the head {self.strategy.name} was fitted on {name} with {width} columns, not {features[name].width}"
-                raise ModelError(message)
+                raise ModelError(
+                    f"the head {self.strategy.name} was fitted on {name} with {width} columns, not {features[name].width}"
+                )
         shared = features if isinstance(features, Shared) else Shared(features)
         views = {name: shared.view(name, *self.scaling[name]) for name in self.features}
         present = {name: torch.from_numpy(features[name].present.copy()) for name in self.features}
@@ -110,11 +111,9 @@ def given(features: Mapping[str, Feature], wanted: Sequence[str], strategy: Stra
     """Check that every wanted feature is there. Raises ModelError that names the first that is not."""
     for name in wanted:
         if name not in features:
-            message = f"the strategy {strategy.name} needs the feature {name}, which was not given"
-            raise ModelError(message)
+            raise ModelError(f"the strategy {strategy.name} needs the feature {name}, which was not given")
         if logits and features[name].logits is None:
-            message = f"the strategy {strategy.name} needs the logits of {name}, which has none"
-            raise ModelError(message)
+            raise ModelError(f"the strategy {strategy.name} needs the logits of {name}, which has none")
 
 
 def refuse_other_shapes(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
@@ -123,14 +122,12 @@ def refuse_other_shapes(module: torch.nn.Module, state: Mapping[str, torch.Tenso
     for name in sorted(own.keys() | state.keys()):
         there = tuple(state[name].shape) if name in state else None
         if own.get(name) != there:
-            message = f"its weights '{name}' are {there or 'missing'}, where {own.get(name, 'none')} are expected"
-            raise ValueError(message)
+            raise ValueError(f"its weights '{name}' are {there or 'missing'}, where {own.get(name, 'none')} are expected")
 
 
 def _column(arrays: Mapping[str, NDArray[Any]], what: str, name: str, widths: Mapping[str, int]) -> NDArray[np.float32]:
     """Mean or scale (W,) of a feature's columns."""
     array = arrays[f"{what}.{name}"]
     if array.shape != (widths[name],):
-        message = f"'{what}.{name}' has the shape {array.shape}, not ({widths[name]},)"
-        raise ValueError(message)
+        raise ValueError(f"'{what}.{name}' has the shape {array.shape}, not ({widths[name]},)")
     return array.astype(np.float32)

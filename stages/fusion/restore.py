@@ -34,12 +34,10 @@ def load(folder: Path, *, merges: Collection[str] = (), within: Path | None = No
         if description["kind"] == "head":
             return _restore(strategy, classes, description, arrays)
         if description["kind"] == "ensemble" and not ensemble:
-            message = "an ensemble has no ensemble among its members"
-            raise ValueError(message)
+            raise ValueError("an ensemble has no ensemble among its members")
         return restore(folder, strategy, classes, description, arrays, merges=merges, within=within or folder)
     except UsageError as error:
-        message = f"{folder / head_files.DESCRIPTION}: {error}"
-        raise type(error)(message) from error
+        raise type(error)(f"{folder / head_files.DESCRIPTION}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise head_files.unusable(folder, error) from error
 
@@ -48,8 +46,7 @@ def _restore(
     strategy: Strategy, classes: tuple[str, ...], description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainedHead:
     if not strategy.learned:
-        message = f"a {strategy.name} has no trained head"
-        raise ValueError(message)
+        raise ValueError(f"a {strategy.name} has no trained head")
     settings, widths = FitSettings.of(description["settings"]), description["widths"]
     weights = {
         name.removeprefix("head."): torch.from_numpy(array) for name, array in arrays.items() if name.startswith("head.")
@@ -85,8 +82,7 @@ def restore(
         case "late":
             chosen = method_class(Late(str(strategy.final)))
             if chosen is None:
-                message = f"{strategy.final} is no method on logits"
-                raise ValueError(message)
+                raise ValueError(f"{strategy.final} is no method on logits")
             features = tuple(str(name) for name in description["features"])
             method = chosen(len(features), shaped(arrays, "prior", len(classes)))
             method.restore({name: array for name, array in arrays.items() if name != "prior"})
@@ -96,12 +92,9 @@ def restore(
             members = {path: load(path, merges=merges, ensemble=False) for path in paths}
             weights = shaped(arrays, "weights", len(members) if strategy.final == Late.SELECTION else 0)
             if strategy.final == Late.PROBES and any(len(member.features) != 1 for member in members.values()):
-                message = "one of its members is no probe"
-                raise ValueError(message)
+                raise ValueError("one of its members is no probe")
             if not members or any(member.classes != classes for member in members.values()):
-                message = "its members are none, or know other classes"
-                raise ValueError(message)
+                raise ValueError("its members are none, or know other classes")
             return TrainedEnsemble(strategy, classes, members, weights)
         case kind:
-            message = f"a {strategy.name} of the kind '{kind}' makes no sense here"
-            raise ValueError(message)
+            raise ValueError(f"a {strategy.name} of the kind '{kind}' makes no sense here")

@@ -92,8 +92,7 @@ def _fit_head(
 def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:
     method = method_class(Late(str(strategy.final)))
     if method is None:
-        message = f"{strategy.name} combines runs, not networks"
-        raise ValueError(message)
+        raise ValueError(f"{strategy.name} combines runs, not networks")
     names = with_logits(strategy, fit_data.features)
     start = time.perf_counter()
     fitted = fit_late(lambda: method(len(names), fit_data.prior), fit_data.features, names, fit_data.labels, fit_data.rows)

@@ -62,10 +62,9 @@ def rank(runs: Sequence[Run], metric: Metric) -> tuple[float, str]:
     """What strategies are sorted by, the best on validation first: the mean over the seeds; ties go by name."""
     for run in runs:
         if metric.key not in run.scores[Part.VALIDATION]:
-            message = (
+            raise DataError(
                 f"{run.strategy}, seed {run.seed}: its {metric} is not known; run 'fusecat fuse' again, or rank by another"
             )
-            raise DataError(message)
     score = np.mean([run.scores[Part.VALIDATION][metric.key] for run in runs])
     return -metric.sign * float(score), runs[0].strategy
 
@@ -73,8 +72,7 @@ def rank(runs: Sequence[Run], metric: Metric) -> tuple[float, str]:
 def refuse_nowhere(root: Path) -> None:
     """Raise UsageError where there is no workspace of that name."""
     if not root.is_dir():
-        message = f"--workspace {root}: there is no such folder (run 'fusecat extract' and 'fusecat fuse' first)"
-        raise UsageError(message)
+        raise UsageError(f"--workspace {root}: there is no such folder (run 'fusecat extract' and 'fusecat fuse' first)")
 
 
 def select(runs: Runs, metric: Metric, strategy: str | None = None) -> Repetitions:
@@ -86,13 +84,11 @@ def select(runs: Runs, metric: Metric, strategy: str | None = None) -> Repetitio
     refuse_nowhere(runs.folder.parent)
     found = [each for each in repetitions(runs) if each.runs]
     if not found:
-        message = f"{runs.folder}: no run is finished (run 'fusecat fuse --workspace {runs.folder.parent}' first)"
-        raise ModelError(message)
+        raise ModelError(f"{runs.folder}: no run is finished (run 'fusecat fuse --workspace {runs.folder.parent}' first)")
     if strategy is not None:
         return named(found, strategy, runs)
     if any(Part.VALIDATION not in run.scores for each in found for run in each.runs):
-        message = f"{runs.folder}: no product is in the validation part, so nothing may choose (split again)"
-        raise DataError(message)
+        raise DataError(f"{runs.folder}: no product is in the validation part, so nothing may choose (split again)")
     return min(found, key=lambda each: rank(each.runs, metric))
 
 
@@ -103,8 +99,7 @@ def named(found: Sequence[Named], strategy: str, runs: Runs, option: str = "--st
             return each
     names = [each.strategy for each in found]
     near = difflib.get_close_matches(strategy, names, n=1) or names[:3]
-    message = f"{option} {strategy}: {runs.folder} has no run of it (did you mean {' or '.join(near)}?)"
-    raise UsageError(message)
+    raise UsageError(f"{option} {strategy}: {runs.folder} has no run of it (did you mean {' or '.join(near)}?)")
 
 
 def _repeats(one: Run, other: Run, runs: Runs) -> bool:

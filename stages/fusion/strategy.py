@@ -55,8 +55,7 @@ class Strategy:
         """What stands between the final merge and the last layer, if anything. Raises UsageError for one that is not known."""
         name = self.final.partition("+")[2] if self.final else ""
         if name and name not in list(Variant):
-            message = f"no variant is called '{name}'; choose from {', '.join(Variant)}"
-            raise UsageError(message)
+            raise UsageError(f"no variant is called '{name}'; choose from {', '.join(Variant)}")
         return Variant(name) if name else None
 
     @property
@@ -90,8 +89,7 @@ class Strategy:
         names = self.subset.split("+")
         for name in names:
             if name not in features:
-                message = f"there is no feature {name}"
-                raise Unwirable(message)
+                raise Unwirable(f"there is no feature {name}")
         return canonical(names)
 
     @property
@@ -109,11 +107,10 @@ class Strategy:
         strategy = cls._of(str(name))
         for merge in strategy.own:
             if merges is not None and merge not in ([merges] if isinstance(merges, str) else merges):
-                message = (
+                raise UsageError(
                     f"{name} merges by the code '{merge}', which is only run where you name it: if you know it and trust it, "
                     f"pass --merge {merge} (in Python merges=['{merge}'])"
                 )
-                raise UsageError(message)
         return strategy
 
     @classmethod
@@ -132,11 +129,10 @@ class Strategy:
                     return cls(kind, final=final, subset=subset or None)
                 case (Architecture.UNIMODAL | Architecture.PROBE) as kind, [feature]:
                     return cls(kind, feature=feature)
-        message = (
+        raise UsageError(
             f"no strategy is called '{name}'; the forms are baseline/MERGE, flat/MERGE, hierarchical/FIRST/FINAL, text/MERGE, "
             "late/METHOD, each with @FEATURE+FEATURE... or without, unimodal/FEATURE and probe/FEATURE"
         )
-        raise UsageError(message)
 
 
 @dataclass(frozen=True)
@@ -213,18 +209,15 @@ def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
     if architecture is Architecture.FLAT:
         return _together(wiring.features)
     if not groups:
-        message = "no network has features of two parts of a product, such as title and description"
-        raise Unwirable(message)
+        raise Unwirable("no network has features of two parts of a product, such as title and description")
     if len(taken) < 2:
-        message = f"nothing stands beside the features of {network_of(groups[0][0])}"
-        raise Unwirable(message)
+        raise Unwirable(f"nothing stands beside the features of {network_of(groups[0][0])}")
     return wiring
 
 
 def _together(features: Sequence[str]) -> Wiring:
     if len(features) < 2:
-        message = f"a merge needs at least two features, and there is {features[0] if features else 'none'} alone"
-        raise Unwirable(message)
+        raise Unwirable(f"a merge needs at least two features, and there is {features[0] if features else 'none'} alone")
     return Wiring(singles=tuple(features))
 
 
@@ -292,8 +285,7 @@ def plan(
     for strategy in wanted:
         try:
             if strategy.architecture is Architecture.TEXT and not pictures:
-                message = "there is no image to leave out, so it would be baseline again"
-                raise Unwirable(message)
+                raise Unwirable("there is no image to leave out, so it would be baseline again")
             wire(strategy.architecture, features)
         except Unwirable as error:
             # nobody asks for the control where there is nothing to control
@@ -331,17 +323,16 @@ def _subset(only: Collection[str] | None, features: Collection[str]) -> str | No
     for name in only:
         if name not in features:
             near = difflib.get_close_matches(name, features, n=1) or canonical(features)
-            message = f"there is no feature '{name}' (did you mean {' or '.join(near)}?)"
-            raise UsageError(message)
+            raise UsageError(f"there is no feature '{name}' (did you mean {' or '.join(near)}?)")
         if "+" in name or "@" in name:
-            message = f"the feature '{name}' cannot be chosen by name, because of its '+' or '@'"
-            raise UsageError(message)
+            raise UsageError(f"the feature '{name}' cannot be chosen by name, because of its '+' or '@'")
     if _fusible(set(only)) == _fusible(features):
         return None
     found = "+".join(canonical(set(only)))
     if len(found) > LONGEST_SUBSET:
-        message = f"the names of the {len(set(only))} chosen features have {len(found)} characters, {LONGEST_SUBSET} at most"
-        raise UsageError(message)
+        raise UsageError(
+            f"the names of the {len(set(only))} chosen features have {len(found)} characters, {LONGEST_SUBSET} at most"
+        )
     return found
 
 

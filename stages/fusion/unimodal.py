@@ -24,8 +24,7 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
 def probabilities(feature: Feature, rows: NDArray[np.intp], fallback: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, C): the network's own opinion of these rows, `fallback` (C,) where the field is absent."""
     if feature.logits is None:
-        message = f"{feature.name} has no logits"
-        raise ValueError(message)
+        raise ValueError(f"{feature.name} has no logits")
     return np.where(feature.present[rows, None], softmax(feature.logits[rows]), fallback).astype(np.float32)
 
 

@@ -90,8 +90,7 @@ def predict_with_reasons(model: Model, catalogue: Catalogue, store: Path, **opti
     Raises: UsageError where vectors are external: a field cannot be taken out of them.
     """
     if options.get("external"):
-        message = "--reasons: fields cannot be taken out of external vectors; leave out --vectors"
-        raise UsageError(message)
+        raise UsageError("--reasons: fields cannot be taken out of external vectors; leave out --vectors")
     again = dict(options) | {"encoded": lambda *_: None}
     streams = {name: predict(model, taken(catalogue, fields), store, **again) for name, fields in takings().items()}
     for answers in predict(model, catalogue, store, **options):
@@ -120,22 +119,22 @@ def refuse_gaps(model: Model, external: Mapping[str, Files], catalogue: Catalogu
     """Raise before anything is computed where a feature is missing, or was passed in vain."""
     for name in external:
         if name not in model.shapes:
-            message = f"--vectors {name}: {model.strategy} does not look at it, but at {', '.join(sorted(model.shapes))}"
-            raise UsageError(message)
+            raise UsageError(
+                f"--vectors {name}: {model.strategy} does not look at it, but at {', '.join(sorted(model.shapes))}"
+            )
     for name, shape in model.shapes.items():
         if name in external:
             if shape.logits and external[name].logits is None:
-                message = f"--logits: {model.strategy} needs the class logits of {name}; pass --logits {name}=FILE"
-                raise UsageError(message)
+                raise UsageError(f"--logits: {model.strategy} needs the class logits of {name}; pass --logits {name}=FILE")
         elif catalogue.layout == IDS:
-            message = f"{model.strategy} needs {name} too: pass its vectors (--vectors {name}=FILE), or name the CATALOG"
-            raise ModelError(message)
+            raise ModelError(
+                f"{model.strategy} needs {name} too: pass its vectors (--vectors {name}=FILE), or name the CATALOG"
+            )
         elif name not in model.fine_tuned:
-            message = (
+            raise ModelError(
                 f"{model.strategy} needs {name}, which no network here computes: pass the vectors of these products "
                 f"(--vectors {name}=FILE), or use another strategy"
             )
-            raise ModelError(message)
 
 
 def as_in_study(path: Path, reading: Mapping[str, Any], options: ReadingOptions, told: Collection[str] = ()) -> ReadingOptions:

@@ -37,8 +37,9 @@ def chosen_model(
         from fusecat.stages.prediction.refit import refitted  # it can fit heads, which needs more than to use one
 
         if strategy or metric or seed is not None:
-            message = "--refit: one strategy was refitted; leave out --strategy, --metric and --run ('fusecat refit' takes two)"
-            raise UsageError(message)
+            raise UsageError(
+                "--refit: one strategy was refitted; leave out --strategy, --metric and --run ('fusecat refit' takes two)"
+            )
         return replace(refitted(place, study.class_names, external, merges), reading=study.reading)
     chosen = select(Runs(place.runs), metric or study.selects, strategy)
     seeds = chosen.seeds if seed is None else (seed,)

@@ -36,11 +36,10 @@ class ExternalChunks:
         self.ids = [product.id for product in catalogue.products]
         self.external = ExternalVectors.join(files, self.ids, classes)
         if self.external.vectors.width != shape.width:
-            message = (
+            raise ModelError(
                 f"{files.vectors} holds vectors of {self.external.vectors.width} numbers; the heads were fitted on "
                 f"{files.feature} with {shape.width}"
             )
-            raise ModelError(message)
         self._staged: tuple[Staging, Staging | None] | None = None
 
     def stage(self, folder: Path, stack: ExitStack) -> None:

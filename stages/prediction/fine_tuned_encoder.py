@@ -61,8 +61,7 @@ class FineTunedEncoder:
             extraction = Extraction(storage=STORAGE[kept["storage"]], block=_count(kept["block"]), **batch)
             encoder = encoder_of(network, Field(feature.rpartition(".")[2]), extraction)
             if encoder.feature != feature:  # it names folders in which vectors are kept
-                message = f"they are those of {encoder.feature}, not of {feature}"
-                raise ValueError(message)
+                raise ValueError(f"they are those of {encoder.feature}, not of {feature}")
             _count(description["width"])
             digest(dict(description))
         except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
@@ -82,8 +81,9 @@ class FineTunedEncoder:
             return None
         record = read_learning(folder, feature)
         if record is None:
-            message = f"{folder} holds no network; run 'fusecat extract' again, or bring the vectors (--vectors {feature}=FILE)"
-            raise ModelError(message)
+            raise ModelError(
+                f"{folder} holds no network; run 'fusecat extract' again, or bring the vectors (--vectors {feature}=FILE)"
+            )
         recipe: Any = header.recipe
         shape = header.digests["embedding"]
         storage = "float16" if shape["dtype"] == "<f2" else "float32"
@@ -99,10 +99,9 @@ class FineTunedEncoder:
         except (KeyError, TypeError) as error:
             raise _unreadable(folder, error) from error
         if header.weights != made_by:
-            message = (
+            raise ModelError(
                 f"{folder} holds another network than the one that made {feature}; run 'fusecat extract' again, then 'fuse'"
             )
-            raise ModelError(message)
         return cls.of(feature, folder, description, classes, record.get("files", {}))
 
     @property
@@ -149,12 +148,14 @@ class FineTunedEncoder:
             found = tensors_digest(network.state_dict())
         except Exception as error:  # a configuration that was made up can fail anywhere in the libraries that believe it
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-            message = f"{self.folder}: the network cannot be loaded ({reason}); run 'fusecat extract' or 'export' again"
-            raise ModelError(message) from error
+            raise ModelError(
+                f"{self.folder}: the network cannot be loaded ({reason}); run 'fusecat extract' or 'export' again"
+            ) from error
         if found != self.description["weights"] or network.width != self.width:
             path = self.folder / "network.safetensors"
-            message = f"{path} does not hold the weights that it was saved with; run 'fusecat extract' or 'export' again"
-            raise ModelError(message)
+            raise ModelError(
+                f"{path} does not hold the weights that it was saved with; run 'fusecat extract' or 'export' again"
+            )
         return network
 
 
@@ -168,8 +169,7 @@ def _unreadable(folder: Path, error: Exception) -> ModelError:
 def _count(value: Any) -> int:
     """A number of products, tokens or columns. Raises ValueError for one that cannot be."""
     if not isinstance(value, int) or not 1 <= value <= MOST:
-        message = f"{value!r:.40} is no number from 1 to {MOST}"
-        raise ValueError(message)
+        raise ValueError(f"{value!r:.40} is no number from 1 to {MOST}")
     return value
 
 
@@ -184,10 +184,8 @@ def _network(settings: Mapping[str, Any]) -> Network:
     if "mean" not in settings:
         own = with_pixels(dataclasses.replace(network, mean=None)) if network.library is Library.PRETRAINEDMODELS else network
         if own.mean != IMAGENET["mean"]:
-            message = f"{network.model} was read with other pixels and pooling by the version that taught it"
-            raise ValueError(message)
+            raise ValueError(f"{network.model} was read with other pixels and pooling by the version that taught it")
         network = dataclasses.replace(network, **{key: getattr(network, key) or value for key, value in IMAGENET.items()})
     if any(getattr(network, key) is None for key in KEYS):  # nothing is looked up for a stranger's model
-        message = f"{network.name} does not say how its images are read"
-        raise ValueError(message)
+        raise ValueError(f"{network.name} does not say how its images are read")
     return network

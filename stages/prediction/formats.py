@@ -49,20 +49,18 @@ def check(catalogue: Catalogue, layout: Layout) -> None:
     """Refuse, before anything is computed, what cannot be written. Raises UsageError."""
     if layout.format in (Format.SIGIR, Format.ENS):
         if layout.reasons:
-            message = f"--reasons: a {layout.format} submission has no place for them; use --format csv"
-            raise UsageError(message)
+            raise UsageError(f"--reasons: a {layout.format} submission has no place for them; use --format csv")
         if layout.threshold:
-            message = f"--threshold: a {layout.format} submission needs a code for every product; use --format csv"
-            raise UsageError(message)
+            raise UsageError(f"--threshold: a {layout.format} submission needs a code for every product; use --format csv")
         if catalogue.layout != layout.format:
-            message = f"--format {layout.format}: {catalogue.source} has the {catalogue.layout} layout; use --format csv"
-            raise UsageError(message)
+            raise UsageError(
+                f"--format {layout.format}: {catalogue.source} has the {catalogue.layout} layout; use --format csv"
+            )
     if layout.format is Format.PARQUET:
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
-            message = "--format parquet needs pyarrow: pip install 'fusecat[parquet]', or use --format csv"
-            raise UsageError(message) from error
+            raise UsageError("--format parquet needs pyarrow: pip install 'fusecat[parquet]', or use --format csv") from error
 
 
 def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answers: Iterable[Answers]) -> Path:
@@ -157,5 +155,4 @@ def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: I
 
 
 def _changed(texts: Path, line: int) -> NoReturn:
-    message = f"{texts}: line {line}: the file has been changed since it was read; run 'fusecat predict' again"
-    raise DataError(message)
+    raise DataError(f"{texts}: line {line}: the file has been changed since it was read; run 'fusecat predict' again")

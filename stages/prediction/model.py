@@ -105,8 +105,8 @@ class Model:
         `heads`: the folder of the seeds' heads where it is not that of the runs (`refit`), then `fitted_on` says on what.
         `external`: features whose vectors will be passed, so that no network is looked for. `merges`: the merges of one's own
         that the caller names.
-        Raises: ModelError where a head or a run is missing, or a network was fine-tuned again since; UsageError for a merge that
-        the caller has not named.
+        Raises: ModelError where a head or a run is missing, or a network was fine-tuned again since; UsageError for a merge
+        that the caller has not named.
         """
         runs = Runs(place.runs)
         products = runs.products()
@@ -114,8 +114,7 @@ class Model:
         for seed in seeds:
             run = runs.read(strategy, seed)
             if run is None:
-                message = f"{runs.path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is"
-                raise ModelError(message)
+                raise ModelError(f"{runs.path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is")
             place_of, within = (heads / f"seed-{seed}", heads) if heads else (runs.path(strategy, seed), runs.folder)
             predictors[seed] = checked(load(place_of, merges=merges, within=within), place_of, strategy, products.classes)
             fitted_on = fitted_on or run.fitted_on
@@ -136,8 +135,7 @@ class Model:
                 attributes={name: made for name in needed if (made := _attributes(place, name))},
             )
         except ValueError as error:
-            message = f"{runs.folder / strategy}: {error}; run 'fusecat fuse' again"
-            raise ModelError(message) from error
+            raise ModelError(f"{runs.folder / strategy}: {error}; run 'fusecat fuse' again") from error
 
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """(n, C): the mean over the seeds, added up as the report does it."""
@@ -147,8 +145,9 @@ class Model:
         for each in found[1:]:
             total = total + each
         if not np.isfinite(total).all():
-            message = f"{self.strategy} answers with what is no number: its weights are damaged, or its fit had diverged"
-            raise ModelError(message)
+            raise ModelError(
+                f"{self.strategy} answers with what is no number: its weights are damaged, or its fit had diverged"
+            )
         return total / np.float32(len(found))
 
 
@@ -192,8 +191,9 @@ def odd_reading(reading: Mapping[str, Any]) -> str | None:
 def checked(predictor: Predictor, folder: Path, strategy: str, classes: tuple[str, ...]) -> Predictor:
     """The predictor, refused where it is of another strategy or of other classes than who names it says."""
     if (predictor.strategy.name, predictor.classes) != (strategy, classes):
-        message = f"{folder} holds a {predictor.strategy.name} or other classes; a {strategy} of these classes is expected"
-        raise ModelError(message)
+        raise ModelError(
+            f"{folder} holds a {predictor.strategy.name} or other classes; a {strategy} of these classes is expected"
+        )
     return predictor
 
 

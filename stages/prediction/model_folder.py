@@ -46,8 +46,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
     folder = folder.resolve()
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if there - OWN:
-        message = f"{folder} is not empty and no model folder ({sorted(there - OWN)[0]}): name a new folder"
-        raise UsageError(message)
+        raise UsageError(f"{folder} is not empty and no model folder ({sorted(there - OWN)[0]}): name a new folder")
     record = {
         "format": FORMAT,
         "strategy": model.strategy,
@@ -89,13 +88,11 @@ def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
-        message = f"{folder} holds no model ({DESCRIPTION}); to write one: fusecat export {shlex.quote(str(folder))}"
-        raise ModelError(message)
+        raise ModelError(f"{folder} holds no model ({DESCRIPTION}); to write one: fusecat export {shlex.quote(str(folder))}")
     record = read_record(path, WAY_OUT)
     try:
         if record["format"] != FORMAT:
-            message = f"{path}: format {record['format']}, this version reads {FORMAT}; export the model again"
-            raise ModelError(message)
+            raise ModelError(f"{path}: format {record['format']}, this version reads {FORMAT}; export the model again")
         fail_on_other_files(folder)
         files = {str(name): str(value) for name, value in record.get("files", {}).items()}
         check_digests(folder, {name: value for name, value in files.items() if not name.startswith("encoders/")}, WAY_OUT)
@@ -141,11 +138,9 @@ def fail_on_other_files(folder: Path) -> None:
         for path in (Path(place) / name for name in [*folders, *files]):
             target = Path(os.path.realpath(path))
             if not target.is_relative_to(inside):
-                message = f"{path} is a link out of {folder}, which is not followed; put the file itself there"
-                raise ModelError(message)
+                raise ModelError(f"{path} is a link out of {folder}, which is not followed; put the file itself there")
             if not (target.is_file() or target.is_dir()):
-                message = f"{path} is neither a file nor a folder; remove it"
-                raise ModelError(message)
+                raise ModelError(f"{path} is neither a file nor a folder; remove it")
 
 
 def _beside(folder: Path) -> str:

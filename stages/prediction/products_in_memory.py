@@ -139,5 +139,4 @@ def _source(picture: Any, max_pixels: int, position: int) -> Picture:
 
 
 def _fail(position: int, what: str) -> NoReturn:
-    message = f"product {position}: {what}"
-    raise DataError(message)
+    raise DataError(f"product {position}: {what}")

@@ -83,8 +83,7 @@ class _Again:
         try:
             strategy = Strategy.parse(name, self.merges)
         except UsageError as error:
-            message = f"{Runs(self.place.runs).path(name, seed)}: {error}"
-            raise UsageError(message) from error
+            raise UsageError(f"{Runs(self.place.runs).path(name, seed)}: {error}") from error
         if strategy.learned:
             return self._head(strategy, run)
         if strategy.ensemble:
@@ -103,8 +102,7 @@ class _Again:
         runs = Runs(self.place.runs)
         known = load(runs.path(run.strategy, run.seed), merges=self.merges, within=runs.folder)
         if not isinstance(known, TrainedEnsemble):
-            message = f"{runs.path(run.strategy, run.seed)} holds no {run.strategy}; run 'fusecat fuse' again"
-            raise ModelError(message)
+            raise ModelError(f"{runs.path(run.strategy, run.seed)} holds no {run.strategy}; run 'fusecat fuse' again")
         members = {
             path: self.fit(member.strategy.name, int(path.name.removeprefix("seed-"))) for path, member in known.members.items()
         }
@@ -116,10 +114,9 @@ class _Again:
         make, rows = partial(method, len(run.features), self.prior), {part: self.table.rows(part) for part in self.parts}
         fitted, parts = fit_on_all(make, self.table.features, run.features, self.table.labels, rows)
         if fitted.learns and not parts:
-            message = (
+            raise ModelError(
                 f"{run.strategy}: its networks have seen every labelled product, so nothing is left that it could learn from"
             )
-            raise ModelError(message)
         self.learnt_on = list(parts) or self.parts
         return TrainedLate(strategy, self.table.classes, run.features, fitted)
 
@@ -131,10 +128,9 @@ def read_refit(place: Workspace) -> dict[str, Any]:
     """What was refitted: `refit.json`. Raises ModelError where nothing was, or its runs have been fitted anew since."""
     path = place.root / "refit" / RECORD
     if not path.is_file():
-        message = (
+        raise ModelError(
             f"{path} does not exist: nothing was refitted yet; run: fusecat refit --workspace {shlex.quote(str(place.root))}"
         )
-        raise ModelError(message)
     record = read_record(path, WAY_OUT)
     try:
         check_digests(path.parent, record.pop("files", {}), WAY_OUT)
@@ -144,8 +140,7 @@ def read_refit(place: Workspace) -> dict[str, Any]:
         raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
     for seed, key in known.items():
         if _run(place, strategy, seed).key != key:
-            message = f"{path}: {strategy} has been fitted anew since; {WAY_OUT}"
-            raise ModelError(message)
+            raise ModelError(f"{path}: {strategy} has been fitted anew since; {WAY_OUT}")
     return record
 
 
@@ -171,8 +166,7 @@ def refitted(
 def _run(place: Workspace, strategy: str, seed: int) -> Run:
     run = Runs(place.runs).read(strategy, seed)
     if run is None:
-        message = f"{Runs(place.runs).path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is"
-        raise ModelError(message)
+        raise ModelError(f"{Runs(place.runs).path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is")
     return run
 
 

@@ -113,6 +113,5 @@ def refer(
 def _inside(path: Path, folder: Path) -> Path:
     """The path itself, refused where it leads out of the folder, by `..` or by a link."""
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        message = f"its member {path} lies outside of {folder}"
-        raise ValueError(message)
+        raise ValueError(f"its member {path} lies outside of {folder}")
     return path

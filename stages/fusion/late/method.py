@@ -58,8 +58,7 @@ def shaped(state: State, name: str, *shape: int) -> NDArray[Any]:
     """An array of a state that was read. Raises ValueError where it has another shape, or holds what is no number."""
     array = state[name]
     if array.shape != shape or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        message = f"'{name}' holds {array.dtype} of shape {array.shape}, not {shape} finite numbers"
-        raise ValueError(message)
+        raise ValueError(f"'{name}' holds {array.dtype} of shape {array.shape}, not {shape} finite numbers")
     return array
 
 
@@ -67,6 +66,5 @@ def seen_classes(state: State, classes: int) -> NDArray[np.int64]:
     """(K,) the classes that a stacker was fitted on, ascending. Raises ValueError where they are none of (C,)."""
     seen = shaped(state, "seen", state["seen"].size)
     if not len(seen) or (np.diff(seen) <= 0).any() or not 0 <= seen[0] <= seen[-1] < classes:
-        message = f"'seen' does not hold different ones of {classes} classes"
-        raise ValueError(message)
+        raise ValueError(f"'seen' does not hold different ones of {classes} classes")
     return seen.astype(np.int64)

@@ -108,8 +108,7 @@ def gather(
     for name in names:
         found = features[name].logits_oof if oof else features[name].logits
         if found is None:
-            message = f"{name} has no logits"
-            raise ValueError(message)
+            raise ValueError(f"{name} has no logits")
         logits.append(found)
     held = np.arange(len(features[names[0]].present)) if rows is None else rows
     return Opinions([(logits, held)], np.stack([features[name].present[held] for name in names], axis=1))

@@ -34,11 +34,9 @@ def canonical(text: str, classes: int, columns: int) -> str:
         "objective": f"multiclass num_class:{classes}",
     }
     if told != wanted or "average_output" in head:
-        message = f"its trees are not of {classes} classes and {columns} columns"
-        raise ValueError(message)
+        raise ValueError(f"its trees are not of {classes} classes and {columns} columns")
     if not blocks or len(blocks) % classes:
-        message = f"it has {len(blocks)} trees, not the same number for each of {classes} classes"
-        raise ValueError(message)
+        raise ValueError(f"it has {len(blocks)} trees, not the same number for each of {classes} classes")
     trees = [f"Tree={number}\n{_tree(_fields(block), number, columns)}\n\n" for number, block in enumerate(blocks)]
     names = " ".join(f"Column_{number}" for number in range(columns))
     lines = ["tree", "version=v4", *(f"{name}={value}" for name, value in wanted.items()), "label_index=0"]
@@ -58,8 +56,7 @@ def _tree(fields: Mapping[str, str], number: int, columns: int) -> str:
     except KeyError as error:
         problem = f"has no {error}"
     if problem:
-        message = f"its tree {number} {problem}"
-        raise ValueError(message)
+        raise ValueError(f"its tree {number} {problem}")
     leaves = int(fields["num_leaves"])
     kept = (*NODES, "leaf_value") if leaves > 1 else ("leaf_value",)
     lines = [f"num_leaves={leaves}", "num_cat=0", *(f"{name}={fields[name]}" for name in kept), "is_linear=0", "shrinkage=1"]

@@ -58,8 +58,7 @@ class Weighted(LateMethod):
         """Take them back."""
         self.weights, self.temperatures = (shaped(state, name, self.features) for name in ("weights", "temperatures"))
         if not (self.temperatures > 0).all() or not (self.weights >= 0).all():
-            message = "a weight is below 0, or a temperature not above it"
-            raise ValueError(message)
+            raise ValueError("a weight is below 0, or a temperature not above it")
 
 
 class Calibrated(Weighted):

@@ -37,16 +37,14 @@ def load_merge(name: str) -> type[MergeModule]:
             message = f"no merge at '{name}' ({reason}); write package.module:Class, importable from {here}"
         raise UsageError(message) from error
     if not (isinstance(found, type) and issubclass(found, MergeModule)):
-        message = f"'{name}' is no merge: it must be a class that inherits from fusecat.MergeModule"
-        raise UsageError(message)
+        raise UsageError(f"'{name}' is no merge: it must be a class that inherits from fusecat.MergeModule")
     for count in (2, 3, 5):
         try:
             broken = broken_law(found, count)
         except Exception as error:  # the same
             broken = f"it must work on {count} vectors, but raises {type(error).__name__}: {error}"
         if broken:
-            message = f"'{name}' breaks a law of merges: {broken}"
-            raise UsageError(message)
+            raise UsageError(f"'{name}' breaks a law of merges: {broken}")
     return found
 
 
