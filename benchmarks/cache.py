@@ -157,8 +157,8 @@ def train(mode: str, folder: Path, window: int, epochs: int, batch: int, merge: 
     from fusecat.stages.fusion.head import Head
     from fusecat.stages.fusion.in_memory import Vectors, identity
     from fusecat.stages.fusion.merges import merge_class
-    from fusecat.stages.fusion.strategy import Wiring
     from fusecat.stages.fusion.streamed import StreamedVectors
+    from fusecat.stages.fusion.wiring import Wiring
     from fusecat.stages.vocabulary import Merge
 
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

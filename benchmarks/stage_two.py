@@ -34,7 +34,8 @@ from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Scaling
 from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.runs import Runs
-from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy, plan
+from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy
+from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Architecture
 

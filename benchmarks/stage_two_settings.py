@@ -26,7 +26,8 @@ from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.fit_data import gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Scaling
 from fusecat.stages.fusion.run_strategy import run_strategy
-from fusecat.stages.fusion.strategy import Strategy, wire
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.fusion.wiring import wire
 from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Architecture

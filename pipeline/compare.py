@@ -21,7 +21,7 @@ from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
 from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.near import straddling
 from fusecat.stages.fusion.runs import Runs
-from fusecat.stages.fusion.strategy import ALL, THESIS, plan
+from fusecat.stages.fusion.strategy_plan import ALL, THESIS, plan
 from fusecat.stages.metrics import MACRO_F1, Metric, metric_named
 from fusecat.stages.progress import heartbeat
 

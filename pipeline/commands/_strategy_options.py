@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.stages.fusion.fit_settings import NAMED
-from fusecat.stages.fusion.strategy import ALL, FUSED, THESIS
+from fusecat.stages.fusion.strategy import FUSED
+from fusecat.stages.fusion.strategy_plan import ALL, THESIS
 from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import phase
 from fusecat.stages.study_record import StudyRecord, read_study
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fusecat.cache.store import FeatureCache
     from fusecat.cache.table import FeatureTable
     from fusecat.stages.fusion.fit_settings import FitSettings
-    from fusecat.stages.fusion.strategy import StrategyPlan
+    from fusecat.stages.fusion.strategy_plan import StrategyPlan
 
 FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
 MERGES = [merge.value for merge in Merge]
@@ -76,7 +77,7 @@ def prepare(
     from fusecat.cache.store import FeatureCache
     from fusecat.stages.errors import UsageError
     from fusecat.stages.fusion.feasible import feasible
-    from fusecat.stages.fusion.strategy import plan
+    from fusecat.stages.fusion.strategy_plan import plan
 
     for name in (own, first):
         if name:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.statistics import Difference, Estimates, holm, letters, mcnemar, vote
-from fusecat.stages.fusion.strategy import field_of
+from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.vocabulary import Architecture, Field
 
 ALPHA = 0.05

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fusecat.pipeline.report.results import Candidate
-from fusecat.stages.fusion.strategy import FUSED, field_of
+from fusecat.stages.fusion.strategy import FUSED
+from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.vocabulary import Merge
 
 _SUMS = (Merge.ADDITION.value, Merge.AVERAGE.value)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fusecat.stages.fusion.strategy import field_of, network_of
+from fusecat.stages.fusion.wiring import field_of, network_of
 from fusecat.stages.metrics import ACCURACY, METRICS
 from fusecat.stages.vocabulary import Architecture, Field
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.memorisation import caveats
-from fusecat.stages.fusion.strategy import FUSED, Unwirable, stands_alone, wire
+from fusecat.stages.fusion.strategy import FUSED
+from fusecat.stages.fusion.wiring import Unwirable, stands_alone, wire
 from fusecat.stages.metrics import ACCURACY
 from fusecat.stages.vocabulary import Architecture, Part
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fusecat.stages.fusion.fit import EVALUATION_BATCH, Source, ahead
 from fusecat.stages.fusion.head import Head, Masks, Views
-from fusecat.stages.fusion.strategy import field_of
+from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.scores import Outcome, scores_of
 
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.limits import refuses
-from fusecat.stages.fusion.strategy import FUSED, Strategy, StrategyPlan, Wiring, field_of, wire
+from fusecat.stages.fusion.strategy import FUSED, Strategy
+from fusecat.stages.fusion.strategy_plan import StrategyPlan
+from fusecat.stages.fusion.wiring import Wiring, field_of, wire
 from fusecat.stages.vocabulary import ATTRIBUTES, Architecture, Field, Late, Merge
 
 PROJECTED = (Field.IMAGE, ATTRIBUTES)

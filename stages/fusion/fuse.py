@@ -22,7 +22,8 @@ from fusecat.stages.fusion.jobs import Job, cores
 from fusecat.stages.fusion.late.ensemble_runs import in_order, members_of
 from fusecat.stages.fusion.predictions import stored_bytes
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS, Run, Runs
-from fusecat.stages.fusion.strategy import Strategy, stands_alone
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.fusion.wiring import stands_alone
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.progress import phase, remark
 from fusecat.stages.vocabulary import Architecture, Late, Part

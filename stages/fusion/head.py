@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fusecat.stages.fusion.feasible import PROJECTED, common_width
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.merges import LinearMerge, MergeModule
-from fusecat.stages.fusion.strategy import Wiring, field_of
+from fusecat.stages.fusion.wiring import Wiring, field_of
 
 Views = Mapping[str, Tensor]
 """Feature name -> (B, W) float vectors."""

@@ -14,7 +14,8 @@ from fusecat.stages.fusion.late.crossfit import CROSS_FITTED
 from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, means_of_present, voted
 from fusecat.stages.fusion.predictions import outcome_of
 from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
-from fusecat.stages.fusion.strategy import FUSED, Strategy, stands_alone
+from fusecat.stages.fusion.strategy import FUSED, Strategy
+from fusecat.stages.fusion.wiring import stands_alone
 from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Architecture, Late, Part

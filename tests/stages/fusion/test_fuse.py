@@ -13,7 +13,8 @@ from fusecat.stages.fusion import load_head
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.fuse import FIT_ON, fuse, schedule
 from fusecat.stages.fusion.runs import DETERMINISTIC, Runs
-from fusecat.stages.fusion.strategy import Strategy, plan
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Architecture

@@ -16,7 +16,8 @@ from fusecat.stages.fusion.late.ensembles import select, vote
 from fusecat.stages.fusion.late.method import LateMethod
 from fusecat.stages.fusion.late.modality_logits import ModalityLogits
 from fusecat.stages.fusion.runs import DETERMINISTIC, Runs
-from fusecat.stages.fusion.strategy import Strategy, plan
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.metrics import ACCURACY
 from fusecat.stages.vocabulary import Architecture, Late
 from tests.stages.fusion.synthetic import SEVEN, table

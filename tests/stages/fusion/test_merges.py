@@ -15,7 +15,7 @@ from fusecat.stages.fusion.merges import LinearMerge, merge_class
 from fusecat.stages.fusion.merges.plugin import broken_law
 from fusecat.stages.fusion.merges.tensor import TensorFusion
 from fusecat.stages.fusion.runs import Runs
-from fusecat.stages.fusion.strategy import plan
+from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.vocabulary import Merge
 from tests.stages.fusion.synthetic import SEVEN, table
 

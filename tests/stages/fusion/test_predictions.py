@@ -14,7 +14,7 @@ from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.late.ensembles import ROUNDS, _Contest, select
 from fusecat.stages.fusion.predictions import FLOOR, Kept, Mean, StoredParts, arrays, finite, keep, outcome_of
 from fusecat.stages.fusion.runs import Runs
-from fusecat.stages.fusion.strategy import StrategyPlan, plan
+from fusecat.stages.fusion.strategy_plan import StrategyPlan, plan
 from fusecat.stages.metrics import LOG_LOSS, METRICS
 from fusecat.stages.scores import Outcome
 from tests.stages.fusion.synthetic import table

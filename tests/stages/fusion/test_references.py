@@ -8,7 +8,8 @@ import pytest
 from fusecat.pipeline.compare import compare
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.runs import Runs
-from fusecat.stages.fusion.strategy import plan, stands_alone, wire
+from fusecat.stages.fusion.strategy_plan import plan
+from fusecat.stages.fusion.wiring import stands_alone, wire
 from fusecat.stages.vocabulary import Architecture
 
 FEATURES = ("camembert.title", "camembert.description", "camembert.title_description", "se_resnext50.image")

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from fusecat.stages.errors import UsageError
-from fusecat.stages.fusion.strategy import FUSED, THESIS_MERGES, Strategy, Unwirable, canonical, plan, wire
+from fusecat.stages.fusion.strategy import FUSED, THESIS_MERGES, Strategy
+from fusecat.stages.fusion.strategy_plan import plan
+from fusecat.stages.fusion.wiring import Unwirable, canonical, wire
 from fusecat.stages.vocabulary import Architecture, Merge
 from tests.stages.fusion.synthetic import SEVEN
 
