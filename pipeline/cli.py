@@ -12,7 +12,7 @@ import click
 
 from fusecat import __version__
 from fusecat.pipeline.console import open_streams, safe
-from fusecat.stages.progress import INTERRUPTED, INTERRUPTION, heartbeat, obeying
+from fusecat.stages.progress import INTERRUPTED, INTERRUPTION, end_now, heartbeat, obeying
 
 COMMANDS = {
     "check": "Read and validate a catalogue; trains nothing.",
@@ -105,6 +105,7 @@ def main() -> NoReturn:
             code: Any = cli.main(prog_name="fusecat", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):  # click turns the second into the first
         code = _fail(INTERRUPTION, INTERRUPTED)
+        end_now()
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "fusecat"
         code = _fail(f"{error.format_message()} (see '{path} --help')", error.exit_code)

@@ -161,6 +161,12 @@ def end_soon() -> None:
         _ending[0].start()
 
 
+def end_now() -> None:
+    """End the process if it was interrupted: some libraries let Python take the signal for unhandled, and die of it."""
+    if _ending:
+        os._exit(INTERRUPTED)
+
+
 def _end() -> None:
     time.sleep(GRACE)
     for child in multiprocessing.active_children():
