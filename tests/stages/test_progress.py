@@ -88,8 +88,12 @@ progress.GRACE = 1.0
 with progress.obeying():
     with progress.heartbeat():  # a thread of its own, as in every command
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        print(flush=True)
-        os.read(os.pipe()[0], 1)
+        while True:
+            try:
+                print(flush=True)
+                os.read(os.pipe()[0], 1)
+            except KeyboardInterrupt:  # it came before the waiting
+                pass
 """
 
 
