@@ -12,7 +12,7 @@ import click
 
 from fusecat import __version__
 from fusecat.pipeline.console import open_streams, safe
-from fusecat.stages.progress import INTERRUPTED, INTERRUPTION, end_now, heartbeat, obeying
+from fusecat.stages.progress import INTERRUPTED, INTERRUPTION, heartbeat, interrupted, obeying
 
 COMMANDS = {
     "check": "Read and validate a catalogue; trains nothing.",
@@ -105,7 +105,6 @@ def main() -> NoReturn:
             code: Any = cli.main(prog_name="fusecat", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):  # click turns the second into the first
         code = _fail(INTERRUPTION, INTERRUPTED)
-        end_now()
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "fusecat"
         code = _fail(f"{error.format_message()} (see '{path} --help')", error.exit_code)
@@ -141,5 +140,9 @@ def main() -> NoReturn:
 
 def _fail(message: str, code: int) -> int:
     """Print one line on stderr."""
+    if interrupted():  # libraries wrap it in errors of their own
+        message, code = INTERRUPTION, INTERRUPTED
     click.echo("error: " + safe(" ".join(message.split())), err=True)
+    if interrupted():
+        os._exit(code)  # where a library swallowed it first, Python would take the signal for unhandled and die of it
     return code

@@ -161,10 +161,9 @@ def end_soon() -> None:
         _ending[0].start()
 
 
-def end_now() -> None:
-    """End the process if it was interrupted: some libraries let Python take the signal for unhandled, and die of it."""
-    if _ending:
-        os._exit(INTERRUPTED)
+def interrupted() -> bool:
+    """Whether Ctrl-C has come: whatever fails after it fails of it."""
+    return bool(_ending)
 
 
 def _end() -> None:
