@@ -146,6 +146,13 @@ class FitSettings:
         """
         return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
 
+    @classmethod
+    def exactly(cls, record: Mapping[str, Any]) -> Self:
+        """`of`, for a record of settings alone. Raises: TypeError where it holds anything else; ValueError."""
+        if unknown := sorted(set(record) - {each.name for each in fields(cls)}):
+            raise TypeError(f"there is no setting '{unknown[0]:.40}'")
+        return cls.of(record)
+
     def record(self) -> dict[str, Any]:
         """As it is written to files and goes into the key of a run."""
         held = asdict(self)

@@ -47,7 +47,7 @@ def _restore(
 ) -> TrainedHead:
     if not strategy.learned:
         raise ValueError(f"a {strategy.name} has no trained head")
-    settings, widths = FitSettings.of(description["settings"]), description["widths"]
+    settings, widths = FitSettings.exactly(description["settings"]), description["widths"]
     weights = {
         name.removeprefix("head."): torch.from_numpy(array) for name, array in arrays.items() if name.startswith("head.")
     }

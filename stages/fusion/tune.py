@@ -131,7 +131,7 @@ def read_tuned(folder: Path) -> dict[str, FitSettings]:
     for path in sorted(folder.glob("**/*.json")):
         name, record = path.relative_to(folder).with_suffix("").as_posix(), read_record(path, WAY_OUT)
         try:
-            found[name] = FitSettings.of(record["settings"])
+            found[name] = FitSettings.exactly(record["settings"])
             TypeAdapter(FitSettings).validate_python(asdict(found[name]))
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error

@@ -178,6 +178,8 @@ def _network(settings: Mapping[str, Any]) -> Network:
 
     Raises: ValueError for what cannot be, and for an image network of an earlier version whose vectors were others.
     """
+    if unknown := sorted(set(settings) - {each.name for each in dataclasses.fields(Network)}):
+        raise ValueError(f"there is no setting '{unknown[0]:.40}'")
     network: Network = TypeAdapter(Network).validate_python(dict(settings))
     if not network.is_image:
         return dataclasses.replace(network, prefix=network.prefix or "")

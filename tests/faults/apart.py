@@ -56,7 +56,10 @@ class Apart:
         """Wait. The exit code is -9 where it was killed."""
         data, limit = b"", time.monotonic() + SECONDS
         while time.monotonic() < limit and select.select([self._ours], [], [], limit - time.monotonic())[0]:
-            part = self._ours.recv(1 << 16)
+            try:
+                part = self._ours.recv(1 << 16)
+            except ConnectionResetError:  # killed before it had read all that it was sent
+                break
             if not part:
                 break
             data += part

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.extraction.build_network import build_image_network, build_text_network, build_tokenizer
+from fusecat.stages.extraction.pixels import with_pixels
 from fusecat.stages.extraction.settings import Network
 from fusecat.stages.extraction.weights import tensors_digest
 from fusecat.stages.fusion.build_head import build_head
@@ -102,7 +103,7 @@ def model_folder(folder: Path, network: Network = CAMEMBERT) -> Path:
 
 def image_model(folder: Path) -> Path:
     """The same that looks at pictures."""
-    return model_folder(folder, SE_RESNEXT50)
+    return model_folder(folder, with_pixels(SE_RESNEXT50))
 
 
 def edit(path: Path, **changed: Any) -> None:

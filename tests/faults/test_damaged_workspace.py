@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
 }
 READERS = {
     "model/": ("predict model",),
+    "workspace/contents.json": ("predict new", "predict known", "extract"),
     "workspace/encoders/": ("predict new", "export", "extract"),
     "workspace/features/": ("cache ls", "cache verify", "predict new", "explain", "refit", "fuse", "tune", "extract"),
     "workspace/images.sqlite": ("explain", "extract"),

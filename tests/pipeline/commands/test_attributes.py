@@ -53,9 +53,8 @@ def study(tmp_path_factory):
 
 
 def test_every_architecture_takes_what_the_rule_says(study):
-    taken = {
-        row["strategy"]: row["features"] for row in json.loads(run("report", "--json", "--workspace", study / "w"))["rows"]
-    }
+    rows = json.loads(run("report", "--json", "--workspace", study / "w"))["rows"]
+    taken = {name: row["features"] for row in rows for name in (row["strategy"], *row["also"])}
     everything = {"shop.attributes", "words.title", "words.brand_text", "pix.image"}
     for strategy in ("baseline/average", "flat/average", "hierarchical/concatenation/average"):
         assert set(taken[strategy]) == everything
