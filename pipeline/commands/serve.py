@@ -39,6 +39,7 @@ def command(
         raise UsageError(f"serve needs {error.name}: pip install 'fusecat[serve]'") from error
     from fusecat.pipeline.serve.reading import Limits
     from fusecat.stages.prediction import load_model
+    from fusecat.stages.progress import shown_otherwise
 
     quieten()
     loaded = load_model(model, merges=merges)
@@ -55,7 +56,8 @@ def command(
     console().print(safe(f"{model} ({loaded.strategy}) answers at {url}; Ctrl-C stops it"), markup=False)
     settings = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=512, timeout_graceful_shutdown=30)
     try:
-        uvicorn.Server(settings).run(sockets=[listening])
+        with shown_otherwise():  # a service at rest is no work that takes long
+            uvicorn.Server(settings).run(sockets=[listening])
     except KeyboardInterrupt:  # raised again by uvicorn when all that was asked is answered
         return
 
