@@ -1,26 +1,25 @@
 """Many independent runs over the processes of one machine: the same bytes however many there are.
 
-Each run is computed by one thread and writes its own folder, so it does not depend on its neighbours. Workers start from a
-clean process (never a fork of this one, whose threads may hold locks) and map the vectors from plain .npy files.
+Each run is computed by one thread and writes its own folder, so it does not depend on its neighbours. joblib's workers map
+the vectors from plain .npy files; under `joblib.parallel_config(backend="dask")` those are a cluster's.
 """
 
 import contextlib
-import multiprocessing
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
-from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import cast
 
 import torch
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from fusecat.cache.space import forecast
 from fusecat.stages.errors import ModelError
@@ -94,26 +93,21 @@ def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.de
 
 
 def _spread(jobs: Sequence[Job], fit_data: FitData, runs: Runs, processes: int) -> Iterator[tuple[Job, Run]]:
-    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["fusecat.stages.fusion.parallel"])
-        resource_tracker.ensure_running()  # it would let signals through again
-        with _uninterrupted():
-            forkserver.ensure_running()
     with (
         phase(f"fitting {len(jobs)} runs in {processes} processes") as now,
         scratch() as folder,
     ):
         forecast(folder, fit_data.nbytes)
         fit_data.save(folder)
-        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(str(folder), str(runs.folder)))
+        where = str(folder.absolute()), str(runs.folder.absolute())
+        # one job at a time, and whoever is ready first: what is yielded is shown as progress
+        pool = Parallel(processes, return_as="generator_unordered", batch_size=1, pre_dispatch=2 * processes)
         try:
-            with _uninterrupted():  # submitting starts the workers: a half-started one would be waited for, for ever
-                waiting = {pool.submit(_do, job): job for job in jobs}
-            for done, future in enumerate(as_completed(waiting), 1):
-                job = waiting[future]
+            with _uninterrupted():  # this starts the workers
+                finished = pool(delayed(_do)(number, job, *where) for number, job in enumerate(jobs))
+            for done, number in enumerate(finished, 1):
+                job = jobs[number]
                 now.text = f"fitting {len(jobs)} runs in {processes} processes, {done} done"
-                future.result()
                 run = runs.read(job.strategy.name, job.seed)
                 if run is None:
                     raise ModelError(
@@ -125,9 +119,7 @@ def _spread(jobs: Sequence[Job], fit_data: FitData, runs: Runs, processes: int) 
                 "a worker process died, most likely for want of memory; run 'fusecat fuse --processes 1' to go on"
             ) from error
         finally:
-            # what is running is finished and stored, what has not begun is dropped; a second Ctrl-C leaves no worker behind
-            with _uninterrupted():
-                pool.shutdown(wait=True, cancel_futures=True)
+            get_reusable_executor().shutdown(kill_workers=True)  # kept ones know neither a changed merge nor a changed sys.path
 
 
 @contextlib.contextmanager
@@ -153,16 +145,12 @@ def _uninterrupted() -> Iterator[None]:
             handler(signal.SIGINT, None)
 
 
-_shared: list[tuple[FitData, Runs]] = []
-"""What a worker was started with."""
+@lru_cache(maxsize=1)
+def _shared(folder: str) -> FitData:
+    return FitData.load(Path(folder))
 
 
-def _begin(folder: str, runs: str) -> None:
-    """Prepare a worker: Ctrl-C is the parent's affair, and one thread is enough."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _do(number: int, job: Job, folder: str, runs: str) -> int:
     torch.set_num_threads(1)
-    _shared.append((FitData.load(Path(folder)), Runs(Path(runs))))
-
-
-def _do(job: Job) -> None:
-    do(job, *_shared[0])
+    do(job, _shared(folder), Runs(Path(runs)))
+    return number
