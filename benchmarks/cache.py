@@ -104,8 +104,9 @@ def read(products: int, width: int, repeats: int) -> None:
 @click.option("--rounds", default=1, show_default=True, help="Times that all ways take turns; medians are printed.")
 @click.option("--batch", default=1024, show_default=True)
 @click.option("--merge", default="concatenation", show_default=True, help="Of the baseline head; this one costs least of all.")
+@click.option("--mapped", is_flag=True, help="Also from plain arrays that the system maps: as many bytes of disk again.")
 def stream(
-    products: int, folder: Path | None, shrink: int, window: int, epochs: int, rounds: int, batch: int, merge: str
+    products: int, folder: Path | None, shrink: int, window: int, epochs: int, rounds: int, batch: int, merge: str, mapped: bool
 ) -> None:
     """Train a head from disk, cold and warm, and from memory."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -118,6 +119,9 @@ def stream(
         print(f"{products} products in class order, {len(WIDTHS)} features, {size:.2f} GB")
         print(f"baseline/{merge}, batch {batch}, {epochs} epochs")
         ways = {"streamed, cold": ("stream", forget), "streamed, warm": ("stream", warm), "in memory": ("memory", warm)}
+        if mapped:
+            lay_out(cache)
+            ways |= {"mapped, cold": ("mapped", forget), "mapped, warm": ("mapped", warm)}
         found: dict[str, list[dict[str, float]]] = {label: [] for label in ways}
         numbers = [str(number) for number in (window // shrink, epochs, batch)]
         for _ in range(rounds):
@@ -134,7 +138,7 @@ def stream(
                     flush=True,
                 )
         speed = {way: statistics.median(each["rows_per_second"] for each in results) for way, results in found.items()}
-        for label in ("streamed, cold", "streamed, warm"):
+        for label in (label for label in ways if label != "in memory"):
             points = 100 * (found[label][0]["macro_f1"] - found["in memory"][0]["macro_f1"])
             ratio = speed[label] / speed["in memory"]
             print(f"  {label}: {ratio:.2f} of the in-memory speed (medians), {points:+.2f} points of macro-F1")
@@ -168,10 +172,12 @@ def train(mode: str, folder: Path, window: int, epochs: int, batch: int, merge: 
         held = cache.stream(list(WIDTHS))
         widths, vectors = held.widths, StreamedVectors(held, identity(held.widths))
     else:
-        held = cache.table(list(WIDTHS))
+        held = cache.stream(list(WIDTHS)).table() if mode == "mapped" else cache.table(list(WIDTHS))
         widths = {name: each.width for name, each in held.features.items()}
         warnings.simplefilter("ignore")  # torch warns of arrays that may not be written to
         views = {name: torch.from_numpy(each.embedding) for name, each in held.features.items()}
+        if mode == "mapped":
+            views = {name: torch.from_numpy(np.load(plain(cache, name), mmap_mode="c")) for name in held.features}
         vectors = Vectors(views, {name: torch.from_numpy(each.present) for name, each in held.features.items()})
     opening = time.perf_counter() - begin
     settings = replace(DEFAULT, batch_size=batch, epochs=epochs, patience=0)
@@ -216,18 +222,35 @@ def make(cache: FeatureCache, widths: dict[str, int], products: int, signal: flo
         seal(cache.path(name), Content(header, columns, blocks(), width, len(CLASSES), np.dtype("<f2")))
 
 
+def plain(cache: FeatureCache, name: str) -> Path:
+    """Where the vectors of a feature lie as a plain array."""
+    return cache.path(name).with_suffix(".npy")
+
+
+def lay_out(cache: FeatureCache) -> None:
+    """Write the vectors of all features as plain arrays."""
+    for name in WIDTHS:
+        if not plain(cache, name).exists():
+            np.save(plain(cache, name), cache.table([name]).features[name].embedding)
+
+
+def files(cache: FeatureCache) -> list[Path]:
+    """All files with vectors."""
+    return [path for name in WIDTHS for path in (cache.path(name), plain(cache, name)) if path.exists()]
+
+
 def forget(cache: FeatureCache) -> None:
     """Drop the files from the system's memory, so that the next reading comes from the disk."""
-    for name in WIDTHS:
-        with cache.path(name).open("rb") as file:
+    for path in files(cache):
+        with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def warm(cache: FeatureCache) -> None:
     """Read the files once: a system short of memory, or eager to save it, may have dropped some."""
-    for name in WIDTHS:
-        with cache.path(name).open("rb", buffering=0) as file:
+    for path in files(cache):
+        with path.open("rb", buffering=0) as file:
             while file.read(2**24):
                 pass
 
