@@ -191,7 +191,7 @@ def obeying() -> Iterator[None]:
 
     def watch() -> None:
         while number := os.read(reading, 1):
-            if number == bytes([signal.SIGINT]):
+            if number[0] in (signal.SIGINT, signal.SIGTERM):  # the second only where somebody handles it
                 end_soon()
         os.close(reading)
 
@@ -205,6 +205,22 @@ def obeying() -> Iterator[None]:
         signal.set_wakeup_fd(woken)
         os.close(writing)
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def finishing(seconds: float) -> Iterator[None]:
+    """Whoever answers others in this block finishes what is under way: so many seconds pass before it is ended.
+
+    What a service manager sends (SIGTERM) counts as Ctrl-C here.
+    """
+    global GRACE
+    before, GRACE = GRACE, seconds
+    handler = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        GRACE = before
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,8 @@
 """`fusecat serve`: an exported model behind HTTP."""
 
+import asyncio
 import ipaddress
+import logging
 import socket
 from pathlib import Path
 
@@ -8,6 +10,9 @@ import click
 
 from fusecat.pipeline.console import console, merges_option, safe, warn
 from fusecat.stages.errors import UsageError
+
+TO_FINISH = 4
+"""Seconds that requests under way may take after Ctrl-C or SIGTERM; half a second later the process is gone."""
 
 
 @click.command()
@@ -22,12 +27,13 @@ from fusecat.stages.errors import UsageError
 def command(
     model: Path, *, host: str, port: int, max_body: int, max_products: int, max_pixels: int, queue: int, merges: tuple[str, ...]
 ) -> None:
-    """Answer requests with MODEL, a folder that 'fusecat export' wrote, until Ctrl-C.
+    """Answer requests with MODEL, a folder that 'fusecat export' wrote, until Ctrl-C or SIGTERM.
 
     POST /classify takes products as JSON ({"title": ..., "description": ..., "image": base64}, or {"products": [...]}) or as a
     form with a picture, and gives codes, names and probabilities; ?reasons=true adds what text and image say alone. A page to
     try it is at /, the description of the interface at /docs; /health and /metrics are for monitoring. Nothing that
-    is sent is kept. There are no users and no passwords: put a proxy before it that has them.
+    is sent is kept. There are no users and no passwords: put a proxy before it that has them. When it is stopped, what was
+    asked before is answered, for 4 seconds at most.
     """
     from fusecat.stages.extraction.quiet import quieten
 
@@ -39,7 +45,7 @@ def command(
         raise UsageError(f"serve needs {error.name}: pip install 'fusecat[serve]'") from error
     from fusecat.pipeline.serve.reading import Limits
     from fusecat.stages.prediction import load_model
-    from fusecat.stages.progress import shown_otherwise
+    from fusecat.stages.progress import finishing, shown_otherwise
 
     quieten()
     loaded = load_model(model, merges=merges)
@@ -54,12 +60,20 @@ def command(
         warn(f"--host {host}: whoever reaches this machine may ask")
     url = f"http://{address}:{listening.getsockname()[1]}"
     console().print(safe(f"{model} ({loaded.strategy}) answers at {url}; Ctrl-C stops it"), markup=False)
-    settings = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=512, timeout_graceful_shutdown=30)
+    settings = uvicorn.Config(
+        app, log_level="warning", access_log=False, limit_concurrency=512, timeout_graceful_shutdown=TO_FINISH
+    )
+    logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
     try:
-        with shown_otherwise():  # a service at rest is no work that takes long
+        with shown_otherwise(), finishing(TO_FINISH + 0.5):  # a service at rest is no work that takes long
             uvicorn.Server(settings).run(sockets=[listening])
     except KeyboardInterrupt:  # raised again by uvicorn when all that was asked is answered
         return
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """What is cut off at the end is no fault of the service, and a line tells of it already."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -68,6 +82,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
+        listening.listen()  # whoever reads the address may call at once
     except OSError as error:
         raise UsageError(
             f"--host {host} --port {port}: {error.strerror or error}; choose another, or --port 0 for any that is free"

@@ -245,6 +245,41 @@ def test_the_command_answers_many_at_once_and_stops_when_told(folder, model) -> 
         process.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_asked_before_the_end_is_answered(folder, products, number) -> None:
+    process, address = serve(folder)
+    try:
+        body = {"products": [as_json(product) for product in products[:40]]}
+        with ThreadPoolExecutor(4) as pool, httpx.Client(timeout=60) as client:
+            asked = [pool.submit(client.post, f"{address}/classify?reasons=true", json=body) for _ in range(4)]
+            text = ""
+            while "fusecat_batch_products_count 0.0" in text or not text:  # until the model is at work
+                text = client.get(f"{address}/metrics").text
+            process.send_signal(number)
+            assert [each.result().status_code for each in asked] == [200] * 4
+        assert process.wait(30) == 0
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_sends_no_end_of_a_request_does_not_hold_the_service(folder, number) -> None:
+    process, address = serve(folder)
+    try:
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as client:
+            client.sendall(b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+            while "fusecat_waiting" not in httpx.get(f"{address}/metrics").text:
+                pass
+            process.send_signal(number)
+            assert process.wait(30) in (0, 130)
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_port_in_use_and_a_folder_without_a_model_are_refused_in_a_line(folder, tmp_path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
