@@ -7,8 +7,10 @@ os.environ.setdefault("FUSECAT_SILENCE", "600")  # what is told after some secon
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # bit-equality is promised for the same number of threads
 
 import csv
+import gc
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,13 @@ from fusecat.pipeline.console import default_catalogue
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that; tests that interrupt need it heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """What a file of tests left open shows in it, not wherever the collector happens to run next."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
