@@ -69,7 +69,7 @@ def compare(
         odd.append(f"{copies.warning}; pass groups=, a number or name per row that copies share")
     for line in odd:
         warnings.warn(line, stacklevel=2)
-    chosen = feasible(table, plan(fusion, table.features, only=only))
+    chosen = feasible(table, plan(fusion, table.features, only=only), patient=fusion == ALL)
     metric = metric_named(metric) if isinstance(metric, str) else metric
     with tempfile.TemporaryDirectory() as temporary, heartbeat():
         root = workspace or Path(temporary)

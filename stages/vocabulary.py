@@ -42,6 +42,7 @@ class Architecture(StrEnum):
     FLAT = "flat"
     HIERARCHICAL = "hierarchical"
     TEXT = "text"
+    LOGISTIC = "logistic"
     LATE = "late"
     UNIMODAL = "unimodal"
     PROBE = "probe"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fusecat.stages.fusion.strategy_plan import StrategyPlan
 
 FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
+ASKED = [kind.value for kind in (*FUSED, Architecture.LOGISTIC)]
 MERGES = [merge.value for merge in Merge]
 
 
@@ -34,7 +35,7 @@ def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--variant", type=click.Choice([each.value for each in Variant]), help="What stands before the last layer."
         ),
-        click.option("--architecture", type=click.Choice([kind.value for kind in FUSED]), help="Only this architecture."),
+        click.option("--architecture", type=click.Choice(ASKED), help="Only this architecture."),
         click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
         click.option(
             "--features", "only", metavar="A,B", help="Look at these features alone; rows say so in their names [all]."
@@ -94,7 +95,8 @@ def prepare(
     kind = Architecture(architecture) if architecture else None
     names = None if only is None else [name.strip() for name in only.split(",")]
     chosen = plan(final, table.features, architecture=kind, first=first, only=names)
-    return table, feasible(table, chosen), settings_named(place, named), FITS[fit_on]
+    patient = fusion == ALL or kind is Architecture.LOGISTIC
+    return table, feasible(table, chosen, patient=patient), settings_named(place, named), FITS[fit_on]
 
 
 def settings_named(place: Workspace, named: str | None) -> "FitSettings":

@@ -17,8 +17,10 @@ from fusecat.pipeline.console import (
     warn,
     workspace_option,
 )
+from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.fit_settings import SETTINGS, TUNED
 from fusecat.stages.metrics import Metric
+from fusecat.stages.vocabulary import Architecture
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def command(
     place = Workspace(workspace)
     table, chosen, base, rows = prepare(place, **choice)
     remember_command(place, command_line())
+    if choice["architecture"] == Architecture.LOGISTIC:
+        raise UsageError("--architecture logistic: the logistic regression is tuned whenever 'fusecat fuse' fits it")
     strategies = [strategy for strategy in chosen.strategies if strategy.learned]
     metric = metric or metric_of(place)
     say = None if as_json else console()

@@ -36,6 +36,8 @@ def in_words(strategy: str, features: Sequence[str]) -> str:
         return f"{counted(len(features), 'feature')} of {_modalities(features)}, merged at once by {rest}"
     if architecture == Architecture.HIERARCHICAL and first:
         return f"{_modalities(features)}: the parts of each text merged by {first}, then all by {final}"
+    if architecture == Architecture.LOGISTIC:
+        return f"{counted(len(features), 'feature')} of {_modalities(features)}, in one logistic regression"
     if architecture == Architecture.LATE:
         return f"the answers of {counted(len(features), 'network')}, combined by {rest}"
     if architecture in (Architecture.UNIMODAL, Architecture.PROBE) and len(features) == 1:

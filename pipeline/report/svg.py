@@ -35,7 +35,16 @@ TONES = {
 _VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper"} | {hue: f"tone-{name}" for name, hue in TONES.items()}
 """Stand-in colours that no real drawing uses -> the page's custom property."""
 
-MARKERS = {"baseline": "s", "flat": "D", "hierarchical": "o", "text": "p", "late": "^", "unimodal": "v", "probe": "P"}
+MARKERS = {
+    "baseline": "s",
+    "flat": "D",
+    "hierarchical": "o",
+    "text": "p",
+    "logistic": "X",
+    "late": "^",
+    "unimodal": "v",
+    "probe": "P",
+}
 """A shape for each architecture, so that colour is never needed."""
 
 WIDE, NARROW = 9.0, 3.85
@@ -125,7 +134,11 @@ def tone_of(architecture: str, *, is_chosen: bool = False) -> str:
     """The colour of a strategy: the chosen one stands out, the others by what they look at."""
     if is_chosen:
         return TONES["chosen"]
-    return TONES[{"flat": "flat", "late": "late", "probe": "single", "unimodal": "single"}.get(architecture, "fused")]
+    return TONES[
+        {"flat": "flat", "late": "late", "logistic": "single", "probe": "single", "unimodal": "single"}.get(
+            architecture, "fused"
+        )
+    ]
 
 
 def _svg(figure: "Figure", sheet: Sheet, name: str, label: str, *, narrow: bool) -> Markup:

@@ -14,6 +14,7 @@ TITLES = {
     Architecture.FLAT: "Flat fusion, the control of the hierarchy",
     Architecture.HIERARCHICAL: "Hierarchical fusion",
     Architecture.TEXT: "Fusion of texts, the control of the image",
+    Architecture.LOGISTIC: "Logistic regression, tuned on validation",
     Architecture.LATE: "Late fusion",
 }
 

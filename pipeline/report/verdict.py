@@ -33,6 +33,7 @@ def sentences(comparison: "Comparison") -> list[str]:
         said.append("Every other strategy can be told from it.")
     if comparison.headline is not None:
         said += _headline(comparison, comparison.headline)
+    said += _against_regression(comparison)
     said += _against_reference(comparison)
     if comparison.judged == Part.VALIDATION:
         said.append("There is no test part: these are selection scores, better than what new products will show.")
@@ -114,6 +115,26 @@ def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:
         said,
         f"The smallest difference that this {comparison.judged} set could have shown between them is {smallest}{unit}.",
     ]
+
+
+def _against_regression(comparison: "Comparison") -> list[str]:
+    """Whether a head is worth more than the tuned logistic regression that validation prefers."""
+    rows, metric = comparison.rows, comparison.metric
+    known = next((row for row in rows if row.candidate.architecture == Architecture.LOGISTIC), None)
+    best = next((row for row in rows if row.candidate.fused), None)
+    if known is None or best is None:
+        return []
+    chosen = comparison.chosen.strategy
+    one, other = (best.strategy, known.strategy) if chosen == known.strategy else (chosen, known.strategy)
+    contrast = next(each for each in comparison.contrasts if {each.one, each.other} == {one, other})
+    difference = (contrast if contrast.one == one else contrast.turned).difference
+    span = f"{metric.gain(difference.value)}{metric.points} ({metric.gain(difference.low)} to {metric.gain(difference.high)})"
+    if chosen == known.strategy:
+        real = "" if contrast.real else ", no real difference"
+        return [f"It is a plain logistic regression, tuned: the best head on validation, {one}, gives {span} beside it{real}."]
+    if contrast.real and metric.sign * difference.value > 0:
+        return [f"It beats a tuned logistic regression, {other}: {span}."]
+    return [f"It is not shown to beat a tuned logistic regression, {other}: {span}."]
 
 
 def _against_reference(comparison: "Comparison") -> list[str]:

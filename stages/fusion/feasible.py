@@ -3,23 +3,31 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from fusecat.cache.stream import StreamedTable
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.limits import refuses
 from fusecat.stages.fusion.strategy import FUSED, Strategy
 from fusecat.stages.fusion.strategy_plan import StrategyPlan
 from fusecat.stages.fusion.wiring import Wiring, field_of, wire
-from fusecat.stages.vocabulary import ATTRIBUTES, Architecture, Field, Late, Merge
+from fusecat.stages.vocabulary import ATTRIBUTES, Architecture, Field, Late, Merge, Part
 
 PROJECTED = (Field.IMAGE, ATTRIBUTES)
 """Fields whose vectors no text network made: their width says nothing of that in which vectors meet."""
 
 
-def feasible(table: FeatureTable, chosen: StrategyPlan) -> StrategyPlan:
-    """Leave out, with the reason, what the features' widths or missing logits do not allow."""
+LARGEST_REGRESSION = 200_000_000
+"""Products x columns (no more than products) x classes of a logistic regression that takes about a minute to tune."""
+
+
+def feasible(table: FeatureTable, chosen: StrategyPlan, *, patient: bool = False) -> StrategyPlan:
+    """Leave out, with the reason, what the features' widths or missing logits do not allow.
+
+    `patient`: tune a logistic regression however long it takes.
+    """
     widths = {name: feature.width for name, feature in table.features.items()}
     kept, left_out = [], dict(chosen.left_out)
     for strategy in chosen.strategies:
-        if reason := _obstacle(strategy, table, widths):
+        if reason := _obstacle(strategy, table, widths, patient=patient):
             left_out[strategy.name] = reason
         else:
             kept.append(strategy)
@@ -30,8 +38,10 @@ def feasible(table: FeatureTable, chosen: StrategyPlan) -> StrategyPlan:
     return StrategyPlan(tuple(kept), left_out)
 
 
-def _obstacle(strategy: Strategy, table: FeatureTable, widths: Mapping[str, int]) -> str | None:
+def _obstacle(strategy: Strategy, table: FeatureTable, widths: Mapping[str, int], *, patient: bool) -> str | None:
     """Why a strategy cannot run on these features, if it cannot."""
+    if strategy.logistic:
+        return _too_long(strategy, table, patient=patient)
     if strategy.architecture is Architecture.UNIMODAL:
         return None if table.features[str(strategy.feature)].logits is not None else f"{strategy.feature} has no logits"
     if strategy.architecture is Architecture.LATE:
@@ -39,6 +49,18 @@ def _obstacle(strategy: Strategy, table: FeatureTable, widths: Mapping[str, int]
             return None if len(strategy.within(table.features)) > 1 else "there are not two features"
         return None if len(with_logits(strategy, table.features)) > 1 else "fewer than two features have logits"
     return _too_large(strategy, widths)
+
+
+def _too_long(strategy: Strategy, table: FeatureTable, *, patient: bool) -> str | None:
+    """Why a logistic regression cannot be tuned, or not in a minute."""
+    if isinstance(table, StreamedTable):
+        return "it needs its vectors in memory: pass --no-stream"
+    products = len(table.rows(Part.TRAIN, Part.HEAD))
+    columns = sum(table.features[name].width for name in wiring_of(strategy, table.features).features)
+    if patient or products * min(products, columns) * len(table.classes) <= LARGEST_REGRESSION:
+        return None
+    size = f"{products:,} products, {columns:,} columns and {len(table.classes):,} classes"
+    return f"to tune it for {size} takes minutes: pass --architecture {Architecture.LOGISTIC} or --fusion all"
 
 
 def _too_large(strategy: Strategy, widths: Mapping[str, int]) -> str | None:
@@ -64,6 +86,8 @@ def wiring_of(strategy: Strategy, features: Mapping[str, object]) -> Wiring:
     """Which of these features the strategy takes, and where they meet."""
     if strategy.architecture is Architecture.PROBE and strategy.feature:
         return Wiring(singles=(strategy.feature,))
+    if strategy.logistic:
+        return Wiring(singles=wire(Architecture(strategy.final or ""), strategy.within(features)).features)
     return wire(strategy.architecture, strategy.within(features))
 
 

@@ -89,7 +89,8 @@ def fuse(
             from fusecat.stages.fusion.parallel import run_jobs
         for standardise in sorted({job.settings.standardise for job in left}):
             some = [job for job in left if job.settings.standardise == standardise]
-            needed = sorted({name for job in some if job.strategy.learned for name in features_of(job.strategy, table)})
+            reading = [job.strategy for job in some if job.strategy.learned or job.strategy.logistic]
+            needed = sorted({name for strategy in reading for name in features_of(strategy, table)})
             with phase(f"standardising {len(needed)} features"):
                 fit_data = gather(table, needed, fit_on, standardise=standardise)
             for job, run in run_jobs(some, fit_data, runs, processes=processes or cores()):
@@ -150,14 +151,15 @@ def schedule(
     for strategy in strategies:
         if strategy.ensemble:
             continue
-        own = (tuned or {}).get(strategy.name, settings)
+        # the regression scales by itself
+        own = DEFAULT if strategy.logistic else (tuned or {}).get(strategy.name, settings)
         decided = {
             "revision": REVISION,
             "table": table.fingerprint,
             "strategy": strategy.name,
             "features": {name: marks[name] for name in features_of(strategy, table)},
             "settings": own.record() if strategy.learned else {},
-            "metric": metric.name if strategy.learned else "",
+            "metric": metric.name if strategy.learned or strategy.logistic else "",
             "fit_on": list(fit_on),
         }
         if strategy.own:
@@ -189,7 +191,7 @@ def _may_combine(ensemble: Strategy, job: Job, table: FeatureTable) -> bool:
     """Whether an ensemble may draw on this job's run; more than it will combine, so that its key says all that decides it."""
     if ensemble.final == Late.PROBES:
         return job.strategy.architecture is Architecture.PROBE and job.strategy.feature in ensemble.within(table.features)
-    return not job.strategy.ensemble and not stands_alone(job.strategy.feature or "")
+    return not (job.strategy.ensemble or job.strategy.logistic) and not stands_alone(job.strategy.feature or "")
 
 
 def digest(feature: Feature) -> str:

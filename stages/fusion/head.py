@@ -24,8 +24,8 @@ class Head(nn.Module):
     """Project what has not the common width, merge each group, merge the results, classify.
 
     `wiring` says which features meet where and `widths` how long their vectors are. Images are always projected, as the
-    method does. A first merge whose result is not D wide (concatenation) is followed by a linear layer back to D. A single
-    feature without a merge is a probe: one linear layer.
+    method does. A first merge whose result is not D wide (concatenation) is followed by a linear layer back to D. Without a
+    merge there is one linear layer on all features: a probe, or a logistic regression.
 
     The absent: vectors of absent fields are zeroed and masked in the merge; a group without any present field is absent.
     """
@@ -46,7 +46,8 @@ class Head(nn.Module):
         self.features = wiring.features
         self.widths = {name: widths[name] for name in self.features}
         self.classes = classes
-        width = common_width({name: widths[name] for name in self.features}) if final else widths[self.features[0]]
+        # without a merge the features are laid side by side as they are
+        width = common_width(self.widths) if final else sum(self.widths.values())
         self.projections = nn.ModuleDict()
         for name in self.features if final else ():
             if widths[name] != width or field_of(name) in PROJECTED:
@@ -122,16 +123,18 @@ class Head(nn.Module):
             vectors.append(vector_of(name))
             masks.append(present[name])
         if self.final is None:
-            return cast("Tensor", vectors[0])
+            return torch.cat(vectors, dim=1)
         return cast("Tensor", self.final(torch.stack(vectors, dim=1), torch.stack(masks, dim=1)))
 
     def collapsed(self, views: Views, present: Masks) -> Tensor:
         """The very same logits with every chain of linear layers multiplied out before it meets the data."""
         nodes: Sequence[tuple[str, ...] | str] = [*self.wiring.groups, *self.wiring.singles]
         masks = [_any(node, present) for node in nodes]
-        weights = [self.classifier.weight]
-        scales = [masks[0].float()]
-        if isinstance(self.final, LinearMerge):
+        if self.final is None:
+            weights = list(torch.split(self.classifier.weight, list(self.widths.values()), dim=1))
+            scales = [mask.float() for mask in masks]
+        else:
+            assert isinstance(self.final, LinearMerge), "`linear` says so"
             weights = self.final.pull(self.classifier.weight)
             scales = list(self.final.scales(torch.stack(masks, dim=1)).unbind(1))
         # Classes come first: few rows times many columns is what matrix libraries do faster than the same the other way round.

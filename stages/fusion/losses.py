@@ -19,7 +19,7 @@ FOCUS = 2.0
 def loss_function(settings: FitSettings, labels: Tensor, classes: int) -> Callable[[Tensor, Tensor], Tensor]:
     """(logits (B, C), labels (B,)) -> the mean loss; `labels` (n,) of the fit rows say how frequent each class is."""
     counts = torch.bincount(labels, minlength=classes).float()
-    weights = _weights(settings.class_weights, counts)
+    weights = weights_of(settings.class_weights, counts)
     smoothing = settings.label_smoothing
 
     def rows(logits: Tensor, truth: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def loss_function(settings: FitSettings, labels: Tensor, classes: int) -> Callab
             assert_never(settings.loss)
 
 
-def _weights(kind: ClassWeights, counts: Tensor) -> Tensor | None:
+def weights_of(kind: ClassWeights, counts: Tensor) -> Tensor | None:
     """(C,) weights whose mean over the fit rows is 1."""
     if kind is ClassWeights.NONE:
         return None

@@ -45,7 +45,7 @@ def load(folder: Path, *, merges: Collection[str] = (), within: Path | None = No
 def _restore(
     strategy: Strategy, classes: tuple[str, ...], description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainedHead:
-    if not strategy.learned:
+    if not (strategy.learned or strategy.logistic):
         raise ValueError(f"a {strategy.name} has no trained head")
     settings, widths = FitSettings.exactly(description["settings"]), description["widths"]
     weights = {

@@ -33,14 +33,14 @@ class Strategy:
 
     @property
     def name(self) -> str:
-        """`hierarchical/concatenation/average`, `late/mean@flat`, `probe/camembert.title`, `flat/average@a.title+b.image`."""
+        """`hierarchical/concatenation/average`, `late/mean@flat`, `logistic/flat`, `flat/average@a.title+b.image`."""
         name = "/".join(part for part in (self.architecture.value, self.first, self.final, self.feature) if part)
         return f"{name}@{self.subset}" if self.subset else name
 
     @property
     def merge(self) -> str | None:
         """The final merge without its variant: `average` of `average+dropout`."""
-        return self.final.partition("+")[0] if self.final else None
+        return self.final.partition("+")[0] if self.final and not self.logistic else None
 
     @property
     def variant(self) -> Variant | None:
@@ -59,6 +59,11 @@ class Strategy:
     def learned(self) -> bool:
         """Whether a head is trained for it."""
         return self.architecture in (*FUSED, Architecture.PROBE)
+
+    @property
+    def logistic(self) -> bool:
+        """Whether it is the tuned logistic regression, which reads vectors as heads do and draws nothing at random."""
+        return self.architecture is Architecture.LOGISTIC
 
     @property
     def ensemble(self) -> bool:
@@ -117,11 +122,14 @@ class Strategy:
             match Architecture(architecture), pieces:
                 case Architecture.HIERARCHICAL, [first, final]:
                     return cls(Architecture.HIERARCHICAL, first=first, final=final, subset=subset or None)
+                case Architecture.LOGISTIC, [final] if final in list(SETS):
+                    return cls(Architecture.LOGISTIC, final=final, subset=subset or None)
                 case (Architecture.BASELINE | Architecture.FLAT | Architecture.TEXT | Architecture.LATE) as kind, [final]:
                     return cls(kind, final=final, subset=subset or None)
                 case (Architecture.UNIMODAL | Architecture.PROBE) as kind, [feature]:
                     return cls(kind, feature=feature)
         raise UsageError(
             f"no strategy is called '{name}'; the forms are baseline/MERGE, flat/MERGE, hierarchical/FIRST/FINAL, text/MERGE, "
-            "late/METHOD, each with @FEATURE+FEATURE... or without, unimodal/FEATURE and probe/FEATURE"
+            "late/METHOD, logistic/baseline and logistic/flat, each with @FEATURE+FEATURE... or without, unimodal/FEATURE and "
+            "probe/FEATURE"
         )

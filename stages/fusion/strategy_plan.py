@@ -54,7 +54,8 @@ def plan(
     One merge M means `baseline/M`, `flat/M`, `text/M` and `hierarchical/F/M` for each thesis merge F (`first` picks one,
     `architecture` narrows all); `thesis` means that for the thesis merges; `all` means thesis, then each other merge once per
     architecture (hierarchical with concatenation and with itself first) and late fusion in every way. Uni-modal rows and
-    probes of every feature, and late fusion by `EQUAL_TERMS`, of all features and of those of `SETS`, stand beside them always.
+    probes of every feature, and late fusion by `EQUAL_TERMS` and a tuned logistic regression, of the features of `SETS`, stand
+    beside them always.
 
     `only`: the features that may be looked at; what fuses fewer than all says so in its name.
 
@@ -85,15 +86,19 @@ def plan(
             strategies.append(replace(strategy, subset=subset))
     alone = (Architecture.UNIMODAL, Architecture.PROBE)
     strategies += [Strategy(kind, feature=name) for kind in alone for name in canonical(features)]
+    sets = {kind: names for kind in reversed(SETS) if len(names := _taken(kind, features)) > 1}
+    kinds = {names: kind for kind, names in sets.items()}  # once where both take the same
+    strategies += [Strategy(Architecture.LOGISTIC, final=kind.value, subset=subset) for kind in kinds.values()]
     late = [each for each in Late if fusion == ALL or each in EQUAL_TERMS]
     if subset:
         late = [each for each in late if each not in (Late.SELECTION, Late.VOTE)]  # these combine whatever was run
     strategies += [Strategy(Architecture.LATE, final=each.value, subset=subset) for each in late]
     if not subset:
-        sets = {kind: names for kind in reversed(SETS) if 1 < len(names := _taken(kind, features)) < len(fusible(features))}
-        kinds = {names: kind for kind, names in sets.items()}  # once where both take the same
         strategies += [
-            Strategy(Architecture.LATE, final=each.value, subset=kind.value) for kind in kinds.values() for each in EQUAL_TERMS
+            Strategy(Architecture.LATE, final=each.value, subset=kind.value)
+            for names, kind in kinds.items()
+            if len(names) < len(fusible(features))
+            for each in EQUAL_TERMS
         ]
     return StrategyPlan(tuple(dict.fromkeys(strategies)), left_out)
 

@@ -17,15 +17,17 @@ from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.fusion.fit_data import FitData, gather
-from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
+from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings, Scaling
 from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import fit_on_all
 from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble, TrainedLate, TrainedUnimodal
+from fusecat.stages.fusion.logistic import Choice, fit_logistic
 from fusecat.stages.fusion.predictor import Predictor, TrainedHead
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.fusion.runs import Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.unimodal import prior
+from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.prediction.model import Model, class_shares
 from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Architecture, Late, Part
@@ -86,6 +88,10 @@ class _Again:
             raise UsageError(f"{Runs(self.place.runs).path(name, seed)}: {error}") from error
         if strategy.learned:
             return self._head(strategy, run)
+        if strategy.logistic:
+            fit_data = self._material(run.features, Scaling.FEATURE)
+            fitted = fit_logistic(strategy, fit_data, MACRO_F1, choice=Choice.of(run.settings)).fitted
+            return TrainedHead(strategy, self.table.classes, fitted.head, fit_data.scaling, DEFAULT)
         if strategy.ensemble:
             return self._ensemble(strategy, run)
         if strategy.architecture is Architecture.UNIMODAL:

@@ -7,11 +7,12 @@ import sys
 import pytest
 
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.feasible import feasible
 from fusecat.stages.fusion.strategy import FUSED, THESIS_MERGES, Strategy
 from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.fusion.wiring import Unwirable, canonical, wire
 from fusecat.stages.vocabulary import Architecture, Merge
-from tests.stages.fusion.synthetic import SEVEN
+from tests.stages.fusion.synthetic import SEVEN, table
 
 
 def names(found):
@@ -62,7 +63,9 @@ def test_a_variant_is_part_of_the_final_merges_name():
 
 def test_options_narrow_the_plan():
     found = names(plan("average", SEVEN, architecture=Architecture.HIERARCHICAL, first="addition"))
-    assert [name for name in found if not name.startswith(("probe", "unimodal", "late"))] == ["hierarchical/addition/average"]
+    assert [name for name in found if not name.startswith(("probe", "unimodal", "late", "logistic"))] == [
+        "hierarchical/addition/average"
+    ]
 
 
 def test_late_fusion_stands_beside_each_set_of_features_on_equal_terms():
@@ -74,6 +77,18 @@ def test_late_fusion_stands_beside_each_set_of_features_on_equal_terms():
     # where an architecture takes all there is, its set is no other row
     pair = ("words.title", "pixels.image")
     assert [name for name in names(plan("average", pair)) if "late" in name] == [f"late/{way}" for way in ways]
+
+
+def test_a_logistic_regression_stands_beside_each_set_of_features():
+    found = plan("average", SEVEN, architecture=Architecture.LOGISTIC).strategies
+    assert [strategy.name for strategy in found if strategy.logistic] == ["logistic/flat", "logistic/baseline"]
+    assert not any(strategy.learned and strategy.fuses for strategy in found)
+    with pytest.raises(UsageError, match="logistic/flat"):
+        Strategy.parse("logistic/average")
+    made = table(dict.fromkeys(("words.title", "pixels.image"), 2000), products=4000, classes=60)
+    large = plan("average", made.features)
+    assert "--architecture logistic" in feasible(made, large).left_out["logistic/baseline"]
+    assert "logistic/baseline" not in feasible(made, large, patient=True).left_out
 
 
 def test_text_is_what_baseline_takes_without_the_image():
@@ -91,7 +106,7 @@ def test_a_choice_of_features_is_in_the_names_of_what_fuses_them():
     subset = "camembert.title_description+se_resnext50.image"
     found = names(plan("average", SEVEN, only=chosen))
     assert f"baseline/average@{subset}" in found and f"late/mean@{subset}" in found
-    assert {"probe/se_resnext50.image", "unimodal/camembert.title_description"} <= set(found) and len(found) == 9
+    assert {"probe/se_resnext50.image", "unimodal/camembert.title_description"} <= set(found) and len(found) == 10
     for name in found:
         strategy = Strategy.parse(name)
         assert strategy.name == name and set(strategy.within(SEVEN)) <= set(chosen)
