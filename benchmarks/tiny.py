@@ -51,8 +51,8 @@ def main() -> None:
     from fusecat.stages.extraction.dataset import Study
     from fusecat.stages.extraction.fine_tune import fine_tune
     from fusecat.stages.extraction.progress import silent
+    from fusecat.stages.fields import Field
     from fusecat.stages.metrics import MACRO_F1
-    from fusecat.stages.vocabulary import Field
 
     name, field, *variants = sys.argv[1:]
     preset = load_preset("tiny").select([name])

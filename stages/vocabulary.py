@@ -2,21 +2,8 @@
 
 from enum import StrEnum
 
-
-class Field(StrEnum):
-    """What of a product a network looks at."""
-
-    TITLE = "title"
-    DESCRIPTION = "description"
-    TITLE_DESCRIPTION = "title_description"
-    IMAGE = "image"
-
-
 REFERENCE = "reference."
 """Features whose names begin so are compared with the others, each by itself; no merge and no late fusion takes them."""
-
-ATTRIBUTES = "attributes"
-"""The field of numbers and categories (price, brand, size): no network reads it, `fusecat import --attributes` does."""
 
 
 class Part(StrEnum):

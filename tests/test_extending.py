@@ -67,9 +67,9 @@ def preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return write
 
 
-def features(catalogue: Path, preset: str, network: str) -> dict[str, tuple[int, int]]:
+def features(catalogue: Path, preset: str, network: str, *more: str) -> dict[str, tuple[int, int]]:
     """Extract one network of a preset, and return the shapes of its vectors."""
-    options = ["--preset", preset, "--networks", network]
+    options = ["--preset", preset, "--networks", network, *more]
     cli.main(["extract", str(catalogue), *options], standalone_mode=False)
     return {name: feature.embedding.shape for name, feature in open_features().features.items()}
 
@@ -87,12 +87,18 @@ def test_a_catalogue_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (len(first.images), len(second.images)) == (1, 0)
 
 
-def test_a_further_text_in_the_description(tmp_path: Path) -> None:
+def test_a_further_text(preset, tmp_path: Path) -> None:
     (tmp_path / "catalogue.toml").write_text(EXAMPLES["catalogue.toml"], encoding="utf-8")
-    lines = ["sku,name,brand,features,category", "1,Chaise,Nord,pliante,A", "2,Table,Sud,ronde,B"]
-    (tmp_path / "products.csv").write_text("\n".join(lines), encoding="utf-8")
-    found = read.read_catalogue(tmp_path, ReadingOptions(images=ImageUse.NONE))
-    assert [product.description for product in found.products] == ["Nord pliante", "Sud ronde"]
+    rows = [f"{at},Objet {at},{('Nord', '', 'Sud')[at % 3]},pliable,en bois,{'AB'[at % 2]}" for at in range(60)]
+    text = "\n".join(["sku,name,marque,feature_1,feature_2,category", *rows])
+    (tmp_path / "products.csv").write_text(text, encoding="utf-8")
+    first, second, *_ = read.read_catalogue(tmp_path, ReadingOptions(images=ImageUse.NONE)).products
+    assert first.further == (("brand", "Nord"), ("bullets", "pliable en bois"))
+    assert second.further == (("bullets", "pliable en bois"),)
+    found = features(tmp_path, preset("with_brand.toml"), "camembert", "--images", "none")
+    assert set(found) == {f"camembert.{field}" for field in ("title", "brand", "bullets", "title+brand+bullets")}
+    present = {name: int(feature.present.sum()) for name, feature in open_features().features.items()}
+    assert present == dict.fromkeys(found, 60) | {"camembert.brand": 40}
 
 
 def test_a_further_text_as_vectors_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

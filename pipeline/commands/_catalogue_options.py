@@ -32,7 +32,8 @@ _OPTIONS = (
     click.option(
         "--columns",
         metavar="FIELD=COLUMN,...",
-        help='Your own table: id=sku,title=name,description="{brand} {bullets}",label=category,image=photos.',
+        help='Your own table: id=sku,title=name,description="{bullets} {size}",label=category,image=photos. '
+        "Any other FIELD is a further text, for networks whose 'fields' name it: brand=marque.",
     ),
     click.option(
         "--texts",

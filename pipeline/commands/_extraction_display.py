@@ -20,9 +20,10 @@ def show_catalogue_report(screen: "Console", found: "CatalogueReport") -> None:
     """Counts, split and every counted warning."""
     record, split = found.record, found.split
     assert split is not None
+    lacking = {"description": record["missing_descriptions"], **record["missing_texts"], "image": record["missing_images"]}
+    told = ", ".join(f"{count:,} without {name}" for name, count in lacking.items())
     screen.print(
-        f"{safe(record['catalogue'])}: {record['products']:,} products, {record['classes']} classes, "
-        f"{record['missing_descriptions']:,} without description, {record['missing_images']:,} without image",
+        f"{safe(record['catalogue'])}: {record['products']:,} products, {record['classes']} classes, {told}",
         markup=False,
     )
     parts = ", ".join(f"{part} {count:,}" for part, count in split.counts.items())

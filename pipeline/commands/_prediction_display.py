@@ -1,6 +1,7 @@
 """What a person sees of a prediction: counts as the answers pass, scores of what can be judged, a few lines at the end."""
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ class Tally:
         self.findings = [finding for finding in catalogue.findings if finding.kind in TOLD]
         self.restarted = sum(map(seen.is_other, catalogue.products))
         self.products, self.abstained, self.left_out, self.foreign = len(catalogue.products), 0, 0, 0
-        self.flagged = dict.fromkeys(("without_title", "without_description", "without_image", "unseen", "empty"), 0)
+        fields = (f"without_{name}" for name in (*model.texts, "image"))
+        self.flagged = Counter(dict.fromkeys((*fields, "unseen", "empty"), 0))
         self.judged: list[Outcome] = []
         self.begin = self.first = time.monotonic()
 

@@ -138,6 +138,10 @@ def _holdings(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
         ("with a label", record["labelled"], f"of {record['classes']} classes; the others are left out of training and scores"),
         ("without title", record["missing_titles"], "title masked in every merge"),
         ("without description", record["missing_descriptions"], "description masked in every merge; the title alone is joined"),
+        *(
+            (f"without {name}", count, f"{name} masked in every merge; of a joined text the rest is read")
+            for name, count in record["missing_texts"].items()
+        ),
         ("texts cut", record["cut_texts"], "longer than any network reads"),
         ("without picture", record["missing_images"], "picture masked in every merge"),
         ("unreadable pictures", record["unreadable_images"], f"picture masked: {reasons}"),

@@ -34,8 +34,9 @@ from fusecat.pipeline.console import (
 from fusecat.pipeline.places import may_write, remembering
 from fusecat.pipeline.study import open_study, validate_catalogue, write_study
 from fusecat.stages.extraction.settings import Pooling, Precision
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
-from fusecat.stages.vocabulary import Field, SplitProtocol
+from fusecat.stages.vocabulary import SplitProtocol
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,11 +44,25 @@ if TYPE_CHECKING:
     from fusecat.stages.extraction.extract import Outcome
 
 
+def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Field, ...]:
+    """Refuse what can be no field."""
+    try:
+        return tuple(map(Field, values))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command()
 @catalogue_argument
 @click.option("--preset", default="tiny", show_default=True, help="tiny, thesis, modern, or a TOML file.")
 @click.option("--networks", multiple=True, help="Only these networks of the preset (repeat, or separate by commas).")
-@click.option("--fields", multiple=True, type=choice(Field), help="Only these fields.")
+@click.option(
+    "--fields",
+    multiple=True,
+    metavar="FIELD",
+    callback=_fields,
+    help="Only these fields of the networks: title, image, a text of your own (repeat for more).",
+)
 @click.option(
     "--protocol",
     type=choice(SplitProtocol),
@@ -128,18 +143,20 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     preset = _staffed(preset, options["workers"], len(study.rows.ids))
 
     from fusecat.stages.extraction.devices import leave, processes
-    from fusecat.stages.extraction.extract import encoders, extract
+    from fusecat.stages.extraction.extract import encoders, extract, unread
     from fusecat.stages.extraction.plan import estimate, plan
 
     leading, metric = processes().is_main_process, options["metric"]  # of several processes, one speaks and writes
     screen = console(quiet=as_json or not leading)
     show_catalogue_report(screen, found)
+    for text in unread(preset.networks, found.catalogue.further):
+        warn(f"no network looks at '{text}': add it to the 'fields' of one in your preset, or leave it out of the mapping")
     repeats = _repeats(preset, place, options["network_seeds"])
     told: dict[str, Any] = {}
     for preset, place in repeats:
         if len(repeats) > 1:
             screen.print(f"network seeds of {safe(str(place.root))}", markup=False)
-        chosen = encoders(preset.networks, preset.extraction, options["fields"])
+        chosen = encoders(preset.networks, preset.extraction, options["fields"], found.catalogue.texts)
         if options["explain"] or options["dry_run"]:
             plans = plan(study, chosen, place, metric)
             told[str(place.root)] = [asdict(each) for each in plans]

@@ -1,7 +1,6 @@
 """`fusecat import`: vectors of one's own, from any encoder, as a feature."""
 
 import difflib
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from click.core import ParameterSource
 
 from fusecat.pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fields import ATTRIBUTES, KNOWN, Field
 from fusecat.stages.study_record import StudyRecord, change_study, read_study
-from fusecat.stages.vocabulary import ATTRIBUTES, Field, Part, SplitProtocol
+from fusecat.stages.vocabulary import Part, SplitProtocol
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fusecat.stages.catalogue.split import Split
     from fusecat.stages.external.import_vectors import Imported
 
-FIELDS = (*Field, ATTRIBUTES)
+FIELDS = (*KNOWN, ATTRIBUTES)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -35,7 +35,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--field",
     metavar="FIELD",
-    help=f"What of a product the vectors describe: {', '.join(Field)}, attributes, or a name of your own, such as brand.",
+    help=f"What of a product the vectors describe: {', '.join(KNOWN)}, attributes, or a name of your own, such as brand.",
 )
 @click.option("--vectors", type=_FILE, required=True, help="A row per vector: .npy, .npz, .parquet, .h5, .safetensors.")
 @click.option("--key", help="The array, column or dataset with the vectors, where the file holds several.")
@@ -139,11 +139,11 @@ def _feature(name: str, field: str | None) -> str:
 
 
 def _check_field_name(name: str, field: str) -> None:
-    """Raise UsageError unless a field is a plain word."""
-    if not re.fullmatch("[a-z][a-z0-9_]*", field):
-        raise UsageError(
-            f"--name {name}: '{field}' is no field; a small letter, then small letters, digits and underscores are"
-        )
+    """Raise UsageError unless a field is a word, or words joined by +."""
+    try:
+        Field(field)
+    except ValueError as error:
+        raise UsageError(f"--name {name}: {error}") from error
 
 
 def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tuple[Rows, tuple[Catalogue, Split] | None]":

@@ -121,7 +121,8 @@ def _card(identity: str, label: str, guesses: tuple[Guess, ...], product: Any | 
     if product is None:
         return Card(identity, label, guesses)
     picture = next((thumb for path in product.images[:1] if (thumb := thumbnail(path))), None)
-    return Card(identity, label, guesses, _short(product.title), _short(product.description), picture)
+    texts = [product.description, *(f"{name}: {text}" for name, text in product.further)]
+    return Card(identity, label, guesses, _short(product.title), _short(" \N{MIDDLE DOT} ".join(filter(None, texts))), picture)
 
 
 def _catalogue(info: StudyRecord, ids: Sequence[str]) -> tuple[dict[str, Any], str]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.statistics import Difference, Estimates, holm, letters, mcnemar, vote
+from fusecat.stages.fields import Field
 from fusecat.stages.fusion.wiring import field_of
-from fusecat.stages.vocabulary import Architecture, Field
+from fusecat.stages.vocabulary import Architecture
 
 ALPHA = 0.05
 

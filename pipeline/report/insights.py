@@ -10,7 +10,7 @@ from fusecat.pipeline.report.equivalence import Equivalent, equivalent
 from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores, memories
 from fusecat.pipeline.report.published import Figure, published
 from fusecat.pipeline.report.results import Candidate
-from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, product_slices
+from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, path_f1, product_slices
 from fusecat.stages.progress import phase
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Insights:
     """`compared`: what is compared in detail (`chosen`, `text alone`, `image alone`); other fields as their modules say.
 
+    `paths`: hierarchical F1 of what is compared, () where type codes are no category paths.
+
     `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
     seeds on the rows that the head was fitted on; `present`: the same on the judged products that have the one field that the
     strategy looks at. `errors`: strategy -> expected calibration error. `ablated`: the best fusion with a head on validation,
@@ -30,6 +32,7 @@ class Insights:
     compared: Mapping[str, "Row"]
     classes: tuple[ClassLine, ...]
     categories: tuple[ClassLine, ...]
+    paths: tuple[float, ...]
     slices: tuple[Slice, ...]
     errors: Mapping[str, float]
     reliability: Mapping[str, Reliability]
@@ -62,6 +65,7 @@ def insights(comparison: "Comparison") -> Insights:
         compared=compared,
         classes=tuple(classes),
         categories=tuple(category_lines(classes)),
+        paths=path_f1(comparison, list(compared.values())),
         slices=tuple(product_slices(comparison, list(compared.values()))),
         errors=calibration_errors(candidates, part, labels),
         reliability=curves,

@@ -3,16 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fusecat.stages.fields import Field, words
 from fusecat.stages.fusion.wiring import field_of, network_of
 from fusecat.stages.metrics import ACCURACY, METRICS
-from fusecat.stages.vocabulary import Architecture, Field
+from fusecat.stages.vocabulary import Architecture
 
-_FIELDS = {
-    Field.TITLE.value: "the title",
-    Field.DESCRIPTION.value: "the description",
-    Field.TITLE_DESCRIPTION.value: "title and description",
-    Field.IMAGE.value: "the picture",
-}
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -41,7 +36,7 @@ def in_words(strategy: str, features: Sequence[str]) -> str:
     if architecture == Architecture.LATE:
         return f"the answers of {counted(len(features), 'network')}, combined by {rest}"
     if architecture in (Architecture.UNIMODAL, Architecture.PROBE) and len(features) == 1:
-        seen = _FIELDS.get(field_of(features[0]), field_of(features[0]))
+        seen = words(field_of(features[0]))
         what = "alone" if architecture == Architecture.UNIMODAL else "with a linear layer"
         return f"{network_of(features[0]) or features[0]} on {seen}, {what}"
     return strategy

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate, Study
+from fusecat.stages.catalogue.label_doubts import levels
+from fusecat.stages.fields import KNOWN, Field, parts_of
+from fusecat.stages.fusion.wiring import field_of, network_of
 from fusecat.stages.metrics import Metric
-from fusecat.stages.vocabulary import Field
 
 if TYPE_CHECKING:
     from fusecat.pipeline.report.comparison import Comparison, Row
@@ -96,14 +98,45 @@ def category_lines(lines: Sequence[ClassLine]) -> list[ClassLine]:
     ]
 
 
+def path_f1(comparison: "Comparison", rows: Sequence["Row"]) -> tuple[float, ...]:
+    """Hierarchical F1 of each row, the mean over seeds; () unless most type codes are category paths (`A > B > C`).
+
+    A code stands for itself and the levels above it; precision and recall count levels that prediction and truth share, over
+    all products. A wrong leaf of the right branch is half right. Source: Kiritchenko et al. 2006, "Learning and evaluation in
+    the presence of class hierarchies", section 4.
+    """
+    codes = comparison.study.products.classes
+    paths = [[level.strip() for level in levels(code)] for code in codes]
+    if sum(len(path) > 1 for path in paths) <= len(paths) / 2 or not any(comparison.study.info.top_level.values()):
+        return ()
+    depth = np.array([len(path) for path in paths])
+    labels = comparison.study.labels(comparison.judged)
+
+    def score(predicted: NDArray[np.integer]) -> float:
+        pairs, counts = np.unique(np.stack([predicted, labels]), axis=1, return_counts=True)
+        shared = [_common(paths[one], paths[other]) for one, other in pairs.T.tolist()]
+        return 2 * float(counts @ shared) / float(depth[predicted].sum() + depth[labels].sum())
+
+    return tuple(
+        float(np.mean([score(outcome.predicted) for outcome in row.candidate.outcomes[comparison.judged]])) for row in rows
+    )
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """Levels from the top that two paths share."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 def product_slices(comparison: "Comparison", rows: Sequence["Row"]) -> list[Slice]:
-    """Products with and without a description, and with and without an image, as the features of the workspace know them.
+    """Products with and without a description, each further text, and an image, as the features of the workspace know them.
 
     Empty where no feature file tells (imported vectors, or features removed since).
     """
     study, part = comparison.study, comparison.judged
     found = []
-    for field in (Field.DESCRIPTION, Field.IMAGE):
+    features = [name for row in comparison.rows for name in row.candidate.features if network_of(name)]
+    further = [field for field in map(field_of, features) if field not in KNOWN and len(parts_of(field)) == 1]
+    for field in (Field.DESCRIPTION, *dict.fromkeys(further), Field.IMAGE):
         present = _present(study, field)
         if present is None:
             continue
@@ -115,7 +148,7 @@ def product_slices(comparison: "Comparison", rows: Sequence["Row"]) -> list[Slic
     return found
 
 
-def _present(study: Study, field: Field) -> NDArray[np.bool_] | None:
+def _present(study: Study, field: str) -> NDArray[np.bool_] | None:
     """(N,) whether each product has the field; None where no feature of these very products tells."""
     from fusecat.cache.errors import CacheError
     from fusecat.cache.layout import decode

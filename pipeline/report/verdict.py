@@ -1,13 +1,16 @@
 """The answer in sentences that a reviewer accepts and a product manager understands."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.memorisation import caveats
+from fusecat.stages.fields import KNOWN
 from fusecat.stages.fusion.strategy import FUSED
-from fusecat.stages.fusion.wiring import Unwirable, stands_alone, wire
+from fusecat.stages.fusion.wiring import Unwirable, field_of, network_of, stands_alone, wire
 from fusecat.stages.metrics import ACCURACY
 from fusecat.stages.vocabulary import Architecture, Part
 
@@ -88,9 +91,23 @@ def _left_out(comparison: "Comparison") -> list[str]:
     fused = {name for row in comparison.rows if row.candidate.fused for name in row.candidate.features}
     if not fused:
         return [*said, "No fusion was run: 'fusecat fuse' compares one with the single features."]
+    if any(network_of(name) and field_of(name) not in KNOWN for name in fused):
+        said += _takings(kinds, features)
     if alone := [name for name in features if name not in fused and not stands_alone(name)]:
         said.append(f"No fused strategy takes {_list(alone)}.")
     return said
+
+
+def _takings(kinds: Sequence[Architecture], features: Sequence[str]) -> list[str]:
+    """What each architecture that can be wired takes: told where features have other fields than title, description, image."""
+    taken: dict[tuple[str, ...], list[str]] = {}
+    for kind in kinds:
+        with suppress(Unwirable):
+            taken.setdefault(wire(kind, features).features, []).append(kind.value)
+    return [
+        f"{_list(kinds).capitalize()} take{'' if len(kinds) > 1 else 's'} {_list(list(names))}."
+        for names, kinds in taken.items()
+    ]
 
 
 def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:

@@ -22,7 +22,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from fusecat import __version__
 from fusecat.pipeline.serve.batching import TOP, Batcher, Overloaded, Records
-from fusecat.pipeline.serve.reading import Item, Items, Limits, Refused, from_form, from_json, look_at
+from fusecat.pipeline.serve.reading import Limits, Refused, from_form, from_json, look_at, schemas
+from fusecat.stages.fields import TEXTS
 from fusecat.stages.prediction import Classifier
 
 SECONDS_TO_SEND = 30.0
@@ -32,24 +33,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
-}
-SCHEMA = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"anyOf": [Item.model_json_schema(), Items.model_json_schema()]}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "title": {"type": "string"},
-                        "description": {"type": "string"},
-                        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                    },
-                }
-            },
-        },
-    }
 }
 
 
@@ -105,7 +88,7 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
             return JSONResponse({"error": f"there is nothing here: POST /classify ({error.detail})"}, error.status_code)
         return await http_exception_handler(request, error)
 
-    @app.post("/classify", openapi_extra=SCHEMA)
+    @app.post("/classify", openapi_extra=_schema(model.texts))
     async def classify(request: Request, top: int = 3, *, reasons: bool = False) -> dict[str, Any]:
         """Classify one product or several. `top`: codes per product; `reasons`: what text and image say alone."""
         begin = time.monotonic()
@@ -114,9 +97,9 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
         body = await _body(request, limits.body)
         kind = request.headers.get("content-type", "application/json")
         if kind.startswith("multipart/form-data"):
-            products = await from_form(body, kind, limits)
+            products = await from_form(body, kind, limits, model.texts)
         elif kind.partition(";")[0].strip() in ("application/json", "text/json"):
-            products = from_json(body, limits)
+            products = from_json(body, limits, model.texts)
         else:
             raise Refused(415, f"{kind[:60]}: send application/json or multipart/form-data")
         await asyncio.get_running_loop().run_in_executor(decoders, look_at, products, limits)
@@ -132,19 +115,36 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Whether it answers, and what it is."""
-        return {"status": "ok", "strategy": model.strategy, "classes": len(model.classes), "version": __version__}
+        told = {"strategy": model.strategy, "classes": len(model.classes), "texts": list(model.texts)}
+        return {"status": "ok", **told, "version": __version__}
 
     @app.get("/metrics", include_in_schema=False)
     async def told() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     for path, name, media in (("/", "page.html", "text/html"), ("/page.js", "page.js", "text/javascript")):
-        app.add_api_route(path, _page(name, media), include_in_schema=False)
+        app.add_api_route(path, _page(name, media, model.texts[len(TEXTS) :]), include_in_schema=False)
     return app
 
 
-def _page(name: str, media: str) -> Callable[[], Awaitable[Response]]:
+def _schema(texts: tuple[str, ...]) -> dict[str, Any]:
+    """What a request may hold, as OpenAPI has it."""
+    one, many = schemas(texts)
+    form = {name: {"type": "string"} for name in texts}
+    form["image"] = {"type": "array", "items": {"type": "string", "format": "binary"}}  # type: ignore[dict-item]
+    content = {
+        "application/json": {"schema": {"anyOf": [one.model_json_schema(), many.model_json_schema()]}},
+        "multipart/form-data": {"schema": {"type": "object", "properties": form}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _page(name: str, media: str, further: Sequence[str]) -> Callable[[], Awaitable[Response]]:
+    """A file of the page, with a line for each further text: a small word, checked where the model was read."""
     text = (files("fusecat.pipeline.serve") / "page" / name).read_text(encoding="utf-8")
+    line = '<label>{} <input name="{}" maxlength="1000" autocomplete="off"></label>\n'
+    lines = "".join(line.format(each.replace("_", " ").capitalize(), each) for each in further)
+    text = text.replace("<!-- further texts -->\n", lines)
 
     async def page() -> Response:
         return Response(text, media_type=media)

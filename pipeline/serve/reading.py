@@ -8,14 +8,15 @@ import binascii
 import json
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from fusecat.stages.catalogue.decoding import UnreadableImage, decode_bytes
+from fusecat.stages.fields import TEXTS
 
 Text = Annotated[str, Field(max_length=100_000)]
-FORM_FIELDS = ("id", "title", "description", "image")
 
 
 @dataclass(frozen=True)
@@ -36,32 +37,23 @@ class Refused(Exception):
         self.status, self.sentence = status, sentence
 
 
-class Item(BaseModel):
-    """One product; each field may be missing. Pictures are files in base64."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    id: Text | None = None
-    title: Text | None = None
-    description: Text | None = None
-    image: str | None = None
-    images: list[str] | None = None
+@cache
+def schemas(texts: tuple[str, ...]) -> tuple[type[BaseModel], type[BaseModel]]:
+    """One product with these texts, each field may be missing, pictures are files in base64; and several products."""
+    strict = ConfigDict(extra="forbid", strict=True)
+    known: dict[str, Any] = dict.fromkeys(("id", *texts), (Text | None, None))
+    pictures: dict[str, Any] = {"image": (str | None, None), "images": (list[str] | None, None)}
+    item = create_model("Item", __config__=strict, __doc__="One product; each field may be missing.", **known, **pictures)
+    return item, create_model("Items", __config__=strict, __doc__="Several products.", products=(list[item], ...))  # type: ignore[valid-type]
 
 
-class Items(BaseModel):
-    """Several products."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    products: list[Item]
-
-
-def from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
+def from_json(body: bytes, limits: Limits, texts: tuple[str, ...] = TEXTS) -> list[dict[str, Any]]:
     """Products of `{"products": [...]}` or of one product alone. Raises Refused."""
     try:
         found = json.loads(body)
         several = isinstance(found, dict) and "products" in found
-        items = Items.model_validate(found).products if several else [Item.model_validate(found)]
+        one, many = schemas(texts)
+        items = many.model_validate(found).model_dump()["products"] if several else [one.model_validate(found).model_dump()]
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the body"
@@ -71,19 +63,20 @@ def from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
     return checked([_product(item, number) for number, item in enumerate(items)], limits)
 
 
-def _product(item: Item, number: int) -> dict[str, Any]:
-    if item.image is not None and item.images is not None:
+def _product(item: dict[str, Any], number: int) -> dict[str, Any]:
+    image, images = item.pop("image"), item.pop("images")
+    if image is not None and images is not None:
         raise Refused(422, f"product {number}: both image and images are given; leave one out")
-    pictures = [item.image] if item.image is not None else item.images or []
+    pictures = [image] if image is not None else images or []
     try:
         files = [base64.b64decode(text.removeprefix("data:").split(";base64,")[-1], validate=True) for text in pictures]
     except (binascii.Error, ValueError) as error:
         raise Refused(422, f"product {number}: a picture is not base64") from error
-    return {"id": item.id, "title": item.title, "description": item.description, "images": files}
+    return item | {"images": files}
 
 
-async def from_form(body: bytes, content_type: str, limits: Limits) -> list[dict[str, Any]]:
-    """The product of a multipart form: texts id, title, description; files image, as many as there are. Raises Refused."""
+async def from_form(body: bytes, content_type: str, limits: Limits, texts: tuple[str, ...] = TEXTS) -> list[dict[str, Any]]:
+    """The product of a multipart form: id and `texts`; files image, as many as there are. Raises Refused."""
     from starlette.datastructures import Headers
     from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -91,7 +84,11 @@ async def from_form(body: bytes, content_type: str, limits: Limits) -> list[dict
         yield body
 
     parser = MultiPartParser(
-        Headers({"content-type": content_type}), stream(), max_files=limits.images, max_fields=8, max_part_size=limits.body
+        Headers({"content-type": content_type}),
+        stream(),
+        max_files=limits.images,
+        max_fields=8 + len(texts),
+        max_part_size=limits.body,
     )
     parser.spool_max_size = limits.body + 1  # nothing of a client goes to disk
     try:
@@ -99,19 +96,19 @@ async def from_form(body: bytes, content_type: str, limits: Limits) -> list[dict
     except (MultiPartException, KeyError, ValueError) as error:
         raise Refused(400, f"the form cannot be read: {getattr(error, 'message', 'malformed')}") from error
     try:
-        product = await _of_form(form.multi_items())
+        product = await _of_form(form.multi_items(), ("id", *texts, "image"))
     finally:
         await form.close()
     return checked([product], limits)
 
 
-async def _of_form(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+async def _of_form(items: Sequence[tuple[str, Any]], known: Sequence[str]) -> dict[str, Any]:
     from starlette.datastructures import UploadFile
 
     product: dict[str, Any] = {"images": []}
     for name, value in items:
-        if name not in FORM_FIELDS:
-            raise Refused(422, f"{name[:40]}: not a field of a product ({', '.join(FORM_FIELDS)})")
+        if name not in known:
+            raise Refused(422, f"{name[:40]}: not a field of a product ({', '.join(known)})")
         if isinstance(value, UploadFile) != (name == "image"):
             raise Refused(422, f"{name}: {'a file' if name == 'image' else 'a text'} is expected")
         if isinstance(value, UploadFile):

@@ -65,23 +65,27 @@ class Builder:
         identity: str,
         place: str,
         *,
-        title: str,
-        description: str,
+        texts: Mapping[str, str],
         images: tuple[Path, ...],
         code: str | None,
         part: str | None = None,
         group: str | None = None,
     ) -> None:
-        """Clean the texts of one row and keep it. `part` and `group` are the cells of --split-column and --group-by."""
+        """Clean the texts of one row and keep it. `texts`: title, description and others, by name, "" where absent.
+
+        `part` and `group` are the cells of --split-column and --group-by.
+        """
         where = f"id {shorten(identity)} ({place})"
-        if "\x00" in title or "\x00" in description:
+        if any("\x00" in text for text in texts.values()):
             self.findings.add("nul_characters", where, "NUL characters removed, row kept")
-        if title in NOTHING or description in NOTHING:
+        if any(text in NOTHING for text in texts.values()):
             self.findings.add("placeholder_texts", where, "a text like 'nan' or 'NULL' is read as absent")
-            title, description = ("" if text in NOTHING else text for text in (title, description))
-        self.cut += max(len(title), len(description)) > MAX_CHARACTERS
-        product = Product(identity, clean(title), clean(description), images, code)
-        if product.title is None and product.description is None and not images:
+            texts = {name: "" if text in NOTHING else text for name, text in texts.items()}
+        self.cut += max(map(len, texts.values()), default=0) > MAX_CHARACTERS
+        cleaned = {name: text for name, raw in texts.items() if (text := clean(raw))}
+        title, description = cleaned.pop("title", None), cleaned.pop("description", None)
+        product = Product(identity, title, description, images, code, tuple(cleaned.items()))
+        if not product.text and not images:
             self.findings.add("empty_products", where, "neither text nor picture: every network answers with its prior")
         elif product.title is None:
             self.findings.add("missing_titles", where, "title absent: masked, the other fields are used")

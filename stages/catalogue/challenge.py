@@ -64,15 +64,11 @@ class _Reader:
                 self.findings.add(
                     "shared_images", f"id {pairs[pair]} and id {identity}", "kept; one side of the split has both"
                 )
-            title, description = (
-                cells[columns[name]] if self.options.texts and name in columns else ""
-                for name in (self.layout.title, self.layout.description)
-            )
+            named = {"title": self.layout.title, "description": self.layout.description} if self.options.texts else {}
             self.builder.add(
                 identity,
                 place,
-                title=title,
-                description=description,
+                texts={field: cells[columns[name]] for field, name in named.items() if name in columns},
                 images=self._images(pictures, pair, identity),
                 code=None if labels is None else self._code(labels, identity, pair, line),
                 **{name: cells[number] for name, number in extras.items()},

@@ -3,18 +3,21 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from fusecat.stages.catalogue.column_names import is_named
 from fusecat.stages.catalogue.messages import fail, offered, shorten
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fields import reserved
 
 MOST = 12
 """Columns that a message names."""
 FIELDS = ("id", "title", "description", "label", "image")
+"""What a mapping may name; every other name is that of a further text (see `stages.fields`)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ _HOLE = re.compile(r"\{([^{}]*)\}")
 
 
 def parse_columns(text: str) -> dict[str, str]:
-    """Field -> column or template. Raises UsageError naming the piece that is not understood, and the nearest known field."""
+    """Field -> column or template. Raises UsageError naming the piece that is not understood, and the nearest known field.
+
+    A name that is no known field is a text of one's own: `brand=marque`.
+    """
     columns: dict[str, str] = {}
     place = 0
     while place < len(text):
@@ -48,20 +54,32 @@ def parse_columns(text: str) -> dict[str, str]:
                 f'--columns: {text[place:]!r} is not FIELD=COLUMN (as in id=sku,title=name,description="{{brand}} {{bullets}}")'
             )
         name, value = match[1], next(group for group in match.groups()[1:] if group is not None)
-        check_field(name, "--columns")
         if name in columns:
             raise UsageError(f"--columns: {name} stands twice")
         columns[name] = value.strip()
         place = match.end()
+    check_fields(columns, "--columns")
     return columns
 
 
-def check_field(name: str, where: str) -> None:
-    """Raise UsageError for a field that does not exist, with the nearest that does."""
-    if name not in FIELDS:
-        nearest = difflib.get_close_matches(name, FIELDS, 1, 0.5)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(FIELDS)}"
-        raise UsageError(f"{where}: unknown field {name!r}: {hint}")
+def check_fields(names: Collection[str], where: str) -> None:
+    """Raise UsageError for a field that cannot be, or that looks like another: any other word is a text of one's own."""
+    for name in names:
+        if name in FIELDS:
+            continue
+        near = difflib.get_close_matches(name, FIELDS, 1, 0.75)
+        near = near or [field for field in ("id", "title", "label", "image") if field not in names and is_named(field, name)]
+        if near:
+            own = ", or another name for a text of its own" if near[0] in names else ""
+            raise UsageError(f"{where}: unknown field {name!r}: did you mean {near[0]}{own}?")
+        if why := reserved(name):
+            known = f"known are {', '.join(FIELDS)}, and texts of your own such as brand"
+            raise UsageError(f"{where}: unknown field {name!r}: {why}; {known}")
+
+
+def further(columns: Collection[str]) -> tuple[str, ...]:
+    """The texts of a mapping beside title and description, in its order."""
+    return tuple(name for name in columns if name not in FIELDS)
 
 
 def holes(template: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fusecat.stages.catalogue import advice
 from fusecat.stages.catalogue.builder import NOTHING, PARTS, Builder, token, whole_numbers
 from fusecat.stages.catalogue.cleaning import clean
-from fusecat.stages.catalogue.columns import Cell, NotATextError, check_columns, filler, holes, listed, text
+from fusecat.stages.catalogue.columns import Cell, NotATextError, check_columns, filler, further, holes, listed, text
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
 from fusecat.stages.catalogue.image_files import plain_token
 from fusecat.stages.catalogue.label_doubts import doubt_labels, level_of
@@ -17,6 +17,7 @@ from fusecat.stages.catalogue.messages import fail, shorten
 from fusecat.stages.catalogue.picture_cells import Pictures
 from fusecat.stages.catalogue.plan import TablePlan, tables_of
 from fusecat.stages.catalogue.tables import AnyTable, open_any
+from fusecat.stages.fields import TEXTS
 
 LONGEST_ID = 200
 """Characters; a longer id or type code is a text in the wrong column."""
@@ -49,7 +50,10 @@ def read(path: Path, made: TablePlan, options: ReadingOptions) -> Catalogue:
     elif options.images is not ImageUse.NONE:
         advice.unused_pictures(made.root, open_any(tables[0], made.root, options), options, builder.findings)
     use = options.images if wanted else ImageUse.NONE
-    return _finish(builder.catalogue(path, "own", class_names={}, image_use=use), builder, replace(made, classes=classes))
+    texts = (*(name for name in TEXTS if name in made.columns), *further(made.columns)) if options.texts else ()
+    return _finish(
+        builder.catalogue(path, "own", class_names={}, image_use=use, texts=texts), builder, replace(made, classes=classes)
+    )
 
 
 def not_understood(path: Path, options: ReadingOptions) -> str:
@@ -69,6 +73,7 @@ class _Rows:
         needed = [column for template in self.columns.values() for column in holes(template) or [template]]
         for name, template in self.columns.items():
             check_columns(template, table.columns, f"{table.path}: {name}" if name.startswith("--") else f"{table.path}")
+        self.texts = (*TEXTS, *further(mapping)) if self.options.texts else ()
         self.table = table.only([name for name in dict.fromkeys(needed) if name in table.columns])
         guards = {"image": plain_token}
         self.get: dict[str, Callable[[Sequence[Cell]], Cell]] = {
@@ -91,8 +96,9 @@ class _Rows:
             if name != "label":
                 place = f"{table.path.name}: {', '.join(lacking)}"
                 self.builder.findings.add("absent_columns", place, f"not in this table: {name} is absent, or shorter")
-        if not kept.keys() & {"title", "description", "image"} and (self.options.texts or self.pictures is not None):
-            wanted = ", ".join(mapping[name] for name in ("title", "description", "image") if name in mapping)
+        fields = [name for name in mapping if name not in ("id", "label")]
+        if not kept.keys() & set(fields) and (self.options.texts or self.pictures is not None):
+            wanted = ", ".join(mapping[name] for name in fields)
             fail(f"{table.path}: none of the columns {wanted} is there; columns found: {listed(table.columns)}; pass --columns")
         return kept
 
@@ -110,8 +116,7 @@ class _Rows:
             self.builder.add(
                 identity,
                 place,
-                title=values.get("title", "") if self.options.texts else "",
-                description=values.get("description", "") if self.options.texts else "",
+                texts={name: values.get(name, "") for name in self.texts},
                 images=self._images(cells, number, identity),
                 code=self._code(cells, number, identity, place),
                 part=values.get("--split-column"),

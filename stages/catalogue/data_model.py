@@ -1,6 +1,6 @@
 """What a catalogue is once it has been read: products, labels, findings; and how it is to be read."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -11,22 +11,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.stages.catalogue.messages import printable
+from fusecat.stages.fields import TEXTS
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One row of a catalogue: texts cleaned and in NFC, None where absent; `images` are files that exist, best first."""
+    """One row of a catalogue: texts cleaned and in NFC, None where absent; `images` are files that exist, best first.
+
+    `further`: the texts beside title and description that it has (brand, bullets), as pairs of name and text.
+    """
 
     id: str
     title: str | None
     description: str | None
     images: tuple[Path, ...]
     code: str | None
+    further: tuple[tuple[str, str], ...] = ()
+
+    def text_of(self, name: str) -> str | None:
+        """One text by its name, None where it is absent."""
+        if name == "title":
+            return self.title
+        return self.description if name == "description" else dict(self.further).get(name)
 
     @property
     def text(self) -> str:
-        """Title and description in one string; the one that exists where the other is absent."""
-        return " ".join(part for part in (self.title, self.description) if part)
+        """All its texts in one string, title first; "" where it has none."""
+        return " ".join(part for part in (self.title, self.description, *(text for _, text in self.further)) if part)
+
+    @property
+    def told_apart(self) -> tuple[str, ...] | None:
+        """By what texts are alike: title and description in either case; where both are absent, the other texts; None without.
+
+        So that a split does not change with the texts that are read beside them.
+        """
+        if self.title or self.description:
+            return (self.title or "").casefold(), (self.description or "").casefold()
+        return tuple(f"{name}={text.casefold()}" for name, text in self.further) or None
+
+    def without(self, fields: Collection[str]) -> "Product":
+        """The same product without these texts, and without its pictures where `image` is among them."""
+        return Product(
+            self.id,
+            None if "title" in fields else self.title,
+            None if "description" in fields else self.description,
+            () if "image" in fields else self.images,
+            self.code,
+            tuple(pair for pair in self.further if pair[0] not in fields),
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +104,7 @@ class ReadingOptions:
     """How a catalogue is to be read; the defaults are those of the command line."""
 
     columns: Mapping[str, str] | None = None
-    """Field (id, title, description, label, image) -> column or template, for catalogues of one's own."""
+    """Field (id, title, description, label, image, a further text) -> column or template, for catalogues of one's own."""
     texts: bool = True
     """False: the products need no texts."""
     images: ImageUse = ImageUse.FIRST
@@ -134,7 +166,8 @@ class Catalogue:
 
     `source` is the folder or file that was asked for; `root` the folder that nothing may leave. `class_names` and `top_level`
     name type codes where the catalogue does. `given_parts` and `group_keys` (one entry per product, None where there is none)
-    come from `--split-column`, `--split-file` and `--group-by`. `cut` counts texts that were longer than is read. `options` are
+    come from `--split-column`, `--split-file` and `--group-by`. `texts`: names of the texts that its products may have. `cut`
+    counts texts that were longer than is read. `options` are
     those under which it was read, those of its catalogue.toml included.
     """
 
@@ -150,6 +183,7 @@ class Catalogue:
     group_keys: tuple[str | None, ...] | None = None
     cut: int = 0
     options: ReadingOptions = ReadingOptions()
+    texts: tuple[str, ...] = TEXTS
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -166,6 +200,11 @@ class Catalogue:
         labels = np.fromiter((index.get(product.code, -1) for product in self.products), np.int32, len(self.products))
         labels.flags.writeable = False
         return labels
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The texts beside title and description."""
+        return tuple(name for name in self.texts if name not in TEXTS)
 
     def limit(self, count: int) -> "Catalogue":
         """The first `count` products, with the findings of the whole."""

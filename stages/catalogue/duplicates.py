@@ -44,7 +44,7 @@ def groups_of(keys: Sequence[Hashable]) -> NDArray[np.intp]:
 def _text_keys(products: Sequence[Product]) -> Iterator[tuple[int, Hashable]]:
     """The whole text of a product, in either case; a product without text is like no other."""
     for number, product in enumerate(products):
-        yield number, ((product.title or "").casefold(), (product.description or "").casefold()) if product.text else None
+        yield number, product.told_apart
 
 
 def _picture_pairs(products: Sequence[Product], images: ImageIndex, limit: float) -> list[NDArray[np.intp]]:

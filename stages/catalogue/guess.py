@@ -5,23 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from fusecat.stages.catalogue.column_names import NAMES, is_named, plain
 from fusecat.stages.catalogue.columns import Cell, NotATextError, NoText, text
 from fusecat.stages.catalogue.tables import AnyTable
 
 ROWS = 200
 """Rows that are looked at."""
 
-_NAMES: Mapping[str, str] = {
-    "id": r"id|sku|ean|gtin|asin|ref|uid|key|code_?(produit|article)|artikel_?nr|(product|item|integer)_?"
-    r"(id|code)",
-    "title": r"title|name|titre|nom|designation|libell?e|titel|nombre|titolo|produkt(name)?|product_?(name|title)|"
-    r"bezeichnung|text",
-    "description": r"desc(ription)?|long_?desc.*|body|bullets?|details?|beschreibung|descripcion|descrizione|omschrijving",
-    "label": r"labels?|category|categorie|class|target|type|prdtypecode|kategorie|categoria|rayon|famille|"
-    r"product_?type|afdeling",
-    "image": r"images?|photos?|pictures?|img|(image|img|picture|photo)_?(file|path|name|url)s?|file_?name|bild(er)?|fotos?|"
-    r"imagen|immagine",
-}
 _INDEX = r"|unnamed:_0|index|__index_level_0__"
 """What pandas calls an index; it is the id only where no other column is."""
 _NO_LABEL = (
@@ -48,13 +38,13 @@ def guess(table: AnyTable) -> Guess:
     found: dict[str, str] = {}
     doubts: list[str] = []
     for by in (_by_name, _by_content):
-        for field in _NAMES:
+        for field in NAMES:
             free = [name for name in values if name not in found.values() and (name or field == "id")]
             if field not in found and (column := by(field, free, values)) is not None:
                 found[field] = column
                 if by is _by_content and field == "label":
                     doubts.append(f"label={column} was taken for its few values")
-    columns = {field: found[field] for field in _NAMES if field in found}
+    columns = {field: found[field] for field in NAMES if field in found}
     return Guess(columns, (*_doubts(columns, values), *doubts))
 
 
@@ -74,7 +64,7 @@ def _shown(cell: Cell) -> str:
 
 def _doubts(found: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> Iterator[str]:
     if "id" not in found:
-        named = next((name for name in values if name and _is_named("id", name)), None)
+        named = next((name for name in values if name and is_named("id", name)), None)
         repeats = named is not None and len(set(values[named])) < len(values[named])
         why = f"{named} repeats" if repeats else "no column has a name of its own for every row"
         yield f"{why}, so the number of a row is its id"
@@ -90,20 +80,12 @@ def _doubts(found: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> It
         yield f"no column looks like the class{named}: add label=COLUMN"
 
 
-def _is_named(field: str, column: str) -> bool:
-    return re.fullmatch(_NAMES[field], _plain(column)) is not None
-
-
-def _plain(column: str) -> str:
-    return column.strip().casefold().replace(" ", "_").replace("-", "_")
-
-
 def _by_name(field: str, columns: Sequence[str], values: Mapping[str, Sequence[str]]) -> str | None:
     """The first column with a name that fits; an id must be unique, and pictures must look like file names."""
-    names = [_NAMES[field], _INDEX] if field == "id" else [_NAMES[field]]
+    names = [NAMES[field], _INDEX] if field == "id" else [NAMES[field]]
     for pattern in names:
         for column in columns:
-            if re.fullmatch(pattern, _plain(column)) and _fits(field, values[column]):
+            if re.fullmatch(pattern, plain(column)) and _fits(field, values[column]):
                 return column
     return None
 
@@ -123,7 +105,7 @@ def _by_content(field: str, columns: Sequence[str], values: Mapping[str, Sequenc
         few = [
             column
             for column in fitting
-            if len(set(values[column])) <= max(2, len(values[column]) // 3) and not re.fullmatch(_NO_LABEL, _plain(column))
+            if len(set(values[column])) <= max(2, len(values[column]) // 3) and not re.fullmatch(_NO_LABEL, plain(column))
         ]
         return min(few, key=lambda column: len(set(values[column])), default=None)
     wordy = [column for column in fitting if any(" " in value for value in values[column])]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fusecat.stages.catalogue import advice
-from fusecat.stages.catalogue.columns import check_field, shown
+from fusecat.stages.catalogue.columns import check_fields, shown
 from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.catalogue.shards import ENDING, is_shard
 from fusecat.stages.catalogue.tables import is_table
 from fusecat.stages.catalogue.text_files import check_file
 from fusecat.stages.errors import UsageError
@@ -63,8 +64,11 @@ def plan(path: Path, options: ReadingOptions) -> tuple[TablePlan, ReadingOptions
 def tables_of(root: Path, patterns: str | Sequence[str] | None) -> tuple[Path, ...]:
     """The tables of a folder: those that the patterns name, or all; every part of a catalogue in the order of names."""
     if patterns is None:
-        return tuple(sorted(entry for entry in root.iterdir() if is_table(entry.name) and not entry.is_dir()))
-    found: list[Path] = []
+        found = sorted(entry for entry in root.iterdir() if entry.is_file())
+        return tuple(entry for entry in found if is_table(entry.name)) or tuple(
+            entry for entry in found if entry.suffix.lower() == ENDING and is_shard(entry)
+        )
+    named: list[Path] = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             fail(f"{root / SETTINGS}: files: {pattern!r} leads out of the catalogue")
@@ -74,8 +78,8 @@ def tables_of(root: Path, patterns: str | Sequence[str] | None) -> tuple[Path, .
             fail(f"{root / SETTINGS}: files: {pattern!r} is no pattern ({error})")
         if not matches:
             fail(f"{root / SETTINGS}: files: nothing matches {pattern!r}")
-        found += [match for match in matches if match not in found]
-    return tuple(found)
+        named += [match for match in matches if match not in named]
+    return tuple(named)
 
 
 def _settings(file: Path) -> dict[str, Any]:
@@ -93,8 +97,7 @@ def _settings(file: Path) -> dict[str, Any]:
             fail(f"{file}: {key}: {expected} is expected")
     if len(settings.get("separator", ";")) != 1:
         fail(f"{file}: separator = {settings['separator']!r}: one character is expected")
-    for name in settings.get("columns", {}):
-        check_field(name, f"{file}: [columns]")
+    check_fields(settings.get("columns", {}), f"{file}: [columns]")
     for key in ("images", "split_file"):
         if Path(settings.get(key, "")).is_absolute() or ".." in Path(settings.get(key, "")).parts:
             fail(f"{file}: {key} = {settings[key]!r} leads out of the catalogue (a folder elsewhere: --image-folder)")

@@ -10,6 +10,7 @@ from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.catalogue.delimited import open_table
 from fusecat.stages.catalogue.json_table import looks_like_json, open_json
 from fusecat.stages.catalogue.parquet import open_parquet
+from fusecat.stages.catalogue.shards import ENDING, open_shard
 from fusecat.stages.catalogue.text_files import check_file, head_of
 
 _TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -49,6 +50,8 @@ class AnyTable(Protocol):
 def open_any(file: Path, root: Path, options: ReadingOptions) -> AnyTable:
     """A table of any kind. Raises DataError where the file is none."""
     check_file(file, root, follow_symlinks=options.follow_symlinks)
+    if file.suffix.lower() == ENDING:
+        return open_shard(file)
     head = head_of(file)
     if head.startswith(b"PAR1") or file.suffix.lower() in (".parquet", *ARROW):
         return open_parquet(file)

@@ -57,6 +57,9 @@ class CatalogueReport:
             "classes": len(self.catalogue.classes),
             "missing_titles": sum(product.title is None for product in products),
             "missing_descriptions": sum(product.description is None for product in products),
+            "missing_texts": {
+                name: sum(product.text_of(name) is None for product in products) for name in self.catalogue.further
+            },
             "missing_images": sum(not product.images for product in products),
             "unreadable_images": sum(self.images.causes.values()),
             "unreadable_by_cause": self.images.causes,
@@ -118,6 +121,9 @@ def _scarce(catalogue: Catalogue, images: ImageIndex, drawn: Split) -> tuple[Fin
         "picture": ([product for product in train if images.usable(product)], "pass --images none to go without"),
         "text": ([product for product in train if product.text], "pass --texts none to go without"),
         "description": ([p for p in train if p.description], "'fusecat extract --fields title --fields image' goes without"),
+    } | {
+        name: ([p for p in train if p.text_of(name)], f"leave it out of the 'fields' of networks, or join it: title+{name}")
+        for name in catalogue.further
     }
     return tuple(
         Finding(f"few_{name}s", len(there), f"id {there[0].id}", f"of {len(train)} training products have one; {FEW}: {way}")

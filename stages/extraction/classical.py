@@ -14,8 +14,9 @@ from fusecat.stages.extraction.encoder import RECIPE_VERSION, Encoder
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.settings import NEW, Extraction, Library, Network
 from fusecat.stages.extraction.tfidf import TextBytes, TfidfNetwork, TfidfShape
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import Metric
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.vocabulary import Part
 
 FOLDS = 5
 """For out-of-fold logits where the study has no folds: here they cost seconds."""
@@ -35,7 +36,7 @@ class TfidfEncoder(Encoder):
     def __post_init__(self) -> None:
         """Raise UsageError for settings that mean nothing here."""
         network = self.network
-        if network.model != "tfidf" or network.weights != NEW or self.field is Field.IMAGE:
+        if network.model != "tfidf" or network.weights != NEW or self.field.is_image:
             raise UsageError(f"networks.{network.name}: scikit-learn's one model is 'tfidf', on texts, and takes no weights")
         if min(network.vocabulary, network.width) < 1:
             raise UsageError(f"networks.{network.name}: vocabulary and width are numbers from 1 on")
@@ -47,7 +48,7 @@ class TfidfEncoder(Encoder):
         return {
             "version": RECIPE_VERSION,
             "products": study.fingerprint,
-            "field": self.field.value,
+            "field": str(self.field),
             "content": study.content(self.field),
             "reading": CLEANING_VERSION,
             "network": {name: getattr(network, name) for name in ("library", "model", "vocabulary", "width", "lowercase")}

@@ -16,7 +16,8 @@ from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
 from fusecat.stages.catalogue.split import Split
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.stratified_folds import stratified_group_folds
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.fields import Field
+from fusecat.stages.vocabulary import Part
 
 PARTS = tuple(Part)
 
@@ -30,16 +31,9 @@ class Dataset:
     max_pixels: int = field(default=MAX_PIXELS, kw_only=True)
 
     def texts(self, field: Field) -> list[str | None]:
-        """The cleaned text of a field per product, None where it is absent; a title alone is a present title_description."""
-        match field:
-            case Field.TITLE:
-                return [product.title for product in self.catalogue.products]
-            case Field.DESCRIPTION:
-                return [product.description for product in self.catalogue.products]
-            case Field.TITLE_DESCRIPTION:
-                return [product.text or None for product in self.catalogue.products]
-            case Field.IMAGE:
-                raise ValueError("an image is not a text")
+        """The cleaned text of a field per product, None where it is absent; of joined texts the parts that are there."""
+        assert not field.is_image, "an image is not a text"
+        return [field.of(product) for product in self.catalogue.products]
 
     def pictures(self) -> list[tuple[Path, ...]]:
         """The readable images per product that a network is to look at, () where there are none."""
@@ -47,13 +41,13 @@ class Dataset:
 
     def content(self, field: Field) -> str:
         """Digest of what a network of this field sees, and of nothing else: a changed picture never touches a text network."""
-        if field is Field.IMAGE:
+        if field.is_image:
             return digest([[self.images.digest(path) for path in paths] for paths in self.pictures()])
         return digest(self.texts(field))
 
     def present(self, field: Field) -> NDArray[np.bool_]:
         """(N,) whether the product has the field."""
-        return np.array([bool(value) for value in (self.pictures() if field is Field.IMAGE else self.texts(field))], bool)
+        return np.array([bool(value) for value in (self.pictures() if field.is_image else self.texts(field))], bool)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNet
 from fusecat.stages.extraction.pixels import IMAGENET, KEYS
 from fusecat.stages.extraction.settings import NEW, Extraction, Library, Network, Pooling
 from fusecat.stages.extraction.tokenising import seen_by, tokenise
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import Metric
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.vocabulary import Part
 
 RECIPE_VERSION = 2
 """Raised whenever the code changes what a feature holds."""
@@ -80,7 +81,7 @@ class Encoder:
         return {
             "version": VERSIONS.get(self.network.library, RECIPE_VERSION),
             "products": study.fingerprint,
-            "field": self.field.value,
+            "field": str(self.field),
             "content": study.content(self.field),
             "reading": CLEANING_VERSION if not self.network.is_image else DECODING_VERSION,
             "network": network,

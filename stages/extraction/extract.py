@@ -4,8 +4,9 @@
 epoch, extraction from the last durable block. Under `torchrun` every process calls it; they share the work and rank 0 seals.
 """
 
+import difflib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from fusecat.cache.space import forecast
 from fusecat.cache.store import FeatureCache, Verdict
 from fusecat.cache.trouble import disk_trouble
+from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
@@ -28,10 +30,11 @@ from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.settings import Extraction, Network, Precision
 from fusecat.stages.extraction.training_record import read_learning
 from fusecat.stages.extraction.versions import versions
+from fusecat.stages.fields import TEXTS, Field
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.progress import remark
 from fusecat.stages.scores import scores
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 
 
@@ -55,11 +58,33 @@ class Outcome:
     """Most bytes of tensors on the GPU; 0 without one."""
 
 
-def encoders(networks: Sequence[Network], extraction: Extraction, fields: Sequence[Field] = ()) -> list[Encoder]:
-    """One encoder per network and field, in the order of the preset; `fields` narrows them."""
+def encoders(
+    networks: Sequence[Network], extraction: Extraction, fields: Sequence[Field] = (), texts: Collection[str] = TEXTS
+) -> list[Encoder]:
+    """One encoder per network and field, in the order of the preset; `fields` narrows them. `texts`: those of the catalogue.
+
+    Raises: UsageError for a field that no network has, or whose text the catalogue does not have.
+    """
+    read = dict.fromkeys(seen for network in networks for seen in network.fields)
+    for wanted in fields:
+        if wanted not in read:
+            raise UsageError(f"--fields {wanted}: no network looks at it, but at {', '.join(read)}; name it in its 'fields'")
+    for network in networks:
+        for part in (part for seen in network.fields if not seen.is_image for part in seen.parts):
+            if part not in (*TEXTS, *texts):
+                near = difflib.get_close_matches(part, (*TEXTS, *texts), 1)
+                meant = f"did you mean '{near[0]}'? Or " if near else ""
+                way = f"{meant}map a column to it, as in --columns title=name,{part}=COLUMN, or take it out of 'fields'"
+                raise UsageError(f"networks.{network.name}: fields: the catalogue has no text '{part}': {way}")
     return [
         encoder_of(network, seen, extraction) for network in networks for seen in network.fields if not fields or seen in fields
     ]
+
+
+def unread(networks: Sequence[Network], texts: Collection[str]) -> list[str]:
+    """Those of these texts that none of the networks looks at."""
+    read = {part for network in networks for seen in network.fields for part in seen.parts}
+    return [text for text in texts if text not in read]
 
 
 def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:

@@ -23,9 +23,10 @@ from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.tokenising import tokenise
 from fusecat.stages.extraction.train_network import train_network
 from fusecat.stages.extraction.trainer import TrainingData
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import scratch
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.vocabulary import Part
 
 STEPS = 20
 """Optimiser steps that are timed, after one to warm up."""

@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from fusecat.stages.errors import UsageError
-from fusecat.stages.vocabulary import REFERENCE, Field
+from fusecat.stages.fields import Field
+from fusecat.stages.vocabulary import REFERENCE
 
 NEW = "new"
 """`weights = "new"`: a network of the given `shape`, initialised at random, its tokenizer learnt from the training texts."""
@@ -173,7 +174,7 @@ class Network:
     def __post_init__(self) -> None:
         if self.training.lora and self.training.freeze:
             raise UsageError(f"networks.{self.name}: 'freeze' teaches nothing before the classifier, 'lora' does; choose one")
-        wrong = [field.value for field in self.fields if (field is Field.IMAGE) is not self.is_image]
+        wrong = [field for field in self.fields if field.is_image is not self.is_image]
         if wrong:
             kind = "images" if self.is_image else "texts"
             raise UsageError(

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 from fusecat.cache.stream import StreamedTable
 from fusecat.cache.table import Feature, FeatureTable
+from fusecat.stages.fields import ATTRIBUTES, Field
 from fusecat.stages.fusion.limits import refuses
 from fusecat.stages.fusion.strategy import FUSED, Strategy
 from fusecat.stages.fusion.strategy_plan import StrategyPlan
 from fusecat.stages.fusion.wiring import Wiring, field_of, wire
-from fusecat.stages.vocabulary import ATTRIBUTES, Architecture, Field, Late, Merge, Part
+from fusecat.stages.vocabulary import Architecture, Late, Merge, Part
 
 PROJECTED = (Field.IMAGE, ATTRIBUTES)
 """Fields whose vectors no text network made: their width says nothing of that in which vectors meet."""

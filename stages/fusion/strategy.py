@@ -83,11 +83,7 @@ class Strategy:
             return fusible(features)
         if self.architecture is Architecture.LATE and self.subset in list(SETS):
             return wire(Architecture(self.subset), features).features
-        names = self.subset.split("+")
-        for name in names:
-            if name not in features:
-                raise Unwirable(f"there is no feature {name}")
-        return canonical(names)
+        return canonical(chosen(self.subset, features))
 
     @property
     def seeded(self) -> bool:
@@ -133,3 +129,19 @@ class Strategy:
             "late/METHOD, logistic/baseline and logistic/flat, each with @FEATURE+FEATURE... or without, unimodal/FEATURE and "
             "probe/FEATURE"
         )
+
+
+def chosen(subset: str, features: Collection[str]) -> list[str]:
+    """The features whose names stand joined by `+`, of which each may have one itself: `a.title+brand+b.image` are two.
+
+    Raises: Unwirable where one is not there.
+    """
+    pieces, names = subset.split("+"), list[str]()
+    while pieces:
+        ends = range(len(pieces), 0, -1)  # the longest name first
+        end = next((end for end in ends if "+".join(pieces[:end]) in features), None)
+        if end is None:
+            raise Unwirable(f"there is no feature {pieces[0]}")
+        names.append("+".join(pieces[:end]))
+        del pieces[:end]
+    return names

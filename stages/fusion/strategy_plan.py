@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from fusecat.stages.errors import UsageError
-from fusecat.stages.fusion.strategy import FUSED, SETS, THESIS_MERGES, Strategy
+from fusecat.stages.fields import Field
+from fusecat.stages.fusion.strategy import FUSED, SETS, THESIS_MERGES, Strategy, chosen
 from fusecat.stages.fusion.wiring import Unwirable, canonical, field_of, fusible, wire
-from fusecat.stages.vocabulary import Architecture, Field, Late, Merge
+from fusecat.stages.vocabulary import Architecture, Late, Merge
 
 ALL = "all"
 THESIS = "thesis"
@@ -119,11 +120,13 @@ def _subset(only: Collection[str] | None, features: Collection[str]) -> str | No
         if name not in features:
             near = difflib.get_close_matches(name, features, n=1) or canonical(features)
             raise UsageError(f"there is no feature '{name}' (did you mean {' or '.join(near)}?)")
-        if "+" in name or "@" in name:
-            raise UsageError(f"the feature '{name}' cannot be chosen by name, because of its '+' or '@'")
+        if "@" in name:
+            raise UsageError(f"the feature '{name}' cannot be chosen by name, because of its '@'")
     if fusible(set(only)) == fusible(features):
         return None
     found = "+".join(canonical(set(only)))
+    if set(chosen(found, features)) != set(only):
+        raise UsageError(f"the names of these features joined, '{found}', could be others too: leave out one that has a '+'")
     if len(found) > LONGEST_SUBSET:
         raise UsageError(
             f"the names of the {len(set(only))} chosen features have {len(found)} characters, {LONGEST_SUBSET} at most"

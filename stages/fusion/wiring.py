@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from fusecat.stages.vocabulary import REFERENCE, Architecture, Field
+from fusecat.stages.fields import KNOWN, Field, parts_of
+from fusecat.stages.vocabulary import REFERENCE, Architecture
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,10 @@ def field_of(feature: str) -> str:
 
 def canonical(features: Collection[str]) -> tuple[str, ...]:
     """The one order in which vectors are laid out: texts before images, by network, title before description before others."""
-    fields = [str(part) for part in Field]
 
     def rank(name: str) -> tuple[bool, str, int, str]:
         part = field_of(name)
-        return part == Field.IMAGE, network_of(name), fields.index(part) if part in fields else len(fields), name
+        return part == Field.IMAGE, network_of(name), KNOWN.index(part) if part in KNOWN else len(KNOWN), name
 
     return tuple(sorted(features, key=rank))
 
@@ -58,10 +58,11 @@ def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
     """Say which features an architecture takes and where they meet; only a reference stands beside.
 
     Features called `network.field` belong to one network; an image, and a name without a network, is a network of its own.
-    Baseline takes each network's joined text (title_description), else all that it has. Hierarchical merges first what a
-    network says of two or more parts of a product, then everything; flat takes the very features of hierarchical in one
-    merge. A joined text says again what two parts say, and is then left to baseline. Text takes what baseline takes but the
-    images: the control that says what these add. The order of `features` is irrelevant.
+    Baseline takes each network's fullest texts: none whose parts all stand in another (title beside title_description).
+    Hierarchical merges first what a network says of two or more parts of a product, then everything; flat takes the very
+    features of hierarchical in one merge. A joined text whose parts all stand by themselves says nothing new, and is left to
+    baseline. Text takes what baseline takes but the images: the control that says what these add. The order of `features` is
+    irrelevant.
 
     Raises: Unwirable with the reason.
     """
@@ -69,12 +70,11 @@ def wire(architecture: Architecture, features: Collection[str]) -> Wiring:
     for name in fusible(features):
         networks.setdefault((field_of(name) != Field.IMAGE and network_of(name)) or name, []).append(name)
     if architecture in (Architecture.BASELINE, Architecture.TEXT):
-        taken = [[name for name in names if _joined(name)] or names for names in networks.values()]
-        found = [name for names in taken for name in names]
+        found = [name for names in networks.values() for name in _fullest(names)]
         if architecture is Architecture.BASELINE:
             return _together(found)
         return _together([name for name in found if field_of(name) != Field.IMAGE])
-    taken = [names if len(parts) < 2 else parts for names in networks.values() for parts in [_parts(names)]]
+    taken = [_parts(names) for names in networks.values()]
     groups = tuple(tuple(names) for names in taken if len(names) > 1)
     wiring = Wiring(groups, tuple(name for names in taken if len(names) == 1 for name in names))
     if architecture is Architecture.FLAT:
@@ -92,9 +92,13 @@ def _together(features: Sequence[str]) -> Wiring:
     return Wiring(singles=tuple(features))
 
 
-def _joined(name: str) -> bool:
-    return field_of(name) == Field.TITLE_DESCRIPTION
+def _fullest(names: Sequence[str]) -> list[str]:
+    """Those whose parts do not all stand in a longer one."""
+    texts = {name: set(parts_of(field_of(name))) for name in names}
+    return [name for name, parts in texts.items() if not any(parts < others for others in texts.values())]
 
 
 def _parts(names: Sequence[str]) -> list[str]:
-    return [name for name in names if not _joined(name)]
+    """The parts that stand by themselves, and joined texts that say more than these."""
+    alone = {field_of(name) for name in names}
+    return [name for name in names if len(parts := parts_of(field_of(name))) < 2 or not alone.issuperset(parts)]

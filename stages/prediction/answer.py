@@ -22,13 +22,14 @@ from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.external.vectors import ExternalVectors, Files
 from fusecat.stages.extraction.dataset import Dataset
 from fusecat.stages.extraction.progress import Progress, silent
+from fusecat.stages.fields import TEXTS, Field, parts_of
+from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.prediction.answers import Answers, reasons_of, taken, takings
 from fusecat.stages.prediction.encode import CHUNK, Encoding
 from fusecat.stages.prediction.external_chunks import IDS, ExternalChunks
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.model import Model
 from fusecat.stages.progress import remark
-from fusecat.stages.vocabulary import Field
 
 
 def predict(
@@ -63,7 +64,7 @@ def predict(
     }
     for name, vectors in given.items():
         joined(name, vectors.external)
-    images = _images(catalogue, store, max_pixels, looks=any(each.field is Field.IMAGE for each in networks.values()))
+    images = _images(catalogue, store, max_pixels, looks=any(each.field.is_image for each in networks.values()))
     data = Dataset(catalogue, images, max_pixels=max_pixels)
     encodings = {
         name: Encoding(fine_tuned, data, store / "features", chunk=len(chunks[0]) if chunks else chunk, damaged=damaged)
@@ -92,9 +93,9 @@ def predict_with_reasons(model: Model, catalogue: Catalogue, store: Path, **opti
     if options.get("external"):
         raise UsageError("--reasons: fields cannot be taken out of external vectors; leave out --vectors")
     again = dict(options) | {"encoded": lambda *_: None}
-    streams = {name: predict(model, taken(catalogue, fields), store, **again) for name, fields in takings().items()}
+    streams = {fields: predict(model, taken(catalogue, fields), store, **again) for fields in takings(model.texts)}
     for answers in predict(model, catalogue, store, **options):
-        said = {name: next(stream).probabilities for name, stream in streams.items()}
+        said = {fields: next(stream).probabilities for fields, stream in streams.items()}
         yield replace(answers, reasons=reasons_of(answers.probabilities, answers.absent, said))
 
 
@@ -103,13 +104,14 @@ def answer(
 ) -> Answers:
     """What the heads say of some products."""
     probabilities = model.probabilities(features)
-    brought = [[name.rpartition(".")[2] for name in given if features[name].present[row]] for row in range(len(products))]
-    absent = [_absent(product, data, fields) for product, fields in zip(products, brought, strict=True)]
-    empty = np.array([len(lost) == 3 and not fields for lost, fields in zip(absent, brought, strict=True)], bool)
-    others = sorted({name.rpartition(".")[2] for name in given} - set(Field))
-    absent = [
-        (*lost, *(field for field in others if field not in fields)) for lost, fields in zip(absent, brought, strict=True)
-    ]
+    brought = [[field_of(name) for name in given if features[name].present[row]] for row in range(len(products))]
+    told = (*model.texts, Field.IMAGE)
+    others = sorted({field_of(name) for name in given if len(parts_of(field_of(name))) == 1} - set(told))
+    absent, empty = [], np.zeros(len(products), bool)
+    for row, (product, fields) in enumerate(zip(products, brought, strict=True)):
+        there = _there(product, data, fields)
+        absent.append(tuple(str(name) for name in (*told, *others) if name not in there))
+        empty[row] = not there
     probabilities[empty] = model.prior
     unseen = ~np.logical_or.reduce([feature.present for feature in features.values()])
     return Answers(products, probabilities, absent, unseen, empty, model.classes, model.class_names)
@@ -166,15 +168,12 @@ def _images(catalogue: Catalogue, store: Path, max_pixels: int, *, looks: bool) 
     return ImageIndex.scan(catalogue, store / "images.sqlite", max_pixels=max_pixels)
 
 
-def _absent(product: Product, data: Dataset, given: Collection[str]) -> tuple[str, ...]:
-    """The fields that a product lacks; a picture that cannot be read is absent, a field whose vector was `given` is there."""
-    title, description = (bool(text) or field in given for field, text in _texts(product))
-    if Field.TITLE_DESCRIPTION in given and not (title or description):
-        title = description = True  # one of them is there, and only who made the vector knows which
-    image = Field.IMAGE in given or data.images.has_picture(product)
-    there = {Field.TITLE: title, Field.DESCRIPTION: description, Field.IMAGE: image}
-    return tuple(name.value for name, known in there.items() if not known)
-
-
-def _texts(product: Product) -> tuple[tuple[Field, str | None], ...]:
-    return (Field.TITLE, product.title), (Field.DESCRIPTION, product.description)
+def _there(product: Product, data: Dataset, given: Collection[str]) -> set[str]:
+    """The fields that a product has; a picture that cannot be read is absent, a field whose vector was `given` is there."""
+    there = {name for name in (*TEXTS, *dict(product.further)) if product.text_of(name)} | set(given)
+    if data.images.has_picture(product):
+        there.add(Field.IMAGE)
+    for field in given:
+        if not there.intersection(parts := parts_of(field)):
+            there.update(parts)  # one of them is there, and only who made the vector knows which
+    return there

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from fusecat.stages.catalogue.data_model import Catalogue, Product
 
-ALONE = {"text": ("image",), "image": ("title", "description")}
-"""Modality -> the fields that are taken away so that it answers alone."""
-WITHOUT = ("title", "description", "image")
-"""Fields that are taken away one at a time."""
+ALONE = ("text", "image")
+"""What answers alone, the other taken away."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class Reasons:
     """How the answer changes where fields are taken away, by asking the same model again.
 
     `alone`: text, image -> (best (n,) int32 class index; its probability (n,) float32), -1 and nan where the product lacks that
-    modality. `adds`: title, description, image -> (n,) float32, the probability of the answer's class less that without this
-    field; nan where the product lacks it.
+    modality. `adds`: each text, image -> (n,) float32, the probability of the answer's class less that without this field; nan
+    where the product lacks it.
     """
 
     alone: Mapping[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
@@ -35,7 +33,7 @@ class Reasons:
 class Answers:
     """What the model says of some products, in their order.
 
-    `probabilities` (n, C). `absent`: per product the fields (title, description, image) that it lacks. `unseen` (n,): nothing
+    `probabilities` (n, C). `absent`: per product the fields (its texts, image) that it lacks. `unseen` (n,): nothing
     that the strategy looks at is there. `empty` (n,): there is nothing at all, and the training prior answers. `classes`: C
     codes; `class_names`: code -> name, where the catalogue named it.
     """
@@ -101,31 +99,33 @@ class Answers:
         return {"alone": alone, "adds": {name: None if np.isnan(change) else change for name, change in adds.items()}}
 
 
-def reasons_of(probabilities: NDArray[np.float32], absent: Sequence[tuple[str, ...]], again: Mapping[str, Any]) -> Reasons:
-    """`again`: what was taken away ("image", "title description") -> the model's probabilities (n, C) then."""
+def reasons_of(
+    probabilities: NDArray[np.float32], absent: Sequence[tuple[str, ...]], again: Mapping[tuple[str, ...], Any]
+) -> Reasons:
+    """`again`: each of `takings` -> the model's probabilities (n, C) without these fields."""
     best = probabilities.argmax(1)
     rows = np.arange(len(best))
-    lacks = {name: np.array([name in fields for fields in absent], bool) for name in WITHOUT}
+    singles = [fields[0] for fields in again if len(fields) == 1]
+    lacks = {name: np.array([name in fields for fields in absent], bool) for name in singles}
+    texts = tuple(name for name in singles if name != "image")
     alone = {}
-    for modality, taken in ALONE.items():
-        said = again[" ".join(taken)]
-        kept = np.logical_and.reduce([lacks[name] for name in WITHOUT if name not in taken])
+    for modality, taken in zip(ALONE, (("image",), texts), strict=True):
+        said = again[taken]
+        kept = np.logical_and.reduce([lacks[name] for name in singles if name not in taken])
         code = np.where(kept, -1, said.argmax(1)).astype(np.int32)
         alone[modality] = code, np.where(kept, np.nan, said.max(1, initial=0.0)).astype(np.float32)
     adds = {
-        name: np.where(lacks[name], np.nan, probabilities[rows, best] - again[name][rows, best]).astype(np.float32)
-        for name in WITHOUT
+        name: np.where(lacks[name], np.nan, probabilities[rows, best] - again[name,][rows, best]).astype(np.float32)
+        for name in singles
     }
     return Reasons(alone, adds)
 
 
-def takings() -> dict[str, tuple[str, ...]]:
-    """What is taken away to find reasons: name -> fields."""
-    return {name: (name,) for name in WITHOUT} | {" ".join(taken): taken for taken in ALONE.values()}
+def takings(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """What is taken away to find reasons: each of these texts and the image by itself, and all texts together."""
+    return [*((name,) for name in texts), ("image",), tuple(texts)]
 
 
 def taken(catalogue: Catalogue, fields: Sequence[str]) -> Catalogue:
-    """The same products without these fields (title, description, image)."""
-    nothing: Mapping[str, Any] = {"title": None, "description": None, "image": ()}
-    changes = {"images" if name == "image" else name: nothing[name] for name in fields}
-    return replace(catalogue, products=tuple(replace(product, **changes) for product in catalogue.products))
+    """The same products without these fields."""
+    return replace(catalogue, products=tuple(product.without(fields) for product in catalogue.products))

@@ -49,9 +49,10 @@ class Classifier(Model):
     def __call__(self, products: Iterable[Any], *, reasons: bool = False) -> Answers:
         """Classify products: mappings or objects with `title`, `description`, `image` (or `images`, a list), `id`.
 
-        Each may be missing. A picture is a path, a file's bytes, a PIL image or an (H, W, 3) uint8 RGB array. Texts are cleaned
-        here. What is missing, or a picture that cannot be decoded, is told in `absent`; the other fields answer. `reasons`: say
-        too what text and image say alone and what each field adds, which costs up to four answers more.
+        `texts` names what else is read, where the study had further ones. Each may be missing. A picture is a path, a file's
+        bytes, a PIL image or an (H, W, 3) uint8 RGB array. Texts are cleaned here. What is missing, or a picture that cannot be
+        decoded, is told in `absent`; the other fields answer. `reasons`: say too what text and image say alone and what each
+        field adds, which costs an answer more per field, and one for all texts.
 
         The networks are loaded with the first call. Beside the products and the (n, C) answers, memory holds one chunk of
         vectors and one batch of pixels at a time.
@@ -60,12 +61,13 @@ class Classifier(Model):
         """
         reading = self.reading
         use, pixels = ImageUse(reading.get("images", ImageUse.FIRST)), reading.get("max_image_pixels", MAX_PIXELS)
-        catalogue = catalogue_of(products, use=use, max_images=reading.get("max_images", 8), max_pixels=pixels)
+        most = reading.get("max_images", 8)
+        catalogue = catalogue_of(products, texts=self.texts, use=use, max_images=most, max_pixels=pixels)
         refuse_gaps(self, {}, catalogue)
         answers = self._answers(catalogue, pixels)
         if not reasons:
             return answers
-        again = {name: self._answers(taken(catalogue, fields), pixels).probabilities for name, fields in takings().items()}
+        again = {fields: self._answers(taken(catalogue, fields), pixels).probabilities for fields in takings(self.texts)}
         return replace(answers, reasons=reasons_of(answers.probabilities, answers.absent, again))
 
     def _answers(self, catalogue: Catalogue, max_pixels: int) -> Answers:

@@ -26,9 +26,9 @@ from fusecat.stages.extraction.dataset import Dataset
 from fusecat.stages.extraction.networks import AnyNetwork
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.versions import versions
+from fusecat.stages.fields import Field
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.prediction.vector_index import ReusedVectors, VectorIndex
-from fusecat.stages.vocabulary import Field
 
 CHUNK = 32_768
 """Products; whoever encodes rounds it to whole blocks. 32,768 vectors of 2,048 halves are 128 MiB."""
@@ -234,7 +234,7 @@ def content_keys(data: Dataset, field: Field) -> NDArray[np.bytes_]:
     for start in range(0, len(keys), CHUNK):  # so that no more than a chunk's joined texts are held
         products = data.catalogue.products[start : start + CHUNK]
         part = replace(data, catalogue=replace(data.catalogue, products=products))
-        if field is Field.IMAGE:
+        if field.is_image:
             seen: Any = [[data.images.digest(path) for path in paths] for paths in part.pictures()]
         else:
             seen = part.texts(field)

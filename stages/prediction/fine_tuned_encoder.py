@@ -21,7 +21,7 @@ from fusecat.stages.extraction.pixels import IMAGENET, KEYS, with_pixels
 from fusecat.stages.extraction.settings import Extraction, Library, Network
 from fusecat.stages.extraction.training_record import WAY_OUT, read_learning
 from fusecat.stages.extraction.weights import tensors_digest
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from fusecat.stages.workspace import Workspace
 
 STORAGE = {name: name for name in ("float16", "float32")}

@@ -15,7 +15,7 @@ from fusecat.stages.catalogue.data_model import Catalogue
 from fusecat.stages.catalogue.delimited import open_table
 from fusecat.stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
 from fusecat.stages.errors import DataError, UsageError
-from fusecat.stages.prediction.answers import ALONE, WITHOUT, Answers, Reasons
+from fusecat.stages.prediction.answers import ALONE, Answers, Reasons
 from fusecat.stages.prediction.model import Model
 
 
@@ -69,7 +69,7 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
         case Format.CSV:
             with publishing_text(path) as file:
                 writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(columns(layout))
+                writer.writerow(columns(layout, model))
                 for batch in answers:
                     writer.writerows(rows(model, batch, layout))
         case Format.PARQUET:
@@ -82,11 +82,11 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
     return path
 
 
-def columns(layout: Layout) -> list[str]:
+def columns(layout: Layout, model: Model) -> list[str]:
     """The header of a table: the best code and what is known of it, the flags, the next best, the reasons."""
     more = [f"{name}_{rank}" for rank in range(2, layout.top + 1) for name in ("code", "name", "probability")]
     alone = [f"{modality}_{name}" for modality in ALONE for name in ("code", "probability")]
-    reasons = [*alone, *(f"{name}_adds" for name in WITHOUT)] if layout.reasons else []
+    reasons = [*alone, *(f"{name}_adds" for name in (*model.texts, "image"))] if layout.reasons else []
     return ["id", "code", "name", "probability", "missing", "flag", *more, *reasons]
 
 
@@ -118,7 +118,7 @@ def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[A
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = columns(layout)
+    names = columns(layout, model)
     numbers = ("probability", "_adds")
     schema = pa.schema([(name, pa.float64() if any(part in name for part in numbers) else pa.string()) for name in names])
     with publishing(path) as file, pq.ParquetWriter(file, schema) as writer:

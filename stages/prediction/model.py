@@ -18,6 +18,7 @@ from fusecat.cache.table import Feature
 from fusecat.stages.catalogue.data_model import PLACES, ImageUse
 from fusecat.stages.errors import ModelError
 from fusecat.stages.external.attributes import Attributes
+from fusecat.stages.fields import TEXTS
 from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble
 from fusecat.stages.fusion.predictor import Predictor, Shared, TrainedHead
 from fusecat.stages.fusion.restore import load
@@ -136,6 +137,12 @@ class Model:
             )
         except ValueError as error:
             raise ModelError(f"{runs.folder / strategy}: {error}; run 'fusecat fuse' again") from error
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that are read of a product: title, description, and what else its networks look at."""
+        read = [part for each in self.fine_tuned.values() if not each.field.is_image for part in each.field.parts]
+        return tuple(dict.fromkeys((*TEXTS, *read)))
 
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """(n, C): the mean over the seeds, added up as the report does it."""

@@ -14,8 +14,6 @@ from fusecat.stages.catalogue.decoding import Picture, UnreadableImage, decode, 
 from fusecat.stages.catalogue.image_index import ImageIndex
 from fusecat.stages.errors import DataError
 
-KNOWN = ("id", "title", "description", "image", "images")
-"""What is read of a mapping or an object; anything else that it holds is none of a model's business."""
 PATHS = (str, Path)
 
 
@@ -34,8 +32,12 @@ class PicturesInMemory(ImageIndex):
         return bool(product.images)
 
 
-def catalogue_of(products: Iterable[Any], *, use: ImageUse, max_images: int, max_pixels: int) -> Catalogue:
-    """Products as mappings or objects with `title`, `description`, `image` (or `images`: several), `id`; each may be missing.
+def catalogue_of(
+    products: Iterable[Any], *, texts: Sequence[str], use: ImageUse, max_images: int, max_pixels: int
+) -> Catalogue:
+    """Products as mappings or objects with `id`, the `texts` (title, ...), `image` (or `images`: several); each may be missing.
+
+    What else they hold is none of a model's business.
 
     A picture is a path, the bytes of a file, a PIL image, or an (H, W, 3) uint8 RGB array ((H, W): grey). One that cannot be
     decoded is absent, as in a catalogue. Ids are positions where none is given, and need not differ.
@@ -44,9 +46,9 @@ def catalogue_of(products: Iterable[Any], *, use: ImageUse, max_images: int, max
     """
     builder = Builder(Path(), ReadingOptions(labels=False))
     for position, item in enumerate(products):
-        cells = _cells(item, position)
-        text = {name: _text(cells.get(name), name, position) for name in ("title", "description")}
-        builder.add(_id(cells.get("id"), position), f"product {position}", images=(), code=None, **text)
+        cells = _cells(item, position, ("id", *texts, "image", "images"))
+        found = {name: _text(cells.get(name), name, position) for name in texts}
+        builder.add(_id(cells.get("id"), position), f"product {position}", texts=found, images=(), code=None)
         if use is not ImageUse.NONE:
             pictures = _readable(_pictures(cells, position)[:max_images], max_pixels, position)
             kept = pictures[:1] if use is ImageUse.FIRST else pictures
@@ -55,20 +57,20 @@ def catalogue_of(products: Iterable[Any], *, use: ImageUse, max_images: int, max
     return Catalogue(Path("memory"), "memory", tuple(builder.products), tuple(builder.findings))
 
 
-def _cells(item: Any, position: int) -> Mapping[str, Any]:
+def _cells(item: Any, position: int, known: Sequence[str]) -> Mapping[str, Any]:
     if not isinstance(item, Mapping):
-        found = {name: getattr(item, name) for name in KNOWN if hasattr(item, name)}
+        found = {name: getattr(item, name) for name in known if hasattr(item, name)}
         if isinstance(item, str | bytes) or not found.keys() - {"id"}:
             _fail(
                 position, f"a {type(item).__name__} is no product: pass a mapping such as {{'title': ...}}, or such an object"
             )
         return found
     for name in item:
-        near = difflib.get_close_matches(str(name).casefold(), KNOWN, 1, 0.8)
-        if near and name not in KNOWN:
+        near = difflib.get_close_matches(str(name).casefold(), known, 1, 0.8)
+        if near and name not in known:
             _fail(position, f"'{name!s:.40}' is not read; did you mean '{near[0]}'?")
-    if item and not set(item) & set(KNOWN):
-        _fail(position, f"none of {', '.join(KNOWN)} is in it, but '{next(iter(item))!s:.40}'")
+    if item and not set(item) & set(known):
+        _fail(position, f"none of {', '.join(known)} is in it, but '{next(iter(item))!s:.40}'")
     return item
 
 

@@ -72,10 +72,9 @@ def _telling(digests: Iterable[str], limit: float) -> frozenset[str]:
 
 
 def _text(product: Product) -> str:
-    if not product.text:
+    if (text := product.told_apart) is None:
         return ""
-    text = f"{product.title or ''}\0{product.description or ''}".casefold()
-    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+    return hashlib.sha256("\0".join(text).encode()).hexdigest()[:LENGTH]
 
 
 def _picture(path: Path) -> str:

@@ -10,7 +10,7 @@ from fusecat.pipeline.report.equivalence import equivalent, form
 from fusecat.pipeline.report.insights import insights
 from fusecat.pipeline.report.published import CODES, THESIS_80_20, THESIS_90_10, is_rakuten, published
 from fusecat.pipeline.report.results import Candidate, Study
-from fusecat.pipeline.report.slices import category_lines
+from fusecat.pipeline.report.slices import category_lines, path_f1
 from fusecat.stages.fusion.runs import Products
 from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.scores import Outcome
@@ -128,3 +128,21 @@ def test_published_figures_stand_beside_rakuten_only():
     assert not is_rakuten(study_of(codes, 1_317))
     assert published(study_of([*codes[:-1], "9999"], 55_025)) == {}
     assert len(CODES) == 27
+
+
+def test_hierarchical_f1_counts_the_levels_that_are_right(tmp_path):
+    codes = ("A > B > C", "A > B > D", "A > E", "F > G")
+    info = {"top_level": {code: code[0] for code in codes}}
+    place = make_study(tmp_path, strategies=("probe/words.title",), codes=codes, classes=4, seeds=1, info=info)
+    found = compare(place, resamples=5)
+    labels, row = found.study.labels("test"), found.rows[0]
+    predicted = row.candidate.outcomes["test"][0].predicted
+    paths = [{tuple(code.split(" > ")[: level + 1]) for level in range(code.count(">") + 1)} for code in codes]
+    shared = sum(len(paths[one] & paths[other]) for one, other in zip(predicted, labels, strict=True))
+    total = sum(len(paths[one]) + len(paths[other]) for one, other in zip(predicted, labels, strict=True))
+    assert 0 < shared < total / 2
+    assert path_f1(found, [row]) == (pytest.approx(2 * shared / total),)
+    assert insights(found).paths[0] == path_f1(found, [found.chosen])[0]
+    assert (
+        path_f1(compare(make_study(tmp_path / "plain", strategies=("probe/words.title",), seeds=1), resamples=5), [row]) == ()
+    )

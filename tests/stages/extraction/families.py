@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 
 from fusecat.stages.extraction.settings import Library, Network
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 
 WORDS = ["lampe", "table", "rouge", "bleu", "chat", "livre", "petit", "grand", "query", ":", "jeu", "de", "la", "le"]
 VOCABULARY = 40

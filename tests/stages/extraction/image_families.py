@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from fusecat.stages.extraction.settings import Library, Network
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from tests.stages.extraction.families import VISION, joint
 
 Pooled = Callable[[Any, Tensor], Tensor]

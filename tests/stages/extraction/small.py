@@ -6,7 +6,7 @@ from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.catalogue.validate import validate
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.settings import Extraction, Library, Network, Pooling, Training
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 
 TEXTS = (Field.TITLE, Field.DESCRIPTION, Field.TITLE_DESCRIPTION)
 TRAINING = Training(epochs=2, batch=32, learning_rate=2e-3, dropout=0.1, warmup=0.1)

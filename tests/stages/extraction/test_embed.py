@@ -17,7 +17,7 @@ from fusecat.stages.extraction.embed import AHEAD, batches, embed, encode, prepa
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.progress import silent
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
 
 ENCODERS = [

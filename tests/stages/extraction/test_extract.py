@@ -18,8 +18,8 @@ from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.extract import encoders, explain, extract
 from fusecat.stages.extraction.settings import Network, Pooling
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import ACCURACY, MACRO_F1, Metric
-from fusecat.stages.vocabulary import Field
 from fusecat.stages.workspace import Workspace
 from tests.conftest import cut_sample, read_table, write_table
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, NETWORKS, SE_RESNEXT50, open_study

@@ -22,7 +22,7 @@ from fusecat.stages.extraction.hub import read_image_processor
 from fusecat.stages.extraction.inputs import collate_tokens, prepare
 from fusecat.stages.extraction.settings import Extraction, Library
 from fusecat.stages.extraction.tokenising import tokenise
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from tests.encoders_page import PAGE, page
 from tests.stages.extraction.families import TEXT_FAMILIES, TEXTS, TextFamily, text_network, write_text
 from tests.stages.extraction.image_families import IMAGE_FAMILIES, ImageFamily, image_network, library_vector, write_image

@@ -17,8 +17,9 @@ from fusecat.stages.extraction.settings import Balance, Network
 from fusecat.stages.extraction.train_network import class_weights
 from fusecat.stages.extraction.trainer import OrderedTrainer
 from fusecat.stages.extraction.training_record import read_learning
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.vocabulary import Part
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
 
 

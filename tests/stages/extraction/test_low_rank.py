@@ -14,8 +14,8 @@ from fusecat.stages.extraction.low_rank import add_adapters, merge_adapters
 from fusecat.stages.extraction.networks import TextNetwork
 from fusecat.stages.extraction.progress import silent
 from fusecat.stages.extraction.training_record import read_learning
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
-from fusecat.stages.vocabulary import Field
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, open_study
 
 LORA = dataclasses.replace(CAMEMBERT, training=dataclasses.replace(CAMEMBERT.training, lora=4, gradient_checkpointing=True))

@@ -13,8 +13,9 @@ from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.extract import encoders, explain, extract
 from fusecat.stages.extraction.plan import plan
 from fusecat.stages.extraction.stratified_folds import stratified_group_folds
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1, METRICS
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, open_study
 

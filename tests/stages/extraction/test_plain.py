@@ -19,7 +19,7 @@ from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.inputs import prepare
 from fusecat.stages.extraction.progress import silent
 from fusecat.stages.extraction.settings import Network, Pooling
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, FLAUBERT, SE_RESNEXT50, open_study
 
 PLAIN = {"camembert": CamembertModel, "flaubert": FlaubertModel}

@@ -10,8 +10,8 @@ from fusecat.stages.extraction import plan
 from fusecat.stages.extraction.extract import encoders
 from fusecat.stages.extraction.inputs import Texts
 from fusecat.stages.extraction.probe import Timing, _first_is_longest
+from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
-from fusecat.stages.vocabulary import Field
 from fusecat.stages.workspace import Workspace
 from tests.stages.extraction.small import EXTRACTION, FLAUBERT, open_study
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.build_network import build_image_network, build_text_network, build_tokenizer, settled
 from fusecat.stages.extraction.settings import Library, Network
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from tests.stages.extraction.families import LONG, TEXT_FAMILIES, TextFamily, text_network, write_text, write_tokenizer
 from tests.stages.extraction.image_families import IMAGE_FAMILIES, image_network, write_image
 

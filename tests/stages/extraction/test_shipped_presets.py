@@ -16,7 +16,7 @@ from fusecat.cache.store import FeatureCache
 from fusecat.pipeline.presets.preset import load_preset
 from fusecat.stages.extraction.extract import encoders, extract
 from fusecat.stages.extraction.settings import Library, Network
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from fusecat.stages.workspace import Workspace
 from tests.stages.extraction.small import EXTRACTION, open_study
 

@@ -24,6 +24,7 @@ from fusecat.stages.extraction.settings import Balance, Library, Network, Traini
 from fusecat.stages.extraction.tfidf import TextBytes, TfidfNetwork
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.extraction.weights import read_state
+from fusecat.stages.fields import Field
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.runs import Runs
@@ -31,7 +32,7 @@ from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import LOG_LOSS, MACRO_F1
 from fusecat.stages.prediction import Model, load_model, predict, save_model
 from fusecat.stages.prediction.refit import refit, refitted
-from fusecat.stages.vocabulary import Field, Part
+from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 from tests.conftest import cut_sample
 from tests.stages.extraction.small import EXTRACTION, TEXTS, open_study

@@ -16,7 +16,7 @@ from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.build_network import build_image_network, build_text_network, build_tokenizer
 from fusecat.stages.extraction.settings import Library, Network
 from fusecat.stages.extraction.weights import IMAGENET_URLS, read_state, tensors_digest
-from fusecat.stages.vocabulary import Field
+from fusecat.stages.fields import Field
 from tests.stages.extraction.small import CAMEMBERT, SE_RESNEXT50
 
 SMALL = {"layers": [1, 1, 1, 1], "groups": 2, "inplanes": 8}

@@ -113,8 +113,11 @@ def test_a_choice_of_features_is_in_the_names_of_what_fuses_them():
     assert names(plan("average", SEVEN, only=list(SEVEN))) == names(plan("average", SEVEN))
     with pytest.raises(UsageError, match=r"did you mean camembert\.title"):
         plan("average", SEVEN, only=["camembert.titel"])
+    assert "baseline/average@a+b+c" in names(plan("average", ["a+b", "c", "d"], only=["a+b", "c"]))
     with pytest.raises(UsageError, match="cannot be chosen by name"):
-        plan("average", ["a+b", "c", "d"], only=["a+b", "c"])
+        plan("average", ["a@b", "c", "d"], only=["a@b", "c"])
+    with pytest.raises(UsageError, match="could be others too"):
+        plan("average", ["a+b", "a", "b", "c"], only=["a", "b"])
     with pytest.raises(UsageError, match="200 at most"):
         plan("average", [f"{'long' * 20}{at}" for at in range(5)], only=[f"{'long' * 20}{at}" for at in range(4)])
 
