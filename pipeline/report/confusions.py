@@ -24,6 +24,16 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """Products of type code `truth` that are called `mistaken`, how many, and how many of that code there are in all."""
+
+    truth: str
+    mistaken: str
+    products: int
+    of: int
+
+
+@dataclass(frozen=True)
 class Confusions:
     """The commonest pairs that fusion repairs (one feature is wrong, the fusion right) and breaks, and all of them counted."""
 
@@ -37,6 +47,17 @@ def voted(candidate: Candidate, part: str) -> NDArray[np.integer]:
     """(n,) class that the seeds vote for."""
     predicted = np.stack([outcome.predicted for outcome in candidate.outcomes[part]])
     return vote(predicted, candidate.ensemble[part].predicted if candidate.ensemble else predicted[0])
+
+
+def mistakes(
+    candidate: Candidate, part: str, labels: NDArray[np.integer], classes: tuple[str, ...], shown: int = 12
+) -> tuple[Mistake, ...]:
+    """The commonest mistakes of a strategy, by the vote of its seeds."""
+    said = voted(candidate, part)
+    wrong, sizes = said != labels, np.bincount(labels, minlength=len(classes))
+    size = dict(zip(classes, sizes.tolist(), strict=True))
+    pairs = _pairs(labels[wrong], said[wrong], classes, shown)
+    return tuple(Mistake(pair.truth, pair.mistaken, pair.products, size[pair.truth]) for pair in pairs)
 
 
 def confusions(
@@ -53,7 +74,9 @@ def confusions(
     )
 
 
-def _pairs(truth: NDArray[np.integer], mistaken: NDArray[np.integer], classes: tuple[str, ...]) -> tuple[Pair, ...]:
+def _pairs(
+    truth: NDArray[np.integer], mistaken: NDArray[np.integer], classes: tuple[str, ...], shown: int = SHOWN
+) -> tuple[Pair, ...]:
     pairs, counts = np.unique(np.stack([truth, mistaken], axis=1), axis=0, return_counts=True)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0], -counts))[:SHOWN]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -counts))[:shown]
     return tuple(Pair(classes[pairs[at, 0]], classes[pairs[at, 1]], int(counts[at])) for at in order)
