@@ -19,6 +19,7 @@ from fusecat.stages.metrics import Metric
 @click.option(
     "--contribution", is_flag=True, help="Fit on every subset of fields and networks: what does each bring, what can go?"
 )
+@click.option("--missing", is_flag=True, help="Predict with 25 to 100 % of a field missing: how much does the best head lose?")
 @click.option("--labels", is_flag=True, help="List training products whose label may be wrong, in suspected-labels.csv.")
 @click.option(
     "--pool", "pooled", is_flag=True, help="Several workspaces: what carries over to the next network, split, catalogue?"
@@ -39,6 +40,7 @@ def command(
     shareable: bool,
     curve: bool,
     contribution: bool,
+    missing: bool,
     labels: bool,
     pooled: bool,
     output: Path | None,
@@ -47,12 +49,12 @@ def command(
     """Compare all runs of the workspace: verdict and ranked table here, all of it in report/index.html.
 
     Where the workspace may not be written, the page is left out; with --output it is written elsewhere. What --curve,
-    --contribution and --labels work out is kept, and shown again as long as the runs are the same.
+    --contribution, --missing and --labels work out is kept, and shown again as long as the runs are the same.
     """
     from fusecat.pipeline.report.questions import Question
 
-    wanted = {Question.CURVE: curve, Question.CONTRIBUTION: contribution, Question.LABELS: labels}
-    asked = [question for question, given in wanted.items() if given]
+    given = {Question.CURVE: curve, Question.CONTRIBUTION: contribution, Question.MISSING: missing, Question.LABELS: labels}
+    asked = [question for question, wanted in given.items() if wanted]
     if output is not None and (output / "index.html").exists() and not (output / "report.json").exists():
         raise UsageError(f"--output {output}: there is an index.html that is no report; name another folder")
     if pooled and asked:

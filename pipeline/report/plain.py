@@ -51,6 +51,17 @@ def spared(metric: Metric, contribution: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def lacking(metric: Metric, missing: Mapping[str, Any]) -> str:
+    """What half and all of a field missing cost, field by field."""
+    half = missing["shares"].index(0.5)
+    told = [
+        f"{line['field']} {metric.figure(line['scores'][half]['mean'])} and {metric.figure(line['scores'][-1]['mean'])}"
+        for line in missing["lines"]
+    ]
+    whole = f"{metric.shown} {metric.figure(missing['lines'][0]['scores'][0]['mean'])} on {missing['judged']}"
+    return f"{missing['strategy']} has {whole}; with half of a field missing, and all: {', '.join(told)}."
+
+
 def in_words(strategy: str, features: Sequence[str]) -> str:
     """What a strategy does with its features; its name where there are no better words for it."""
     architecture, _, rest = strategy.partition("@")[0].partition("/")

@@ -42,6 +42,7 @@ class Question(StrEnum):
 
     CURVE = "curve"
     CONTRIBUTION = "contribution"
+    MISSING = "missing"
     LABELS = "labels"
 
 
@@ -82,6 +83,8 @@ def _answer(question: Question, comparison: "Comparison", now: Phase) -> dict[st
             return _curve(comparison, now)
         case Question.CONTRIBUTION:
             return _contribution(comparison, now)
+        case Question.MISSING:
+            return _missing(comparison)
         case Question.LABELS:
             return _labels(comparison)
         case _:
@@ -168,6 +171,30 @@ def _contribution(comparison: "Comparison", now: Phase) -> dict[str, Any]:
             alone = values[subsets.index(frozenset([name]))]
             lines.append(line | {"alone": float(np.mean(alone))})
     return {"strategy": row.strategy, "judged": comparison.judged, "lines": lines}
+
+
+def _missing(comparison: "Comparison") -> dict[str, Any]:
+    """Scores as more and more products lack a field."""
+    from fusecat.stages.fusion.missing_fields import SHARES, without
+    from fusecat.stages.fusion.restore import load
+    from fusecat.stages.fusion.runs import Runs
+
+    row = next((row for row in comparison.rows if row.candidate.fused and _refittable(row)), None)
+    if row is None:
+        raise UsageError("--missing: no head here merges features; run 'fusecat fuse' first")
+    runs, metric, candidate = Runs(comparison.study.workspace.runs), comparison.metric, row.candidate
+    heads = {seed: load(runs.path(row.strategy, seed)) for seed in candidate.seeds}
+    found = without(_table(comparison, candidate.features), heads, comparison.judged)
+    lines = []
+    for field, told in found.items():
+        estimates, _ = _estimated(metric, [list(outcomes) for outcomes in told])
+        bounds = [metric.bounded(*estimates.interval(at)) for at in range(len(told))]
+        scores = [
+            {"mean": float(mean), "low": float(low), "high": float(high)}
+            for mean, (low, high) in zip(estimates.mean, bounds, strict=True)
+        ]
+        lines.append({"field": field, "scores": scores})
+    return {"strategy": row.strategy, "judged": comparison.judged, "shares": list(SHARES), "lines": lines}
 
 
 def _labels(comparison: "Comparison") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fusecat.pipeline.console import console, safe
 from fusecat.pipeline.report.comparison import Comparison, compare
 from fusecat.pipeline.report.output import write_if_allowed
-from fusecat.pipeline.report.plain import doubling, headline, spared
+from fusecat.pipeline.report.plain import doubling, headline, lacking, spared
 from fusecat.pipeline.report.questions import SUSPECTED, Question
 from fusecat.pipeline.report.tables import folded, group_text, interval_text, label, of, score_text, shown_rows
 from fusecat.pipeline.report.verdict import sentences
@@ -97,6 +97,8 @@ def answers(report: dict[str, Any]) -> list[str]:
         said.append(f"Learning curve of {curve['strategy']}: {steps}. {doubling(metric, curve)}")
     if contribution := asked.get(Question.CONTRIBUTION):
         said += spared(metric, contribution)
+    if missing := asked.get(Question.MISSING):
+        said.append(lacking(metric, missing))
     if labels := asked.get(Question.LABELS):
         count = sum(labels["by_class"].values())
         said.append(f"{count:,} of {labels['examined']:,} training labels are doubted; the products are in {SUSPECTED}.")

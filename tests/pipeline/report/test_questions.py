@@ -16,7 +16,7 @@ from fusecat.stages.fusion.strategy import Strategy
 from tests.stages.fusion.synthetic import table
 from tests.stages.fusion.workspace import seal
 
-ALL = ("--curve", "--contribution", "--labels")
+ALL = ("--curve", "--contribution", "--missing", "--labels")
 NAMES = ("baseline/average", "probe/words.title", "probe/pixels.image")
 
 
@@ -61,7 +61,19 @@ def test_the_answers_stand_in_the_terminal_the_page_and_the_json(workspace, aske
         assert 0.1 < total < 1
     assert "Contribution of fields on validation in points (Shapley): title +" in said
     page = (workspace / "report" / "index.html").read_text()
-    assert all(f'<section id="{name}"' in page for name in ("curve", "contribution", "labels"))
+    assert all(f'<section id="{name}"' in page for name in ("curve", "contribution", "missing", "labels"))
+
+
+def test_what_a_missing_field_costs_begins_with_the_head_s_own_score(workspace, asked):
+    report = json.loads((workspace / "report" / "report.json").read_text())
+    missing, rows = report["asked"]["missing"], {row["strategy"]: row for row in report["rows"]}
+    assert missing["shares"] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    for line in missing["lines"]:
+        scores = [score["mean"] for score in line["scores"]]
+        assert scores[0] == pytest.approx(rows[missing["strategy"]]["test"]["macro_f1"]["mean"])
+        assert scores[-1] < scores[0] - 0.02
+        without = rows[missing["strategy"]]["controls"][f"without {line['field']}"]["macro_f1"]
+        assert scores[-1] == pytest.approx(without, abs=1e-6), "all of it missing is the control"
 
 
 def test_doubted_labels_are_a_table_for_whoever_decides(workspace, asked):
@@ -93,7 +105,11 @@ def test_what_has_no_answer_is_refused_with_a_way_out(workspace, tmp_path):
     made = table({"a.title": 6}, products=200)
     kept = FeatureCache(seal(made, tmp_path) / "features").table()
     fuse(kept, [Strategy.parse("unimodal/a.title")], Runs(tmp_path / "runs"), seeds=1)
-    for option, reason in (("--curve", "no strategy here has a head"), ("--contribution", "no head here merges features")):
+    for option, reason in (
+        ("--curve", "no strategy here has a head"),
+        ("--contribution", "no head here merges features"),
+        ("--missing", "no head here merges features"),
+    ):
         with pytest.raises(UsageError, match=f"{option}: {reason}.*fusecat fuse"):
             run(tmp_path, option)
     with pytest.raises(UsageError, match="--curve is asked of one workspace"):

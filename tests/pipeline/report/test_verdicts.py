@@ -83,7 +83,7 @@ def test_long_names_lose_their_middle_and_stay_apart():
     names = ["unimodal/reference.tfidf.title_description", "late/mean", "unimodal/reference.tfidf_2.title_description"]
     assert shortened(names[:2], 20) == ["unimodal/r…scription", "late/mean"]
     assert shortened(names, 20) == names, "two that would look alike stay whole"
-    assert all(len(name) <= 36 for name in shortened(names, 36)) and len(set(shortened(names, 36))) == 3
+    assert all(len(name) <= 40 for name in shortened(names, 40)) and len(set(shortened(names, 40))) == 3
 
 
 if __name__ == "__main__":
