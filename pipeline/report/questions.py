@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fusecat.cache.errors import DamagedFile
 from fusecat.cache.records import read_record, write_record
+from fusecat.pipeline.console import warn
 from fusecat.pipeline.places import may_write
 from fusecat.pipeline.report.memorisation import unshaped
 from fusecat.pipeline.report.provenance import runs_digest
@@ -271,11 +272,12 @@ def _told(now: Phase, what: str) -> Callable[[int, int], None]:
 
 
 def _kept(path: Path, key: str) -> dict[str, Any]:
-    """What was answered before for these runs; nothing where the runs are others, or the file is damaged."""
+    """What was answered before for these runs; nothing where the runs are others, or, with a warning, the file is damaged."""
     if not path.is_file():
         return {}
     try:
-        record = read_record(path, "it is written anew when something is asked")
-    except DamagedFile:
+        record = read_record(path, "ask again, and it is written anew")
+    except DamagedFile as error:
+        warn(f"{error}: what it held is not shown")
         return {}
     return dict(record.get("answers", {})) if record.get("key") == key else {}

@@ -101,6 +101,18 @@ def test_what_is_worked_out_is_kept_for_the_same_runs_only(workspace, asked, mon
     assert json.loads(answer)["asked"] == {}, "another metric is another question"
 
 
+def test_a_damaged_file_of_answers_is_told_and_nothing_of_it_shown(workspace, asked, capsys):
+    path = workspace / "questions.json"
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-40])
+        assert "would bring about" not in run(workspace)
+        path.write_bytes(whole.replace(b'"share":0.5', b'"share":0.9').replace(b'"share": 0.5', b'"share": 0.9'))
+        assert json.loads(run(workspace, "--json"))["asked"] == {}
+    finally:
+        path.write_bytes(whole)
+
+
 def test_what_has_no_answer_is_refused_with_a_way_out(workspace, tmp_path):
     made = table({"a.title": 6}, products=200)
     kept = FeatureCache(seal(made, tmp_path) / "features").table()

@@ -5,6 +5,7 @@ After a wanted change: `python -m tests.pipeline.report.test_verdicts` writes th
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from fusecat.pipeline.report.comparison import compare
 from fusecat.pipeline.report.record import record
 from fusecat.pipeline.report.terminal import answer, shortened
+from fusecat.stages.fusion.fit_settings import NAMED
+from fusecat.stages.fusion.runs import Runs
 from tests.pipeline.report.studies import make_study
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -77,6 +80,25 @@ def test_no_interval_contradicts_the_word_beside_it(tmp_path, name):
         outside = not each["level_low"] <= 0 <= each["level_high"]
         assert each["real"] == (outside and not one_seed & {each["one"], each["other"]})
         assert each["level_low"] <= each["low"] <= each["high"] <= each["level_high"]
+
+
+def test_what_the_image_adds_is_a_planned_difference_where_the_texts_were_fitted_alone(tmp_path):
+    strategies = ("baseline/average", "text/average", *SINGLE)
+    comparison = compare(make_study(tmp_path, strategies=strategies, skill={"baseline/average": 4.6}), resamples=50)
+    (said,) = [sentence for sentence in comparison.verdict.split(". ") if sentence.startswith("The image adds")]
+    pair = {"baseline/average", "text/average"}
+    contrast = next(each for each in comparison.contrasts if {each.one, each.other} == pair)
+    assert f"{100 * abs(contrast.difference.value):.1f} points to the same texts, text/average" in said
+    assert "Fields left out" not in comparison.verdict
+
+
+@pytest.mark.parametrize(("name", "doubted"), [("thesis", True), ("default", False)])
+def test_heads_that_were_hardly_trained_are_doubted(tmp_path, name, doubted):
+    """Seven epochs of the thesis on 240 products are 14 steps."""
+    runs = Runs(make_study(tmp_path, strategies=("flat/average", "probe/camembert.title")) / "runs")
+    for run in list(runs):
+        runs.write(replace(run, settings=NAMED[name].record()))
+    assert ("Heads took 14 steps only" in compare(tmp_path, resamples=20).verdict) == doubted
 
 
 def test_long_names_lose_their_middle_and_stay_apart():

@@ -19,14 +19,14 @@ def planted(share: float = 0.05, **options):
     return replace(made, labels=labels), set(rows.tolist())
 
 
-def test_planted_errors_are_the_most_suspect():
+def test_planted_errors_are_doubted_and_little_else():
     made, wrong = planted()
     found = suspects(made, ["a.title", "b.image"])
     assert found.used == ("a.title", "b.image") and found.examined == len(made.rows("train"))
     assert set(found.rows.tolist()) <= set(made.rows("train").tolist())
-    first = found.rows[: len(wrong)].tolist()
-    assert len(wrong.intersection(first)) >= 0.9 * len(wrong)
-    assert len(wrong.intersection(found.rows.tolist())) >= 0.95 * len(wrong)
+    hits = wrong.intersection(found.rows.tolist())
+    assert len(hits) >= 0.85 * len(found.rows), "few others"
+    assert len(hits) >= 0.6 * len(wrong), "a class's threshold is a mean, which not all reach"
     back = {
         row: suggested for row, suggested in zip(found.rows.tolist(), found.suggested.tolist(), strict=True) if row in wrong
     }
