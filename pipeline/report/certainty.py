@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fusecat.pipeline.report.calibration import Reliability, reliability
 from fusecat.stages.calibration import calibration_error, noise_floor, temperature, tempered_blocks
 from fusecat.stages.fusion.predictions import outcome_of, outcome_of_blocks
 from fusecat.stages.metrics import LOG_LOSS
@@ -72,7 +73,7 @@ class Certainty:
     """`before`, `after`: expected calibration error and log loss on test without and with the temperature.
 
     `floor`: the error of a perfectly calibrated model with these probabilities on as many products, on average; 95 % of such
-    sets stay below `floor_high`.
+    sets stay below `floor_high`. `curve`: its reliability plot.
     """
 
     temperature: float
@@ -84,6 +85,7 @@ class Certainty:
     floor_high: float
     selective: tuple[Answered, ...]
     sets: Sets
+    curve: Reliability
 
 
 def certainty(comparison: "Comparison") -> Certainty | None:
@@ -121,6 +123,7 @@ def certainty(comparison: "Comparison") -> Certainty | None:
             float((sizes == 1).mean()),
             float((sizes == 0).mean()),
         ),
+        reliability([test], labels[Part.TEST]),
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.statistics import vote
 
-SHOWN = 8
+SHOWN, FEW = 8, 3
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,12 @@ def voted(candidate: Candidate, part: str) -> NDArray[np.integer]:
 def mistakes(
     candidate: Candidate, part: str, labels: NDArray[np.integer], classes: tuple[str, ...], shown: int = 12
 ) -> tuple[Mistake, ...]:
-    """The commonest mistakes of a strategy, by the vote of its seeds."""
+    """The commonest mistakes of a strategy, by the vote of its seeds: those made more than once, or else the first few."""
     said = voted(candidate, part)
     wrong, sizes = said != labels, np.bincount(labels, minlength=len(classes))
     size = dict(zip(classes, sizes.tolist(), strict=True))
     pairs = _pairs(labels[wrong], said[wrong], classes, shown)
+    pairs = tuple(pair for pair in pairs if pair.products > 1) or pairs[:FEW]
     return tuple(Mistake(pair.truth, pair.mistaken, pair.products, size[pair.truth]) for pair in pairs)
 
 

@@ -27,6 +27,7 @@ SIDE_LOOK = {
     "text alone": ("s", "single"),
     "image alone": ("^", "late"),
     "ensemble of seeds": ("D", "fused"),
+    "as predict gives it": ("P", "better"),
 }
 
 

@@ -124,10 +124,13 @@ class Pictures:
         return picture(draw, self.sheet, name="curve", label=f"{self.axis} over labelled products, with 95 % intervals")
 
     def reliability(self) -> Markup:
-        """Reliability plot of the compared sides."""
+        """Reliability plot of the compared sides, and of what `predict` gives."""
+        curves = dict(self.seen.reliability)
+        if self.seen.certainty:
+            curves["as predict gives it"] = self.seen.certainty.curve
 
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
-            return figures.reliability(self.seen.reliability, narrow=narrow)
+            return figures.reliability(curves, narrow=narrow)
 
         return picture(draw, self.sheet, name="reliability", label="Share of right answers over claimed probability")
 
