@@ -16,7 +16,7 @@ WHERE = $(if $(CATALOG),"$(CATALOG)") --workspace "$(WORKSPACE)"
 NARROW = $(if $(FIRST),--first-merge $(FIRST)) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
 
 .DEFAULT_GOAL := help
-.PHONY: install demo check extract fuse report test lint docs bench help clean
+.PHONY: install demo check extract fuse report test lint docs bench bench-gpu help clean
 
 .venv/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fusecat needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
@@ -74,9 +74,12 @@ docs: .venv/installed-for-docs ## these pages as a site, in build/docs
 bench: .venv/installed-for-benchmarks ## the benchmarks at small size (each file names its full command)
 	$(BIN)/python -m benchmarks
 
+bench-gpu: ## stage one and heads on this machine's GPU, ten minutes at most, into benchmarks/RESULTS.md (installs nothing)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu $(ARGS)
+
 clean: ## remove what tests and type checks leave behind (not .venv, not workspaces)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: CATALOG PRESET WORKSPACE FUSION FIRST ARCHITECTURE SEEDS ARGS"

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from benchmarks.stage_one_timing import free_cores, in_turns, show, show_gain
-from fusecat.stages.extraction.build_network import IMAGENET_MEAN, IMAGENET_STD
 from fusecat.stages.extraction.embed import prepared
 from fusecat.stages.extraction.inputs import Images
 from fusecat.stages.extraction.networks import ImageNetwork
+from fusecat.stages.extraction.pixels import IMAGENET
 
 
 def images(options: argparse.Namespace) -> None:
@@ -27,10 +27,10 @@ def images(options: argparse.Namespace) -> None:
             transforms.Resize(256),
             transforms.CenterCrop(224),
             transforms.ToTensor(),
-            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            transforms.Normalize(IMAGENET["mean"], IMAGENET["std"]),
         ]
     )
-    shape = ImageNetwork(torch.nn.Identity(), 3, 2, 0.0, IMAGENET_MEAN, IMAGENET_STD)
+    shape = ImageNetwork(torch.nn.Identity(), 3, 2, 0.0, IMAGENET["mean"], IMAGENET["std"])
     with tempfile.TemporaryDirectory() as folder:
         paths = [(write_jpeg(Path(folder) / f"{number}.jpg", number),) for number in range(options.images)]
         inputs = Images(paths, 224, 256, augment=False, max_pixels=40_000_000)

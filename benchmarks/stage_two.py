@@ -33,7 +33,7 @@ from fusecat.stages.fusion.fit import fit, predict
 from fusecat.stages.fusion.fit_data import FitData, gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, FitSettings, Scaling
 from fusecat.stages.fusion.fuse import fuse
-from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.fusion.runs import Run, Runs
 from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy
 from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.scores import scores
@@ -236,17 +236,22 @@ def skorch_head(widths: list[int], classes: int) -> object:
     )
 
 
-def all60(options: argparse.Namespace) -> None:
-    table = additive(options.products).table
+def thesis_runs(products: int, seeds: int) -> tuple[list[Run], float]:
+    """Runs of the twelve heads of the thesis, and seconds on the clock."""
+    table = additive(products).table
     thesis = [strategy for merge in THESIS_MERGES for strategy in plan(merge, table.features).strategies]
     kinds = (Architecture.BASELINE, Architecture.HIERARCHICAL)
     twelve = [strategy for strategy in dict.fromkeys(thesis) if strategy.architecture in kinds]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        found = fuse(table, twelve, Runs(Path(folder) / "runs"), seeds=options.seeds)
-        seconds = time.perf_counter() - start
+        found = fuse(table, twelve, Runs(Path(folder) / "runs"), seeds=seeds)
+        return found, time.perf_counter() - start
+
+
+def all60(options: argparse.Namespace) -> None:
+    found, seconds = thesis_runs(options.products, options.seeds)
     fits = sum(run.fit_seconds for run in found)
-    print(f"{len(found)} runs of {len(twelve)} thesis strategies: {seconds:.1f} s on the clock, fits {fits:.1f} s")
+    print(f"{len(found)} runs of the thesis heads: {seconds:.1f} s on the clock, fits {fits:.1f} s")
 
 
 def posterior(options: argparse.Namespace) -> None:

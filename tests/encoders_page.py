@@ -116,6 +116,23 @@ whose makers did not take the mean. Of T5, BART and their kin the encoder is tak
 = "text"` takes the text half and `tower = "image"` the image half, each with its own projection: two entries with the
 same `weights`.
 
+**Zero-shot.** Where the classes have names, a joint network can be asked without being taught: `prompts` are texts with
+`{}` where a name goes; each class is the mean of their vectors, each image's logits are its scaled cosines to these. It
+learns nothing, so it stands in the report as a uni-modal reference beside the networks that were taught, and enters no
+merge. Prompts and names are in `encoders/FEATURE/learning.json`. A catalogue whose classes are numbers without names,
+or share one, leaves it out and says so. Write prompts in a language that the network was taught on.
+
+```toml
+[networks.zero_shot]
+library = "transformers"
+model = "siglip"
+weights = "google/siglip2-base-patch16-224"
+tower = "image"
+prompts = ["a photo of {}", "{}, for sale in a shop"]
+reference = true
+fields = ["image"]
+```
+
 """
 IMAGES = """
 ## Images

@@ -1,16 +1,14 @@
 """Everything that the report says beyond the ranking, worked out once for page and JSON alike."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fusecat.pipeline.report.calibration import Reliability, calibration_errors, reliability
-from fusecat.pipeline.report.certainty import Certainty, certainty
-from fusecat.pipeline.report.confusions import Confusions, Mistake, confusions, mistakes
+from fusecat.pipeline.report.confusions import Confusions, confusions
 from fusecat.pipeline.report.equivalence import Equivalent, equivalent
 from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores, memories
 from fusecat.pipeline.report.published import Figure, published
-from fusecat.pipeline.report.questions import Question, questions
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, path_f1, product_slices
 from fusecat.stages.progress import phase
@@ -28,7 +26,7 @@ class Insights:
     `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
     seeds on the rows that the head was fitted on; `present`: the same on the judged products that have the one field that the
     strategy looks at. `errors`: strategy -> expected calibration error. `ablated`: the best fusion with a head on validation,
-    whose controls and `memory` are shown; None where there is none. `asked`: question -> answer, see `questions`.
+    whose controls and `memory` are shown; None where there is none.
     """
 
     compared: Mapping[str, "Row"]
@@ -39,8 +37,6 @@ class Insights:
     errors: Mapping[str, float]
     reliability: Mapping[str, Reliability]
     confusions: Confusions | None
-    mistakes: tuple[Mistake, ...]
-    certainty: Certainty | None
     controls: Mapping[str, Mapping[str, Mapping[str, float]]]
     fit: Mapping[str, Mapping[str, float]]
     present: Mapping[str, Mapping[str, float]]
@@ -48,12 +44,11 @@ class Insights:
     memory: tuple[Memory, ...]
     equivalent: tuple[Equivalent, ...]
     published: Mapping[str, Figure]
-    asked: Mapping[str, Any]
 
 
 @phase("working out what the report says")
-def insights(comparison: "Comparison", asked: Collection[Question] = ()) -> Insights:
-    """Look at a comparison from every side that the report shows; `asked`: what is worked out only then."""
+def insights(comparison: "Comparison") -> Insights:
+    """Look at a comparison from every side that the report shows."""
     study, part = comparison.study, comparison.judged
     labels, compared = study.labels(part), compared_rows(comparison)
     candidates = [row.candidate for row in comparison.rows]
@@ -63,9 +58,9 @@ def insights(comparison: "Comparison", asked: Collection[Question] = ()) -> Insi
         curves["ensemble of seeds"] = reliability([comparison.chosen.candidate.ensemble[part]], labels)
     ablated = next((row for row in comparison.rows if row.candidate.fused), None)
     text = compared.get("text alone")
-    repaired = None
+    mistakes = None
     if text is not None and text is not comparison.chosen:
-        repaired = confusions(comparison.chosen.candidate, text.candidate, part, labels, study.products.classes)
+        mistakes = confusions(comparison.chosen.candidate, text.candidate, part, labels, study.products.classes)
     return Insights(
         compared=compared,
         classes=tuple(classes),
@@ -74,9 +69,7 @@ def insights(comparison: "Comparison", asked: Collection[Question] = ()) -> Insi
         slices=tuple(product_slices(comparison, list(compared.values()))),
         errors=calibration_errors(candidates, part, labels),
         reliability=curves,
-        confusions=repaired,
-        mistakes=mistakes(comparison.chosen.candidate, part, labels, study.products.classes),
-        certainty=certainty(comparison),
+        confusions=mistakes,
         controls={candidate.strategy: _controls(candidate, part) for candidate in candidates},
         fit={candidate.strategy: mean_scores(candidate, FIT) for candidate in candidates},
         present={candidate.strategy: mean_scores(candidate, f"{part}_present") for candidate in candidates},
@@ -84,7 +77,6 @@ def insights(comparison: "Comparison", asked: Collection[Question] = ()) -> Insi
         memory=memories(study, ablated.candidate) if ablated else (),
         equivalent=tuple(equivalent(candidates)),
         published=published(study),
-        asked=questions(comparison, asked),
     )
 
 

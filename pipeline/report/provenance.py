@@ -58,6 +58,7 @@ def network_lines(comparison: "Comparison") -> list[dict[str, Any]]:
         lines.append(
             {
                 "feature": feature,
+                "prompts": (of.get("settings") or {}).get("prompts") or (),
                 "epochs": of.get("epochs"),
                 "best_epoch": of.get("best_epoch"),
                 "seconds": of.get("seconds"),

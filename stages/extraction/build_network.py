@@ -20,7 +20,7 @@ from fusecat.stages.extraction.image_backbones import (
     read_image_tower,
     timm_backbone,
 )
-from fusecat.stages.extraction.networks import AnyNetwork, FirstToken, ImageNetwork, TextNetwork, pooling_module
+from fusecat.stages.extraction.networks import AnyNetwork, FirstToken, ImageNetwork, TextNetwork, UnitLength, pooling_module
 from fusecat.stages.extraction.pixels import with_pixels
 from fusecat.stages.extraction.sentence_modules import ModelPooling, own_prefix, read_pooling, refuse_other_pooling, within
 from fusecat.stages.extraction.settings import NEW, Channels, Library, Network, Pooling
@@ -157,6 +157,8 @@ def build_image_network(network: Network, classes: int, *, load: bool = True, co
             raise UsageError(f"networks.{network.name}: scikit-learn's network sees texts")
         case _:
             assert_never(network.library)
+    if network.prompts:
+        backbone = UnitLength(backbone)
     width = image_width(backbone, network)
     flipped = network.channels is Channels.BGR
     built = ImageNetwork(backbone, width, classes, network.training.dropout, network.mean, network.std, flipped=flipped)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fusecat.stages.extraction.encoder import RECIPE_VERSION, Encoder
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.settings import NEW, Extraction, Library, Network
 from fusecat.stages.extraction.tfidf import TextBytes, TfidfNetwork, TfidfShape
+from fusecat.stages.extraction.zero_shot import ZeroShotEncoder
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Part
@@ -26,12 +27,14 @@ def encoder_of(network: Network, field: Field, extraction: Extraction) -> Encode
     """One network on one field. Raises UsageError where the network cannot look at it."""
     if network.library is Library.SCIKIT_LEARN:
         return TfidfEncoder(network, field, replace(extraction, folds=extraction.folds or FOLDS))
-    return Encoder(network, field, extraction)
+    return (ZeroShotEncoder if network.prompts else Encoder)(network, field, extraction)
 
 
 @dataclass(frozen=True)
 class TfidfEncoder(Encoder):
     """TF-IDF and logistic regression on one text field."""
+
+    takes_steps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Raise UsageError for settings that mean nothing here."""

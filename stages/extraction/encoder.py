@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -43,6 +43,10 @@ class Encoder:
     network: Network
     field: Field
     extraction: Extraction
+    fitted_on: ClassVar[tuple[str, ...]] = (Part.TRAIN.value,)
+    """The parts whose labels it sees; validation's choose its epoch."""
+    takes_steps: ClassVar[bool] = True
+    """Whether it is fine-tuned, and not made in one go."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", settled(self.network))
@@ -93,6 +97,12 @@ class Encoder:
                 "batch": self.extraction.images if self.network.is_image else self.extraction.tokens,
             },
         } | self._folds(study)
+
+    def left_out(self, study: Study) -> str:
+        """Why the study has nothing for it; empty where it has."""
+        present = study.present(self.field)
+        empty = [part for part in (Part.TRAIN, Part.VALIDATION) if not len(study.labelled(part, present))]
+        return f"no product of the part '{empty[0]}' has the field '{self.field}'" if empty else ""
 
     def folds(self, study: Study) -> int:  # noqa: ARG002
         """Parts of train for out-of-fold logits; 0 = none."""

@@ -161,11 +161,8 @@ def _extract(
     """One feature: learn, embed, seal."""
     begin, state, present = time.monotonic(), processes(), study.present(encoder.field)
     progress = peak = Peak(progress)
-    for part in (Part.TRAIN, Part.VALIDATION):
-        if not len(study.labelled(part, present)):
-            return Outcome(
-                encoder.feature, "left out", reason=f"no product of the part '{part}' has the field '{encoder.field}'"
-            )
+    if reason := encoder.left_out(study):
+        return Outcome(encoder.feature, "left out", reason=reason)
     folder = workspace.encoders / encoder.feature
     with disk_trouble(folder):
         network, inputs, learning = fine_tune(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
@@ -202,7 +199,7 @@ def _extract(
         unseen[train] = folded[train]
     if state.is_main_process:
         weights, storage = learning["weights"], encoder.extraction.storage
-        writer.seal(weights=weights, fitted_on=[Part.TRAIN.value], versions=versions(), dtype=storage, logits_oof=unseen)
+        writer.seal(weights=weights, fitted_on=encoder.fitted_on, versions=versions(), dtype=storage, logits_oof=unseen)
     state.wait_for_everyone()
     seconds = time.monotonic() - begin
     return Outcome(

@@ -8,13 +8,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.publish import publish
 from fusecat.cache.records import digests, write_record
 from fusecat.stages.extraction.build_network import save_network
-from fusecat.stages.extraction.classical import TfidfEncoder
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.encoder import Encoder
@@ -30,6 +30,7 @@ from fusecat.stages.extraction.train_network import TrainingResult, train_networ
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.extraction.training_record import RECORD, read_learning
 from fusecat.stages.extraction.weights import tensors_digest
+from fusecat.stages.extraction.zero_shot import ZeroShotEncoder
 from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Part
 
@@ -101,8 +102,11 @@ def _fine_tune(
     present, training = study.present(encoder.field), encoder.network.training
     train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
     training_data = TrainingData(name, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
-    if isinstance(encoder, TfidfEncoder):
-        if processes().is_main_process:
+    if not encoder.takes_steps:
+        if processes().is_main_process and isinstance(encoder, ZeroShotEncoder):
+            *_, asked = made = encoder.fit(study, training_data, precision, progress)
+            _keep(made[0], made[1], encoder, folder, key, MemoryPlan(), asked)
+        elif processes().is_main_process:
             _keep(*fit_tfidf(encoder.network, training_data, progress), encoder, folder, key, MemoryPlan())
         return
     first = MemoryPlan(gradient_checkpointing=training.gradient_checkpointing)
@@ -148,7 +152,9 @@ def _keep(
     folder: Path,
     key: str,
     memory_plan: MemoryPlan,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
+    """`more`: what the record tells besides."""
     state = save_network(network, folder)
     record = {"recipe": key, "weights": tensors_digest(state)} | asdict(memory_plan) | asdict(learning)
     record["gradient_checkpointing"] = (
@@ -160,7 +166,7 @@ def _keep(
     if encoder.network.training.lora:
         record["lora"] = {"rank": encoder.network.training.lora, "kept": "merged"}
     record["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    record |= {"settings": asdict(encoder.network), "feature": encoder.feature}
+    record |= {"settings": asdict(encoder.network), "feature": encoder.feature} | dict(more)
     write_record(folder / RECORD, record | {"files": digests(folder, TEMPORARY)})
     (folder / MEMORY).unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -123,6 +123,18 @@ def pooled(output: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(output, 1).flatten(1) if output.ndim == 4 else output
 
 
+class UnitLength(nn.Module):
+    """A backbone whose vector is given the length one: a layer over it is a cosine."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """`pixels` (B, 3, S, S) -> (B, D)."""
+        return F.normalize(pooled(self.backbone(pixels)))
+
+
 class FirstToken(nn.Module):
     """The first token's last hidden state (BERT's and FlauBERT's way)."""
 

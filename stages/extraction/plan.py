@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fusecat.cache.store import Verdict
-from fusecat.stages.extraction.classical import TfidfEncoder
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.encoder import Encoder
@@ -37,8 +36,8 @@ def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: 
         train = len(study.labelled(Part.TRAIN, present))
         # Of K fold networks each learns from (K - 1) / K of train.
         steps = (-(-train // training.batch) + _fold_steps(train, training.batch, encoder.extraction.folds)) * training.epochs
-        if isinstance(encoder, TfidfEncoder):
-            steps = 0  # fitted in one go
+        if not encoder.takes_steps:
+            steps = 0
         products, size = int(present.sum()), feature_bytes(encoder, study)
         plans.append(ExtractionPlan(encoder.feature, verdicts[encoder.feature], train, steps, products, size))
     return plans
@@ -62,11 +61,12 @@ def estimate(
 ) -> list[Estimate]:
     """Time a few steps of every network that there is something to do for (see `stages.extraction.probe`). Writes nothing.
 
-    TF-IDF takes no steps and is not timed: ten thousand texts are a minute, out-of-fold logits included.
+    What takes no steps is not timed: of TF-IDF ten thousand texts are a minute, out-of-fold logits included; of zero-shot an
+    image costs what it does with that network frozen.
     """
     estimates, state = [], processes()
     for encoder, planned in zip(chosen, plans, strict=True):
-        if planned.verdict.state == "hit" or not planned.train or isinstance(encoder, TfidfEncoder):
+        if planned.verdict.state == "hit" or not planned.train or not encoder.takes_steps:
             continue
         timing = probe(
             encoder,

@@ -152,6 +152,8 @@ class Network:
     """Width of the vector after `flatten` pooling, or of TF-IDF's after truncated SVD."""
     length: int = 256
     """Tokens, special ones included; longer texts are cut."""
+    prompts: tuple[str, ...] = ()
+    """Zero-shot, with `tower = "image"`: what the text half reads of a class, its name in place of `{}`; nothing is learnt."""
     lowercase: bool = False
     """Texts in small letters: a vocabulary learnt from a thousand texts cannot afford every word twice."""
     prefix: str | None = None

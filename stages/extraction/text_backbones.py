@@ -61,6 +61,7 @@ def read_backbone(network: Network) -> tuple[Any, Any]:
     backbone = part_of(model, network)
     own = {id(tensor) for tensor in backbone.state_dict(keep_vars=True).values()}
     names = [name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in own]
+    names += ["logit_scale"] if network.prompts else []
     refuse_other_weights(network, names, told)
     return backbone, config
 
@@ -93,6 +94,8 @@ def part_of(model: Any, network: Network) -> Any:
             f"networks.{network.name}: {network.weights} is one network ({type(model).__name__}); leave 'tower' out"
         )
     if network.tower is not None:
+        learnt = model.state_dict()  # of a pair's logit: see `zero_shot`
+        model.similarity = tuple(float(learnt.get(name, 0.0)) for name in ("logit_scale", "logit_bias"))
         for name, _ in [*model.named_children(), *model.named_parameters(recurse=False)]:
             if name.startswith(OTHER_TOWER[network.tower]):
                 delattr(model, name)

@@ -43,13 +43,11 @@ def make_study(
     codes: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
     labels: Sequence[int] | None = None,
-    features: Sequence[str] = tuple(SKILL),
     info: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a workspace whose runs have known skill: noise of text, image and its own, and `skill` at the truth.
 
-    Products are numbered and labelled in turn; `codes`, `ids` and `labels` put others in their place. `features`: what fused
-    strategies look at.
+    Products are numbered and labelled in turn; `codes`, `ids` and `labels` put others in their place.
     """
     random = np.random.default_rng(seed)
     sizes = dict(products or {"train": 240, "validation": 90, "test": 120})
@@ -69,7 +67,7 @@ def make_study(
         own = noise + 0.4 * random.normal(size=(total, len(names))).astype(np.float32)
         fixed = strategy.startswith(("unimodal", "late/mean"))
         for number in [0] if fixed else range(1, seeds + 1):
-            runs.write(make_run(strategy, number, level, own, table, random, features))
+            runs.write(make_run(strategy, number, level, own, table, random))
     study = {
         "class_names": {name: f"class {name}" for name in names},
         "preset": "tiny",
@@ -114,13 +112,7 @@ def make_sample_study(root: Path, catalogue: Path, **options: Any) -> Path:
 
 
 def make_run(
-    strategy: str,
-    number: int,
-    level: float,
-    own: np.ndarray,
-    table: FeatureTable,
-    random: np.random.Generator,
-    features: Sequence[str] = tuple(SKILL),
+    strategy: str, number: int, level: float, own: np.ndarray, table: FeatureTable, random: np.random.Generator
 ) -> Run:
     """One run of that skill on the table's products."""
     architecture, _, rest = strategy.partition("/")
@@ -139,7 +131,7 @@ def make_run(
         figures["fit" if part == "train" else part] = scores(table.labels[rows], chances)
         if part != "train":
             probabilities[part] = chances.astype(np.float32)
-    taken = [name for name in features if architecture != "text" or not name.endswith(".image")]
+    features = (rest,) if single else tuple(SKILL)
     controls = (
         {}
         if single
@@ -153,7 +145,7 @@ def make_run(
         architecture,
         first or None,
         None if single else final,
-        (rest,) if single else tuple(taken),
+        features,
         number,
         () if architecture in ("unimodal", "late") else ("train",),
         0 if architecture == "unimodal" else 12345,
