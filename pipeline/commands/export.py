@@ -69,7 +69,8 @@ def command(
 
 def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
     """What the card tells: scores of what is exported on validation and test, and the catalogue in numbers."""
-    from fusecat.stages.fusion.predictions import Mean, outcome_of
+    from fusecat.stages.calibration import tempered_blocks
+    from fusecat.stages.fusion.predictions import Mean, outcome_of_blocks
     from fusecat.stages.fusion.runs import Runs
     from fusecat.stages.scores import scores_of
     from fusecat.stages.study_record import StudyRecord, read_study
@@ -81,7 +82,8 @@ def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
     for part in () if refit else ("validation", "test"):
         if part in products.parts and len(rows := products.rows(part)):
             labels = products.labels[rows]
-            found[part] = scores_of(outcome_of(Mean([each[part] for each in held]), labels))
+            blocks = tempered_blocks(Mean([each[part] for each in held]), model.temperature)
+            found[part] = scores_of(outcome_of_blocks(blocks, labels))
     kept = ("layout", "products", "labelled", "missing_descriptions", "missing_images", "preset")
     return {
         "refit": refit,
@@ -159,7 +161,7 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
         "## Limits",
         "* It knows the type codes below and no other; a product of another kind gets one of them all the same.",
         "* The scores hold for products like those of the catalogue above: same language, same shop, same mix of codes.",
-        "* Probabilities are not calibrated unless the strategy says so.",
+        f"* Probabilities have the temperature {model.temperature:.2f}, fitted on validation; other products may differ.",
         "* A missing field is masked; a product with nothing in it gets the shares of the codes in training.",
         "",
         "## Licence",

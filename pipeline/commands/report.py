@@ -15,6 +15,12 @@ from fusecat.stages.metrics import Metric
 @select_metric_option
 @click.option("--against", metavar="STRATEGY", help="Measure every strategy against this one, not the best single feature.")
 @click.option("--shareable", is_flag=True, help="Leave out titles, pictures and ids; add a bundle of predictions.")
+@click.option("--curve", is_flag=True, help="Fit the best head on 10, 20, 50 % of the labels: what would more labels bring?")
+@click.option(
+    "--contribution", is_flag=True, help="Fit on every subset of fields and networks: what does each bring, what can go?"
+)
+@click.option("--missing", is_flag=True, help="Predict with 25 to 100 % of a field missing: how much does the best head lose?")
+@click.option("--labels", is_flag=True, help="List training products whose label may be wrong, in suspected-labels.csv.")
 @click.option(
     "--pool", "pooled", is_flag=True, help="Several workspaces: what carries over to the next network, split, catalogue?"
 )
@@ -32,16 +38,27 @@ def command(
     metric: Metric | None,
     against: str | None,
     shareable: bool,
+    curve: bool,
+    contribution: bool,
+    missing: bool,
+    labels: bool,
     pooled: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
     """Compare all runs of the workspace: verdict and ranked table here, all of it in report/index.html.
 
-    Where the workspace may not be written, the page is left out; with --output it is written elsewhere.
+    Where the workspace may not be written, the page is left out; with --output it is written elsewhere. What --curve,
+    --contribution, --missing and --labels work out is kept, and shown again as long as the runs are the same.
     """
+    from fusecat.pipeline.report.questions import Question
+
+    given = {Question.CURVE: curve, Question.CONTRIBUTION: contribution, Question.MISSING: missing, Question.LABELS: labels}
+    asked = [question for question, wanted in given.items() if wanted]
     if output is not None and (output / "index.html").exists() and not (output / "report.json").exists():
         raise UsageError(f"--output {output}: there is an index.html that is no report; name another folder")
+    if pooled and asked:
+        raise UsageError(f"--{asked[0]} is asked of one workspace: leave out --pool")
     if pooled:
         _pool(workspaces, output, metric, as_json=as_json)
         return
@@ -51,12 +68,13 @@ def command(
     if not as_json:
         from fusecat.pipeline.report.terminal import print_report
 
-        print_report(workspace, metric=metric, against=against, shareable=shareable, output=output)
+        print_report(workspace, metric=metric, against=against, shareable=shareable, output=output, asked=asked)
         return
     from fusecat.pipeline.report.comparison import compare
     from fusecat.pipeline.report.output import write_if_allowed
 
-    print_json(write_if_allowed(compare(workspace, metric=metric, against=against), output, shareable=shareable)[1])
+    compared = compare(workspace, metric=metric, against=against)
+    print_json(write_if_allowed(compared, output, shareable=shareable, asked=asked)[1])
 
 
 def _pool(workspaces: tuple[Path, ...], output: Path | None, metric: Metric | None, *, as_json: bool) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate
+from fusecat.stages.calibration import BINS, binned, calibration_error
 from fusecat.stages.scores import Outcome
-
-BINS = 15
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,20 @@ def reliability(outcomes: Sequence[Outcome], labels: NDArray[np.integer], bins: 
     """All seeds of a strategy together: bins of equal width over (0, 1]."""
     confidence = np.concatenate([outcome.confidence for outcome in outcomes]).astype(np.float64)
     right = np.concatenate([outcome.predicted == labels for outcome in outcomes])
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    place = binned(confidence, bins)
     count = np.bincount(place, minlength=bins)
     full = np.flatnonzero(count)
     mean = np.bincount(place, confidence, bins)[full] / count[full]
     share = np.bincount(place, right.astype(float), bins)[full] / count[full]
-    error = float((np.abs(mean - share) * count[full]).sum() / len(confidence))
+    error = calibration_error(confidence, right, bins)
     return Reliability(error, tuple(mean.tolist()), tuple(share.tolist()), tuple(count[full].tolist()))
 
 
-def calibration_error(outcomes: Sequence[Outcome], labels: NDArray[np.integer]) -> float:
+def mean_error(outcomes: Sequence[Outcome], labels: NDArray[np.integer]) -> float:
     """Mean over seeds of each seed's expected calibration error."""
     return float(np.mean([reliability([outcome], labels).error for outcome in outcomes]))
 
 
 def calibration_errors(candidates: Sequence[Candidate], part: str, labels: NDArray[np.integer]) -> Mapping[str, float]:
     """Strategy -> expected calibration error on a part."""
-    return {candidate.strategy: calibration_error(candidate.outcomes[part], labels) for candidate in candidates}
+    return {candidate.strategy: mean_error(candidate.outcomes[part], labels) for candidate in candidates}

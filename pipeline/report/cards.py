@@ -28,6 +28,12 @@ SHOWN = 6
 THUMBNAIL = 192
 """Pixels of the longer side: sharp at twice the size at which a card shows it."""
 
+LISTED = 8
+"""Wrong products that are listed of each class."""
+
+CLASSES = 120
+"""Classes of which they are listed, those with most mistakes."""
+
 TOP = 3
 TEXT = 280
 
@@ -60,11 +66,33 @@ class Card:
 
 
 @dataclass(frozen=True)
+class WrongProduct:
+    """What the chosen strategy says of a product that is not `said`, and how sure it is."""
+
+    id: str
+    said: str
+    sure: float
+    title: str | None
+
+
+@dataclass(frozen=True)
+class WrongClass:
+    """A type code with the surest of its `wrong` products, `of` how many."""
+
+    code: str
+    wrong: int
+    of: int
+    products: tuple[WrongProduct, ...]
+
+
+@dataclass(frozen=True)
 class Cards:
-    """Kind -> cards, and why texts or pictures are missing ('' where they are not)."""
+    """Kind -> cards; per class what is `wrong`; why texts or pictures are missing ('' where they are not)."""
 
     kinds: Mapping[str, tuple[Card, ...]]
     missing: str = ""
+    wrong: tuple[WrongClass, ...] = ()
+    most: int = LISTED
 
 
 @phase("fetching products for the page")
@@ -75,15 +103,39 @@ def cards(comparison: "Comparison", shown: int = SHOWN) -> Cards:
     rows, labels, codes = study.products.rows(part), study.labels(part), study.products.classes
     outcomes = {side: row.candidate.average(part) for side, row in compared.items()}
     picked = choose(outcomes, labels, shown)
-    wanted = sorted({int(at) for of in picked.values() for at in of})
+    mistaken = wrong_by_class(outcomes["chosen"], labels)
+    wanted = sorted({int(at) for of in (*picked.values(), *mistaken.values()) for at in of})
     ids = [str(study.products.ids[rows[at]]) for at in wanted]
     known, missing = _catalogue(study.info, ids)
     averages = {side: study.probabilities(row.candidate, part) for side, row in compared.items()}
     made = {}
-    for at, identity in zip(wanted, ids, strict=True):
+    shown_as_card = {int(at) for of in picked.values() for at in of}
+    name = dict(zip(wanted, ids, strict=True))
+    for at in sorted(shown_as_card):
+        identity = name[at]
         guesses = [_guess(side, codes, of[at : at + 1][0], float(outcomes[side].truth[at])) for side, of in averages.items()]
         made[at] = _card(identity, codes[labels[at]], tuple(guesses), known.get(identity))
-    return Cards({kind: tuple(made[int(at)] for at in of) for kind, of in picked.items() if len(of)}, missing)
+    kinds = {kind: tuple(made[int(at)] for at in of) for kind, of in picked.items() if len(of)}
+    chosen, sizes = outcomes["chosen"], np.bincount(labels, minlength=len(codes))
+    counts = np.bincount(labels[~chosen.right], minlength=len(codes))
+
+    def listed(at: int) -> WrongProduct:
+        product = known.get(name[at])
+        title = product and _short(product.title, 90)
+        return WrongProduct(name[at], codes[chosen.predicted[at]], float(chosen.confidence[at]), title)
+
+    wrong = [
+        WrongClass(codes[label], int(counts[label]), int(sizes[label]), tuple(listed(int(at)) for at in of))
+        for label, of in mistaken.items()
+    ]
+    return Cards(kinds, missing, tuple(wrong))
+
+
+def wrong_by_class(said: Outcome, labels: NDArray[np.integer]) -> dict[int, NDArray[np.intp]]:
+    """Class -> places of its wrong products, the surest first; the classes with most mistakes, in their own order."""
+    counts = np.bincount(labels[~said.right])
+    most = [int(label) for label in np.argsort(-counts, kind="stable")[:CLASSES] if counts[label]]
+    return {label: _best((labels == label) & ~said.right, said.confidence, LISTED) for label in sorted(most)}
 
 
 def choose(outcomes: Mapping[str, Outcome], labels: NDArray[np.integer], shown: int) -> dict[str, NDArray[np.intp]]:
@@ -161,5 +213,5 @@ def thumbnail(path: Path) -> str | None:
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def _short(text: str | None) -> str | None:
-    return text if text is None or len(text) <= TEXT else text[: TEXT - 1].rstrip() + "…"
+def _short(text: str | None, most: int = TEXT) -> str | None:
+    return text if text is None or len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -130,7 +130,7 @@ class Comparison:
         Scores are those of the metric that ranks, on validation and on test where it exists: mean and `_sd` over seeds; `low`
         and `high` bound the 95 % interval of the judged part. `difference` is that from the reference, `p` corrected over all
         planned differences, `real` whether it is below 5 %; None where the two were not compared. Strategies that share a
-        letter of `group` cannot be told apart.
+        letter of `group` are not shown to differ.
         """
         key, against = self.metric.key, dict[str, Contrast]()
         for each in self.contrasts:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.statistics import vote
 
-SHOWN = 8
+SHOWN, FEW = 8, 3
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,16 @@ class Pair:
     truth: str
     mistaken: str
     products: int
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Products of type code `truth` that are called `mistaken`, how many, and how many of that code there are in all."""
+
+    truth: str
+    mistaken: str
+    products: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,18 @@ def voted(candidate: Candidate, part: str) -> NDArray[np.integer]:
     return vote(predicted, candidate.ensemble[part].predicted if candidate.ensemble else predicted[0])
 
 
+def mistakes(
+    candidate: Candidate, part: str, labels: NDArray[np.integer], classes: tuple[str, ...], shown: int = 12
+) -> tuple[Mistake, ...]:
+    """The commonest mistakes of a strategy, by the vote of its seeds: those made more than once, or else the first few."""
+    said = voted(candidate, part)
+    wrong, sizes = said != labels, np.bincount(labels, minlength=len(classes))
+    size = dict(zip(classes, sizes.tolist(), strict=True))
+    pairs = _pairs(labels[wrong], said[wrong], classes, shown)
+    pairs = tuple(pair for pair in pairs if pair.products > 1) or pairs[:FEW]
+    return tuple(Mistake(pair.truth, pair.mistaken, pair.products, size[pair.truth]) for pair in pairs)
+
+
 def confusions(
     fused: Candidate, alone: Candidate, part: str, labels: NDArray[np.integer], classes: tuple[str, ...]
 ) -> Confusions:
@@ -53,7 +75,9 @@ def confusions(
     )
 
 
-def _pairs(truth: NDArray[np.integer], mistaken: NDArray[np.integer], classes: tuple[str, ...]) -> tuple[Pair, ...]:
+def _pairs(
+    truth: NDArray[np.integer], mistaken: NDArray[np.integer], classes: tuple[str, ...], shown: int = SHOWN
+) -> tuple[Pair, ...]:
     pairs, counts = np.unique(np.stack([truth, mistaken], axis=1), axis=0, return_counts=True)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0], -counts))[:SHOWN]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -counts))[:shown]
     return tuple(Pair(classes[pairs[at, 0]], classes[pairs[at, 1]], int(counts[at])) for at in order)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate
-from fusecat.pipeline.report.statistics import Difference, Estimates, holm, letters, mcnemar, vote
+from fusecat.pipeline.report.statistics import Difference, Estimates, holm, holm_levels, letters, mcnemar, vote
 from fusecat.stages.fields import Field
 from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.vocabulary import Architecture
@@ -37,6 +37,8 @@ class Contrast:
     """One planned difference.
 
     `p` is corrected over all primary contrasts, and 1 where a side has one of its seeds only: nobody knows their spread.
+    `level`: the error at which this difference was tested, its share of the 5 %; `low` and `high` bound the interval at that
+    level, which leaves out 0 exactly where the difference is real (or a side has one seed).
     `only_one` and `only_other` count the products that the seeds' vote of one side alone has right, `mcnemar` is the exact p of
     that (accuracy, uncorrected).
     """
@@ -50,6 +52,17 @@ class Contrast:
     only_one: int
     only_other: int
     mcnemar: float
+    level: float = ALPHA
+
+    @property
+    def low(self) -> float:
+        """Lower bound at the level of the test."""
+        return self.difference.interval(self.level)[0]
+
+    @property
+    def high(self) -> float:
+        """Upper bound at the level of the test."""
+        return self.difference.interval(self.level)[1]
 
     @property
     def turned(self) -> "Contrast":
@@ -123,12 +136,13 @@ def tested(
     at = {candidate.strategy: number for number, candidate in enumerate(ranked)}
     plan = list(planned(ranked, reference))
     differences = [estimates.difference(at[one], at[other]) for _, one, other in plan]
-    adjusted = corrected([family for family, *_ in plan], [difference.p for difference in differences])
+    families, raw = [family for family, *_ in plan], [difference.p for difference in differences]
+    adjusted, levels = corrected(families, raw), tested_at(families, raw)
     unknown = {candidate.strategy for candidate in ranked if candidate.one_seed}
     adjusted = [1.0 if unknown & {one, other} else p for (_, one, other), p in zip(plan, adjusted, strict=True)]
     return tuple(
-        Contrast(family, one, other, difference, p, p < ALPHA, *mcnemar(right[one], right[other]))
-        for (family, one, other), difference, p in zip(plan, differences, adjusted, strict=True)
+        Contrast(family, one, other, difference, p, p < ALPHA, *mcnemar(right[one], right[other]), level)
+        for (family, one, other), difference, p, level in zip(plan, differences, adjusted, levels, strict=True)
     )
 
 
@@ -138,6 +152,13 @@ def corrected(families: Sequence[str], p_values: Sequence[float]) -> list[float]
     share = shares(families)
     others = iter(holm([p for p, headline in zip(p_values, first, strict=True) if not headline]))
     return [min(1.0, share * (p if headline else next(others))) for p, headline in zip(p_values, first, strict=True)]
+
+
+def tested_at(families: Sequence[str], p_values: Sequence[float]) -> list[float]:
+    """The level of each contrast, as `corrected` tests it."""
+    level = ALPHA / shares(families)
+    others = iter(holm_levels([p for family, p in zip(families, p_values, strict=True) if family != "headline"], level))
+    return [level if family == "headline" else next(others) for family in families]
 
 
 def shares(families: Sequence[str]) -> int:

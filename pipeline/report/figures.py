@@ -27,6 +27,7 @@ SIDE_LOOK = {
     "text alone": ("s", "single"),
     "image alone": ("^", "late"),
     "ensemble of seeds": ("D", "fused"),
+    "as predict gives it": ("P", "better"),
 }
 
 
@@ -86,7 +87,7 @@ def dumbbells(names: Sequence[str], sides: Mapping[str, Sequence[float]], *, axi
 
 
 def matrix(pairs: "Pairs", sign: int, *, narrow: bool) -> "Figure":
-    """Row against column: a triangle up where the row is better, down where it is worse, a dot where nobody can tell."""
+    """Row against column: a triangle up where the row is better, down where it is worse, a dot where neither is shown."""
     count = len(pairs.strategies)
     side = max(2.2, count * (0.115 if narrow else 0.155))
     with drawing((NARROW if narrow else side + 3.4), side + 0.75) as (figure, axes):
@@ -110,7 +111,7 @@ def matrix(pairs: "Pairs", sign: int, *, narrow: bool) -> "Figure":
         kinds = [
             ("row better", "^", TONES["better"]),
             ("row worse", "v", TONES["worse"]),
-            ("cannot be told", ".", TONES["single"]),
+            ("not shown to differ", ".", TONES["single"]),
         ]
         _legend(figure, kinds, narrow=narrow)
     return figure

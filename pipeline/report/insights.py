@@ -1,14 +1,16 @@
 """Everything that the report says beyond the ranking, worked out once for page and JSON alike."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusecat.pipeline.report.calibration import Reliability, calibration_errors, reliability
-from fusecat.pipeline.report.confusions import Confusions, confusions
+from fusecat.pipeline.report.certainty import Certainty, certainty
+from fusecat.pipeline.report.confusions import Confusions, Mistake, confusions, mistakes
 from fusecat.pipeline.report.equivalence import Equivalent, equivalent
 from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores, memories
 from fusecat.pipeline.report.published import Figure, published
+from fusecat.pipeline.report.questions import Question, questions
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, path_f1, product_slices
 from fusecat.stages.progress import phase
@@ -26,7 +28,7 @@ class Insights:
     `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
     seeds on the rows that the head was fitted on; `present`: the same on the judged products that have the one field that the
     strategy looks at. `errors`: strategy -> expected calibration error. `ablated`: the best fusion with a head on validation,
-    whose controls and `memory` are shown; None where there is none.
+    whose controls and `memory` are shown; None where there is none. `asked`: question -> answer, see `questions`.
     """
 
     compared: Mapping[str, "Row"]
@@ -37,6 +39,8 @@ class Insights:
     errors: Mapping[str, float]
     reliability: Mapping[str, Reliability]
     confusions: Confusions | None
+    mistakes: tuple[Mistake, ...]
+    certainty: Certainty | None
     controls: Mapping[str, Mapping[str, Mapping[str, float]]]
     fit: Mapping[str, Mapping[str, float]]
     present: Mapping[str, Mapping[str, float]]
@@ -44,11 +48,12 @@ class Insights:
     memory: tuple[Memory, ...]
     equivalent: tuple[Equivalent, ...]
     published: Mapping[str, Figure]
+    asked: Mapping[str, Any]
 
 
 @phase("working out what the report says")
-def insights(comparison: "Comparison") -> Insights:
-    """Look at a comparison from every side that the report shows."""
+def insights(comparison: "Comparison", asked: Collection[Question] = ()) -> Insights:
+    """Look at a comparison from every side that the report shows; `asked`: what is worked out only then."""
     study, part = comparison.study, comparison.judged
     labels, compared = study.labels(part), compared_rows(comparison)
     candidates = [row.candidate for row in comparison.rows]
@@ -58,9 +63,9 @@ def insights(comparison: "Comparison") -> Insights:
         curves["ensemble of seeds"] = reliability([comparison.chosen.candidate.ensemble[part]], labels)
     ablated = next((row for row in comparison.rows if row.candidate.fused), None)
     text = compared.get("text alone")
-    mistakes = None
+    repaired = None
     if text is not None and text is not comparison.chosen:
-        mistakes = confusions(comparison.chosen.candidate, text.candidate, part, labels, study.products.classes)
+        repaired = confusions(comparison.chosen.candidate, text.candidate, part, labels, study.products.classes)
     return Insights(
         compared=compared,
         classes=tuple(classes),
@@ -69,7 +74,9 @@ def insights(comparison: "Comparison") -> Insights:
         slices=tuple(product_slices(comparison, list(compared.values()))),
         errors=calibration_errors(candidates, part, labels),
         reliability=curves,
-        confusions=mistakes,
+        confusions=repaired,
+        mistakes=mistakes(comparison.chosen.candidate, part, labels, study.products.classes),
+        certainty=certainty(comparison),
         controls={candidate.strategy: _controls(candidate, part) for candidate in candidates},
         fit={candidate.strategy: mean_scores(candidate, FIT) for candidate in candidates},
         present={candidate.strategy: mean_scores(candidate, f"{part}_present") for candidate in candidates},
@@ -77,6 +84,7 @@ def insights(comparison: "Comparison") -> Insights:
         memory=memories(study, ablated.candidate) if ablated else (),
         equivalent=tuple(equivalent(candidates)),
         published=published(study),
+        asked=questions(comparison, asked),
     )
 
 

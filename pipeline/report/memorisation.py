@@ -53,6 +53,12 @@ def fitted_on(info: StudyRecord, feature: str) -> Sequence[str] | None:
     return () if frozen else (Part.TRAIN.value,)
 
 
+def unshaped(info: StudyRecord, feature: str) -> bool:
+    """Whether no label that heads learn from has shaped the vectors of a feature, as far as somebody said."""
+    parts = fitted_on(info, feature)
+    return parts is not None and not {Part.TRAIN.value, Part.HEAD.value}.intersection(parts)
+
+
 def mean_scores(candidate: Candidate, key: str) -> dict[str, float]:
     """Metric -> mean over the seeds that have these scores, {} where none has."""
     return mean([run.scores[key] for run in candidate.runs if key in run.scores])
@@ -70,13 +76,24 @@ def caveats(study: Study, judged: str) -> list[str]:
     """Sentences about imported vectors whose network may have seen, or has seen, the labels of the judged part."""
     used = {feature for candidate in study.candidates for feature in candidate.features}
     told = {feature: fitted_on(study.info, feature) for feature in sorted(used)}
+    unknown = [feature for feature, parts in told.items() if parts is None]
+    leaky = [feature for feature, parts in told.items() if parts is not None and judged in parts]
     said = []
-    for feature, parts in told.items():
-        if parts is None:
-            said.append(
-                f"Nobody said which rows {feature} was fitted on (import it again with --fitted-on): if {judged} is among them,"
-                " every figure with it is too good."
-            )
-        elif judged in parts:
-            said.append(f"{feature} was fitted on {judged}: every figure with it is too good.")
+    if unknown:
+        names, were, it = _together(unknown)
+        said.append(
+            f"Nobody said which rows {names} {were} fitted on (import {it} again with --fitted-on): if {judged} is among them,"
+            f" every figure with {it} is too good."
+        )
+    if leaky:
+        names, were, it = _together(leaky)
+        said.append(f"{names} {were} fitted on {judged}: every figure with {it} is too good.")
     return said
+
+
+def _together(names: Sequence[str]) -> tuple[str, str, str]:
+    """Several features in one sentence: their names, their verb, their pronoun."""
+    if len(names) == 1:
+        return names[0], "was", "it"
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}", "were", "them"

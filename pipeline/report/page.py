@@ -14,7 +14,7 @@ from fusecat.pipeline.report.contrasts import FAMILIES
 from fusecat.pipeline.report.insights import Insights
 from fusecat.pipeline.report.markup import breakable, content_policy
 from fusecat.pipeline.report.page_figures import Pictures, front
-from fusecat.pipeline.report.plain import headline
+from fusecat.pipeline.report.plain import doubling, headline
 from fusecat.pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
 from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
 from fusecat.pipeline.report.svg import Sheet
@@ -45,6 +45,7 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "plain": safe,
         "figure": metric.figure,
         "gain": metric.gain,
+        "level": tables.level,
         "per_cent": _per_cent,
         "breakable": breakable,
     }
@@ -52,6 +53,7 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "of": tables.of,
         "label": tables.label,
         "group_text": tables.group_text,
+        "doubling": partial(doubling, metric),
         "less": lambda one, other: None if one is None else one - other,
         "interval": partial(tables.interval_text, metric),
         "score": lambda value, name=metric.name: tables.score_text(METRICS[name], value),
@@ -79,6 +81,7 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         grid=_grid(comparison),
         cards=cards,
         kinds=KINDS,
+        wrong={each.code: at for at, each in enumerate(cards.wrong, start=1)} if cards else {},
         facts=provenance.facts(comparison),
         settings=provenance.head_settings(comparison),
         networks=provenance.network_lines(comparison),
@@ -94,7 +97,16 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
     )
 
 
-TEMPLATES = ("index.html", "strategies.html", "products.html", "provenance.html", "macros.html", "style.css", "script.js")
+TEMPLATES = (
+    "index.html",
+    "strategies.html",
+    "products.html",
+    "asked.html",
+    "provenance.html",
+    "macros.html",
+    "style.css",
+    "script.js",
+)
 
 
 def _families(report: Mapping[str, Any]) -> list[tuple[str, str, list[Any]]]:

@@ -46,6 +46,7 @@ class Pictures:
             "classes": self.classes(),
             "reliability": self.reliability(),
             "cost": self.cost(),
+            "curve": self.learning(),
             "networks": self._curves("networks", network_curves(self.comparison)),
             "heads": self._curves("heads", head_curves(self.comparison)),
         }
@@ -63,7 +64,7 @@ class Pictures:
         return picture(draw, self.sheet, name="ranked", label=label)
 
     def contrasts(self) -> Markup | None:
-        """Each strategy less the reference, with 95 % intervals; filled where the difference is real."""
+        """Each strategy less the reference, with intervals at the level of its test; filled where the difference is real."""
         against = [_towards(contrast, self.comparison.reference) for contrast in self.comparison.contrasts]
         found = [contrast for contrast in against if contrast is not None]
         order = {row.strategy: at for at, row in enumerate(self.comparison.rows)}
@@ -77,7 +78,9 @@ class Pictures:
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
             return figures.dots(rows, axis=f"difference{unit}" if narrow else axis, narrow=narrow, zero=True)
 
-        return picture(draw, self.sheet, name="contrasts", label=f"Each strategy's {axis}, with 95 % intervals")
+        return picture(
+            draw, self.sheet, name="contrasts", label=f"Each strategy's {axis}, with intervals at the corrected level"
+        )
 
     def pairs(self) -> Markup | None:
         """All pairs."""
@@ -88,7 +91,7 @@ class Pictures:
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
             return figures.matrix(pairs, sign, narrow=narrow)
 
-        return picture(draw, self.sheet, name="pairs", label="All pairs of strategies: which can be told apart")
+        return picture(draw, self.sheet, name="pairs", label="All pairs of strategies: which are shown to differ")
 
     def classes(self) -> Markup | None:
         """F1 of each type code, or of each category where there are too many codes to show."""
@@ -105,11 +108,29 @@ class Pictures:
 
         return picture(draw, self.sheet, name="classes", label="F1 by type code: chosen strategy, text alone and image alone")
 
-    def reliability(self) -> Markup:
-        """Reliability plot of the compared sides."""
+    def learning(self) -> Markup | None:
+        """The score over labelled products."""
+        if not (curve := self.seen.asked.get("curve")):
+            return None
+        rows = []
+        for point in curve["points"]:
+            mean, low, high = (point[name] * self.scale for name in ("mean", "low", "high"))
+            name = f"{100 * point['share']:.0f} % ({point['labels']:,} labels)"
+            rows.append(Dot(name, mean, low, high, TONES["chosen"], "o"))
 
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
-            return figures.reliability(self.seen.reliability, narrow=narrow)
+            return figures.dots(rows, axis=self.axis, narrow=narrow)
+
+        return picture(draw, self.sheet, name="curve", label=f"{self.axis} over labelled products, with 95 % intervals")
+
+    def reliability(self) -> Markup:
+        """Reliability plot of the compared sides, and of what `predict` gives."""
+        curves = dict(self.seen.reliability)
+        if self.seen.certainty:
+            curves["as predict gives it"] = self.seen.certainty.curve
+
+        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+            return figures.reliability(curves, narrow=narrow)
 
         return picture(draw, self.sheet, name="reliability", label="Share of right answers over claimed probability")
 
@@ -155,7 +176,7 @@ class Pictures:
         kind, of = self.comparison.row(contrast.one).candidate.architecture, contrast.difference
         better = of.value * self.comparison.metric.sign > 0
         tone = TONES["better" if better else "worse"] if contrast.real else TONES["single"]
-        values = (of.value * self.scale, of.low * self.scale, of.high * self.scale)
+        values = (of.value * self.scale, contrast.low * self.scale, contrast.high * self.scale)
         is_chosen = contrast.one == self.comparison.chosen.strategy
         return Dot(contrast.one, *values, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
 

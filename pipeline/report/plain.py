@@ -5,28 +5,71 @@ from typing import Any
 
 from fusecat.stages.fields import Field, words
 from fusecat.stages.fusion.wiring import field_of, network_of
-from fusecat.stages.metrics import ACCURACY, METRICS
+from fusecat.stages.metrics import ACCURACY, METRICS, Metric
 from fusecat.stages.vocabulary import Architecture
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """The chosen strategy and its scores in one sentence."""
+    """What to use, in plain words, and what it scores in the form in which `fusecat predict` uses it."""
     top, metric, judged = report["rows"][0], METRICS[report["metric"]], report["judged"]
-    said = in_words(top["strategy"], top["features"])
-    scores = [f"{metric.shown} {metric.figure(top[judged][metric.key]['mean'])}{' %' if metric.percent else ''}"]
+    shipped = next((row for row in report["ensembles"] if row["strategy"] == top["strategy"]), top)
+    words = in_words(top["strategy"], top["features"])
+    said = top["strategy"] if words == top["strategy"] else f"{top['strategy']} ({words})"
+    scores = [f"{metric.shown} {metric.figure(shipped[judged][metric.key]['mean'])}{' %' if metric.percent else ''}"]
     if metric is not ACCURACY:
-        scores.append(f"{ACCURACY.figure(top[judged][ACCURACY.key]['mean'])} % of the products right")
-    return f"{said[0].upper()}{said[1:]}: on {judged}, {', '.join(scores)}."
+        scores.append(f"{ACCURACY.figure(shipped[judged][ACCURACY.key]['mean'])} % of the products right")
+    averaged = f" with its {len(top['seeds'])} seeds averaged" if shipped is not top else ""
+    return f"Use {said}: on {judged}{averaged}, {', '.join(scores)}."
+
+
+def doubling(metric: Metric, curve: Mapping[str, Any]) -> str:
+    """What twice the labels may bring, or why nobody can tell."""
+    if curve["doubled"] is None:
+        return "Its networks have seen all labels, so only the head's share of the gain shows: it is no forecast."
+    more = curve["doubled"]
+    size = f"{metric.gain(more['gain'])}{metric.points} ({metric.gain(more['low'])} to {metric.gain(more['high'])})"
+    return (
+        f"If it goes on as it did, {more['labels']:,} labels would bring about {size}; that is a forecast, not a measurement."
+    )
+
+
+def spared(metric: Metric, contribution: Mapping[str, Any]) -> list[str]:
+    """Per kind of player what each brings, and which are not shown to be needed."""
+    said = []
+    for kind in dict.fromkeys(line["kind"] for line in contribution["lines"]):
+        lines = [line for line in contribution["lines"] if line["kind"] == kind]
+        shares = ", ".join(f"{line['player']} {metric.gain(line['validation']['value'])}" for line in lines)
+        told = f"Contribution of {kind} on validation{' in points' if metric.points else ''} (Shapley): {shares}."
+        spare = [line for line in lines if line["without"]["low"] <= 0]
+        for line in spare:
+            without = line["without"]
+            cost = f"{metric.gain(-without['cost'])} ({metric.gain(-without['high'])} to {metric.gain(-without['low'])})"
+            told += f" {line['player']} is not shown to be needed: without it {cost}."
+        said.append(told)
+    return said
+
+
+def lacking(metric: Metric, missing: Mapping[str, Any]) -> str:
+    """What half and all of a field missing cost, field by field."""
+    half = missing["shares"].index(0.5)
+    told = [
+        f"{line['field']} {metric.figure(line['scores'][half]['mean'])} and {metric.figure(line['scores'][-1]['mean'])}"
+        for line in missing["lines"]
+    ]
+    whole = f"{metric.shown} {metric.figure(missing['lines'][0]['scores'][0]['mean'])} on {missing['judged']}"
+    return f"{missing['strategy']} has {whole}; with half of a field missing, and all: {', '.join(told)}."
 
 
 def in_words(strategy: str, features: Sequence[str]) -> str:
     """What a strategy does with its features; its name where there are no better words for it."""
-    architecture, _, rest = strategy.partition("/")
+    architecture, _, rest = strategy.partition("@")[0].partition("/")
     first, _, final = rest.rpartition("/")
     if architecture == Architecture.BASELINE:
         return f"{_modalities(features)}, merged by {rest}"
+    if architecture == Architecture.TEXT:
+        return f"{_modalities(features)} without the picture, merged by {rest}"
     if architecture == Architecture.FLAT:
         return f"{counted(len(features), 'feature')} of {_modalities(features)}, merged at once by {rest}"
     if architecture == Architecture.HIERARCHICAL and first:
@@ -48,6 +91,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def _modalities(features: Sequence[str]) -> str:
+    if not all(map(network_of, features)):  # vectors of one's own, of which nobody knows more than the name
+        return " and ".join(features) if len(features) == 2 else counted(len(features), "feature")
     pictures = {network_of(name) for name in features if field_of(name) == Field.IMAGE}
     texts = {network_of(name) or name for name in features if field_of(name) != Field.IMAGE}
     parts = [counted(len(texts), "text network")] if texts else []

@@ -139,6 +139,11 @@ class Difference:
     freedom: float
     p: float
 
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """Its two-sided interval at the level 1 - `alpha`: without 0 exactly where `p` is below `alpha`."""
+        half = _quantile(self.freedom, 1 - alpha / 2) * self.error if self.high > self.low else 0.0
+        return self.value - half, self.value + half
+
     def detectable(self, alpha: float) -> float:
         """The smallest true difference that a two-sided test at the level `alpha` would find four times in five."""
         return (_quantile(self.freedom, 1 - alpha / 2) + _quantile(self.freedom, 0.8)) * self.error
@@ -151,6 +156,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(given))
     adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)), 1)
     return [float(p) for p in adjusted]
+
+
+def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
+    """The level at which Holm's procedure decided on each: alpha over those left, and where it stopped for all the rest."""
+    given, left = np.asarray(p_values, float), np.arange(len(p_values), 0, -1)
+    order = np.argsort(given, kind="stable")
+    stopped = np.flatnonzero(given[order] * left >= alpha)
+    if len(stopped):
+        left[stopped[0] :] = left[stopped[0]]
+    levels = np.empty(len(given))
+    levels[order] = alpha / left
+    return [float(level) for level in levels]
 
 
 def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int, float]:
@@ -178,7 +195,7 @@ def vote(predicted: NDArray[np.integer], ensemble: NDArray[np.integer]) -> NDArr
 
 
 def letters(apart: NDArray[np.bool_]) -> list[str]:
-    """Groups that cannot be told apart, as letters (Piepho 2004): strategies share a letter unless `apart` (S, S) says so.
+    """Groups that are not shown to differ, as letters (Piepho 2004): strategies share a letter unless `apart` (S, S) says so.
 
     Strategies must come best first; the first group is `a`.
     """

@@ -47,7 +47,7 @@ MARKERS = {
 }
 """A shape for each architecture, so that colour is never needed."""
 
-WIDE, NARROW = 9.0, 3.85
+WIDE, NARROW = 10.5, 3.85
 """Inches: at 96 pixels each, the page's column on a screen and on a phone."""
 
 _STYLE = re.compile(r' style="([^"]*)"')

@@ -1,17 +1,14 @@
 """The answer in sentences that a reviewer accepts and a product manager understands."""
 
-from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusecat.pipeline.report.contrasts import Contrast
-from fusecat.pipeline.report.memorisation import caveats
-from fusecat.stages.fields import KNOWN
-from fusecat.stages.fusion.strategy import FUSED
-from fusecat.stages.fusion.wiring import Unwirable, field_of, network_of, stands_alone, wire
-from fusecat.stages.metrics import ACCURACY
+from fusecat.pipeline.report.doubts import doubts, left_out, listed
+from fusecat.pipeline.report.tables import level
+from fusecat.stages.fields import Field
+from fusecat.stages.fusion.wiring import field_of, stands_alone
 from fusecat.stages.vocabulary import Architecture, Part
 
 if TYPE_CHECKING:
@@ -24,28 +21,19 @@ def verdict(comparison: "Comparison") -> str:
 
 
 def sentences(comparison: "Comparison") -> list[str]:
-    """The verdict, one thought per sentence."""
+    """The verdict, one thought per sentence: what is chosen, by how much it is better, how sure that is, then the doubts."""
     metric, chosen = comparison.metric, comparison.chosen
-    said = [f"{chosen.strategy} is chosen on validation ({_figures(comparison, chosen.parts[comparison.judged][metric.key])})."]
-    said += _stability(comparison)
-    said += _left_out(comparison)
-    alike = [row.strategy for row in comparison.rows[1:] if not _apart(comparison, row.strategy)]
-    if alike:
-        said.append(f"{_list(alike)} cannot be told from it.")
-    elif len(comparison.rows) > 1:
-        said.append("Every other strategy can be told from it.")
+    said = [f"{chosen.strategy} is chosen on validation: {_figures(comparison, chosen.parts[comparison.judged][metric.key])}."]
     if comparison.headline is not None:
         said += _headline(comparison, comparison.headline)
+    said += _tied(comparison)
     said += _against_regression(comparison)
     said += _against_reference(comparison)
-    if comparison.judged == Part.VALIDATION:
-        said.append("There is no test part: these are selection scores, better than what new products will show.")
-    said += _untold(comparison)
-    if any(row.candidate.one_seed for row in comparison.rows):
-        said.append(
-            "Heads with one seed only: their spread over seeds is not known, so no difference from them is called real."
-        )
-    said += caveats(comparison.study, comparison.judged)
+    said += _fields(comparison)
+    said += _stability(comparison)
+    said += _others(comparison)
+    said += left_out(comparison)
+    said += doubts(comparison)
     said.append("This holds for these networks and this split.")
     return said
 
@@ -53,8 +41,9 @@ def sentences(comparison: "Comparison") -> list[str]:
 def _figures(comparison: "Comparison", score: "Score") -> str:
     metric, interval = comparison.metric, ""
     if score.low is not None and score.high is not None:
-        interval = f", 95 % interval {metric.figure(score.low)} to {metric.figure(score.high)}"
-    return f"{comparison.judged} {metric.shown} {metric.figure(score.mean)}{interval}"
+        interval = f" (95 % interval {metric.figure(score.low)} to {metric.figure(score.high)})"
+    seeds = f", the mean of {len(score.values)} seeds" if len(score.values) > 1 else ""
+    return f"{comparison.judged} {metric.shown} {metric.figure(score.mean)}{interval}{seeds}"
 
 
 def _stability(comparison: "Comparison") -> list[str]:
@@ -75,63 +64,54 @@ def _stability(comparison: "Comparison") -> list[str]:
     return sentences
 
 
-def _left_out(comparison: "Comparison") -> list[str]:
-    """Architectures that these features do not allow, and features that no fused strategy takes."""
-    features = list(dict.fromkeys(name for row in comparison.rows for name in row.candidate.features))
-    reasons: dict[str, list[str]] = {}
-    kinds = [kind for kind in FUSED if kind is not Architecture.TEXT]  # a control that nobody misses
-    for kind in kinds:
-        try:
-            wire(kind, features)
-        except Unwirable as error:
-            reasons.setdefault(str(error), []).append(kind.value)
-    if sum(map(len, reasons.values())) == len(kinds):
-        return [f"Nothing is fused: {next(iter(reasons))}."]
-    said = [f"Left out: {_list(kinds)} ({reason})." for reason, kinds in reasons.items()]
-    fused = {name for row in comparison.rows if row.candidate.fused for name in row.candidate.features}
-    if not fused:
-        return [*said, "No fusion was run: 'fusecat fuse' compares one with the single features."]
-    if any(network_of(name) and field_of(name) not in KNOWN for name in fused):
-        said += _takings(kinds, features)
-    if alone := [name for name in features if name not in fused and not stands_alone(name)]:
-        said.append(f"No fused strategy takes {_list(alone)}.")
-    return said
-
-
-def _takings(kinds: Sequence[Architecture], features: Sequence[str]) -> list[str]:
-    """What each architecture that can be wired takes: told where features have other fields than title, description, image."""
-    taken: dict[tuple[str, ...], list[str]] = {}
-    for kind in kinds:
-        with suppress(Unwirable):
-            taken.setdefault(wire(kind, features).features, []).append(kind.value)
-    return [
-        f"{_list(kinds).capitalize()} take{'' if len(kinds) > 1 else 's'} {_list(list(names))}."
-        for names, kinds in taken.items()
-    ]
-
-
 def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:
-    metric, difference = comparison.metric, headline.difference
-    better = metric.sign * difference.value > 0
-    unit = metric.points
-    span = f"{metric.gain(difference.value)}{unit} ({metric.gain(difference.low)} to {metric.gain(difference.high)})"
+    metric, value = comparison.metric, headline.difference.value
     who = "It" if headline.one == comparison.chosen.strategy else f"The best fusion, {headline.one},"
-    alone = f"{headline.other}, the best single feature on validation"
-    if not comparison.row(headline.other).candidate.single:
-        alone = headline.other
+    rival = comparison.row(headline.other)
+    alone = f"{headline.other}, the best single feature on validation" if rival.candidate.single else headline.other
     if headline.real:
-        said = f"{who} {'beats' if better else 'falls behind'} {alone}: {span}."
+        size = f"{metric.figure(abs(value))}{metric.points}"
+        verb = "beats" if metric.sign * value > 0 else "falls behind"
+        said = [f"{who} {verb} {alone}, by {size} ({_span(comparison, headline)})."]
     else:
-        said = f"{who} shows no real difference from {alone}: {span}."
-        if min(difference.low, difference.high) > 0 or max(difference.low, difference.high) < 0:
-            unknown = any(comparison.row(name).candidate.one_seed for name in (headline.one, headline.other))
-            chance = "another seed may" if unknown else f"chance, given {len(comparison.contrasts)} planned comparisons, may"
-            said += f" The interval alone leaves out zero, but {chance} explain it."
-    smallest = metric.figure(comparison.detectable or 0.0)
-    return [
-        said,
-        f"The smallest difference that this {comparison.judged} set could have shown between them is {smallest}{unit}.",
-    ]
+        size = f"{metric.gain(value)}{metric.points}"
+        said = [f"{who} is not shown to differ from {alone}: {size} ({_span(comparison, headline)})."]
+        one_seed = [name for name in (headline.one, headline.other) if comparison.row(name).candidate.one_seed]
+        if one_seed and not min(headline.low, headline.high) <= 0 <= max(headline.low, headline.high):
+            said.append(f"That interval holds no spread over seeds: {listed(one_seed)} has one. More seeds would tell.")
+    smallest = f"{metric.figure(comparison.detectable or 0.0)}{metric.points}"
+    return [*said, f"With this {comparison.judged} set, a true difference of {smallest} would be found four times in five."]
+
+
+def _span(comparison: "Comparison", contrast: Contrast) -> str:
+    """`97.5 % interval +0.9 to +9.8`."""
+    gain = comparison.metric.gain
+    return f"{level(1 - contrast.level)} interval {gain(contrast.low)} to {gain(contrast.high)}"
+
+
+def _tied(comparison: "Comparison") -> list[str]:
+    """Single features that validation hardly tells from the reference, and what they reach on the judged part."""
+    metric, judged = comparison.metric, comparison.judged
+    if comparison.reference is None or comparison.headline is None or judged == Part.VALIDATION:
+        return []
+    reference = comparison.row(comparison.reference)
+    best = reference.parts[Part.VALIDATION][metric.key]
+    if not reference.candidate.single or best.low is None or best.high is None:
+        return []
+    error = (best.high - best.low) / 4  # half of a 95 % interval is about two standard errors
+    near = [
+        row
+        for row in comparison.rows
+        if row.candidate.single and row not in (reference, comparison.chosen)
+        and metric.sign * (best.mean - row.parts[Part.VALIDATION][metric.key].mean) <= error
+    ]  # fmt: skip
+    if not near:
+        return []
+    values = [row.parts[judged][metric.key].mean for row in near]
+    figures = " to ".join(dict.fromkeys(metric.figure(value) for value in (min(values), max(values))))
+    own = f"{reference.strategy} {metric.figure(reference.parts[judged][metric.key].mean)}"
+    names = listed([row.strategy for row in near])
+    return [f"As good as that feature on validation, within one standard error: {names} (on {judged} {figures}; {own})."]
 
 
 def _against_regression(comparison: "Comparison") -> list[str]:
@@ -144,12 +124,13 @@ def _against_regression(comparison: "Comparison") -> list[str]:
     chosen = comparison.chosen.strategy
     one, other = (best.strategy, known.strategy) if chosen == known.strategy else (chosen, known.strategy)
     contrast = next(each for each in comparison.contrasts if {each.one, each.other} == {one, other})
-    difference = (contrast if contrast.one == one else contrast.turned).difference
-    span = f"{metric.gain(difference.value)}{metric.points} ({metric.gain(difference.low)} to {metric.gain(difference.high)})"
+    contrast = contrast if contrast.one == one else contrast.turned
+    value = contrast.difference.value
+    span = f"{metric.gain(value)}{metric.points} ({_span(comparison, contrast)})"
     if chosen == known.strategy:
-        real = "" if contrast.real else ", no real difference"
+        real = "" if contrast.real else ", not shown to differ"
         return [f"It is a plain logistic regression, tuned: the best head on validation, {one}, gives {span} beside it{real}."]
-    if contrast.real and metric.sign * difference.value > 0:
+    if contrast.real and metric.sign * value > 0:
         return [f"It beats a tuned logistic regression, {other}: {span}."]
     return [f"It is not shown to beat a tuned logistic regression, {other}: {span}."]
 
@@ -163,35 +144,87 @@ def _against_reference(comparison: "Comparison") -> list[str]:
     if all(map(stands_alone, comparison.chosen.candidate.features)):
         return [f"{chosen} is the reference for what networks are worth: here validation prefers it to all of them."]
     contrast = next(each for each in comparison.contrasts if {each.one, each.other} == {chosen, best})
-    difference = (contrast if contrast.one == chosen else contrast.turned).difference
-    side = "above" if metric.sign * difference.value > 0 else "below"
-    real = "" if contrast.real else ", no real difference"
-    span = f"{metric.gain(difference.low)} to {metric.gain(difference.high)}{real}"
-    size = f"{metric.figure(abs(difference.value))}{metric.points}"
+    if comparison.headline is not None and {comparison.headline.one, comparison.headline.other} == {chosen, best}:
+        return [f"{best} is also the reference for what networks are worth."]
+    contrast = contrast if contrast.one == chosen else contrast.turned
+    value = contrast.difference.value
+    side = "above" if metric.sign * value > 0 else "below"
+    real = "" if contrast.real else "; not shown to differ"
+    size = f"{metric.figure(abs(value))}{metric.points}"
+    span = f"{_span(comparison, contrast)}{real}"
     return [f"It lies {size} {side} {best}, the reference for what networks are worth ({span})."]
 
 
-def _untold(comparison: "Comparison") -> list[str]:
-    """What no interval can hold: classes of one product, and a chosen strategy that is never wrong, or always."""
-    judged, sizes = comparison.judged, np.bincount(comparison.study.labels(comparison.judged))
-    single = int((sizes == 1).sum())
-    said = []
-    if single:
-        said.append(f"{single:,} of {(sizes > 0).sum():,} type codes have one {judged} product: no interval counts its luck.")
-    values = comparison.chosen.parts[judged][ACCURACY.key].values
-    if set(values) <= {0.0} or set(values) <= {1.0}:
-        extreme = "right" if values[0] else "wrong"
-        said.append(f"It has every {judged} product {extreme}, so its interval says nothing: a larger {judged} set would.")
-    return said
+def _fields(comparison: "Comparison") -> list[str]:
+    """What each field adds to the chosen strategy: refitted without the image, else with a field left out when it predicts."""
+    metric, chosen = comparison.metric, comparison.chosen
+    refitted = _without_image(comparison)
+    if refitted is not None:
+        real = "" if refitted.real else "; not shown to differ"
+        gain = f"{metric.gain(refitted.difference.value)}{metric.points}"
+        return [f"The image adds {gain} to the same texts, {refitted.other} ({_span(comparison, refitted)}{real})."]
+    whole = chosen.parts[comparison.judged][metric.key].mean
+    controls: dict[str, list[float]] = {}
+    for run in chosen.candidate.runs:
+        for name, parts in run.controls.items():
+            if name.startswith("without ") and metric.key in parts.get(comparison.judged, {}):
+                controls.setdefault(name, []).append(parts[comparison.judged][metric.key] - whole)
+    if not controls:
+        return []
+    changes = sorted(((float(np.mean(values)), name) for name, values in controls.items()), key=lambda it: metric.sign * it[0])
+    told = [f"{name.removeprefix('without ').replace('_', ' and ')} {metric.gain(value)}" for value, name in changes[:4]]
+    spare = [name.removeprefix("without ") for value, name in changes if metric.sign * value >= 0]
+    said = [f"Fields left out when it predicts change that by{' (points)' if metric.points else ''}: {', '.join(told)}."]
+    return said + ([f"It predicts at least as well without {listed(spare)}."] if spare else [])
 
 
-def _apart(comparison: "Comparison", strategy: str) -> bool:
-    """Whether a primary contrast tells the strategy from the chosen one."""
-    pair = {strategy, comparison.chosen.strategy}
-    return any(contrast.real for contrast in comparison.contrasts if {contrast.one, contrast.other} == pair)
+def _without_image(comparison: "Comparison") -> Contrast | None:
+    """The chosen strategy against the same merge of the same texts alone; None where there is no such row."""
+    chosen = comparison.chosen.candidate
+    texts = {name for name in chosen.features if field_of(name) != Field.IMAGE}
+    if not chosen.fused or len(texts) == len(chosen.features):
+        return None
+    merges = (chosen.runs[0].first, chosen.runs[0].final)
+    alone = [
+        row.strategy
+        for row in comparison.rows[1:]
+        if set(row.candidate.features) == texts
+        and (
+            (row.candidate.runs[0].first, row.candidate.runs[0].final) == merges
+            or row.candidate.architecture == Architecture.PROBE
+        )
+    ]
+    found = (each for name in alone for each in comparison.contrasts if {each.one, each.other} == {chosen.strategy, name})
+    contrast = next(found, None)
+    return contrast.turned if contrast is not None and contrast.other == chosen.strategy else contrast
 
 
-def _list(names: list[str]) -> str:
-    if len(names) > 6:
-        return f"{', '.join(names[:5])} and {len(names) - 5} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _others(comparison: "Comparison") -> list[str]:
+    """How many of the others are shown to be worse or better on the judged part, and which are not."""
+    others = [row.strategy for row in comparison.rows[1:]]
+    headline, chosen = comparison.headline, comparison.chosen.strategy
+    if not others or (headline is not None and len(others) == 1):
+        return []
+    gains = {}
+    for each in comparison.contrasts:
+        if each.real and chosen in (each.one, each.other):
+            turned = each if each.one == chosen else each.turned
+            gains[turned.other] = comparison.metric.sign * turned.difference.value
+    worse, better = ([name for name in others if sign * gains.get(name, 0) > 0] for sign in (1, -1))
+    alike = [name for name in others if name not in gains]
+    judged = comparison.judged
+    told = [f"{len(worse)} {'is' if len(worse) == 1 else 'are'} shown to be worse on {judged}"] if worse else []
+    told += [f"{len(better)} better ({listed(better)}), which has no say"] if better else []
+    if alike:
+        told.append(f"{len(alike)} {'is' if len(alike) == 1 else 'are'} not shown to differ: {listed(alike)}")
+    if len(told) == 1:
+        rest = "is" if len(others) == 1 else "are"
+        what = (
+            f"shown to be worse on {judged}"
+            if worse
+            else f"shown to be better on {judged}"
+            if better
+            else "not shown to differ"
+        )
+        return [f"{'The other strategy' if len(others) == 1 else f'All {len(others)} others'} {rest} {what}."]
+    return [f"Of the {len(others)} others, {'; '.join(told)}."]

@@ -102,6 +102,8 @@ class FitSettings:
     """Chance that a present field of a product is treated as absent in one step; at least one stays."""
     missing_vector: bool = False
     """Learn a vector that stands in for each absent field, instead of masking it; needs modality dropout."""
+    indicator: bool = False
+    """Let the absence of each field speak for or against each class: where what is missing depends on the class."""
     auxiliary: float = _setting(0.5, search=(0.0, 2.0))
     """Weight of a second loss: what the head says of each product by one of its features, drawn anew in every step, the others
     masked. A joint loss alone stops teaching a feature once the others together have the fit rows right (Huang et al. 2022,
@@ -156,6 +158,8 @@ class FitSettings:
     def record(self) -> dict[str, Any]:
         """As it is written to files and goes into the key of a run."""
         held = asdict(self)
+        if not self.indicator:  # so say the keys of runs that were fitted before there was one
+            del held["indicator"]
         return held | {name: EARLIER.get(value, value) for name, value in held.items() if isinstance(value, StrEnum)}
 
     def passes(self, rows: int) -> int:

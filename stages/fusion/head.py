@@ -67,6 +67,10 @@ class Head(nn.Module):
             self.missing[_key(name)] = nn.Parameter(0.02 * torch.randn(width))
         self.trunk = _trunk(merged, settings)
         self.classifier = nn.Linear(merged, classes)
+        self.indicator: nn.Linear | None = None
+        if settings.indicator and final:
+            self.indicator = nn.Linear(len(self.features), classes, bias=False)
+            nn.init.zeros_(self.indicator.weight)  # absence says nothing until the fit rows say so
         self.depth = sum(merge is not None and merge.deep for merge in (first, final))
         """Deep merges one behind the other: 0 to 2."""
         self.multiplies = any(merge.multiplies for merge in self.merges)
@@ -99,7 +103,7 @@ class Head(nn.Module):
     def literal(self, views: Views, present: Masks) -> Tensor:
         """Logits (B, C), layer after layer as the formula is written."""
         merged = self.merged(views, present)
-        return cast("Tensor", self.classifier(self.trunk(merged)))
+        return self._said_by_absence(cast("Tensor", self.classifier(self.trunk(merged))), present)
 
     def merged(self, views: Views, present: Masks) -> Tensor:
         """What the final merge gives, (B, its width)."""
@@ -150,7 +154,14 @@ class Head(nn.Module):
                 weight = weight @ reduction.weight
             for column, (name, part) in enumerate(zip(node, merge.pull(weight), strict=True)):
                 scores = scores + self._pulled(name, part, inner[:, column], views)
-        return scores.T
+        return self._said_by_absence(scores.T, present)
+
+    def _said_by_absence(self, logits: Tensor, present: Masks) -> Tensor:
+        """The logits (B, C), with what absent fields say (see `FitSettings.indicator`)."""
+        if self.indicator is None:
+            return logits
+        absent = torch.stack([~present[name] for name in self.features], dim=1)
+        return logits + cast("Tensor", self.indicator(absent.to(logits.dtype)))
 
     def _pulled(self, name: str, weight: Tensor, scale: Tensor, views: Views) -> Tensor:
         """One feature's share of the logits, classes first: (B, W) by way of (C, D) -> (C, B)."""

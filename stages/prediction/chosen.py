@@ -8,7 +8,7 @@ from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.runs import Runs
 from fusecat.stages.fusion.select import select
 from fusecat.stages.metrics import Metric
-from fusecat.stages.prediction.model import Model, odd_reading
+from fusecat.stages.prediction.model import Model, fitted_temperature, odd_reading
 from fusecat.stages.study_record import WAY_OUT, StudyRecord, read_study
 from fusecat.stages.workspace import Workspace
 
@@ -23,7 +23,7 @@ def chosen_model(
     external: Collection[str] = (),
     merges: Collection[str] = (),
 ) -> Model:
-    """The chosen (or named) strategy with the seeds that the report averages, or what was refitted.
+    """The chosen (or named) strategy with the seeds that the report averages, or what was refitted, and its temperature.
 
     `metric`: what chooses, by default that of the workspace. `external`: features whose vectors are passed, so that no network
     is needed. `merges`: those of one's own that are named.
@@ -40,8 +40,15 @@ def chosen_model(
             raise UsageError(
                 "--refit: one strategy was refitted; leave out --strategy, --metric and --run ('fusecat refit' takes two)"
             )
-        return replace(refitted(place, study.class_names, external, merges), reading=study.reading)
+        model = refitted(place, study.class_names, external, merges)
+        return _finished(place, model, study)
     chosen = select(Runs(place.runs), metric or study.selects, strategy)
     seeds = chosen.seeds if seed is None else (seed,)
     model = Model.of_runs(place, chosen.strategy, seeds, class_names=study.class_names, external=external, merges=merges)
-    return replace(model, reading=study.reading)
+    return _finished(place, model, study)
+
+
+def _finished(place: Workspace, model: Model, study: StudyRecord) -> Model:
+    """With how to read a catalogue, and the temperature that validation asks for: heads that were refitted take their runs'."""
+    heat = fitted_temperature(place, model.strategy, tuple(model.predictors))
+    return replace(model, reading=study.reading, temperature=heat)

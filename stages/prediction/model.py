@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from fusecat.cache.records import damaged, read_record
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import Feature
+from fusecat.stages.calibration import RANGE, temperature, tempered
 from fusecat.stages.catalogue.data_model import PLACES, ImageUse
 from fusecat.stages.errors import ModelError
 from fusecat.stages.external.attributes import Attributes
 from fusecat.stages.fields import TEXTS
 from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble
+from fusecat.stages.fusion.predictions import Mean
 from fusecat.stages.fusion.predictor import Predictor, Shared, TrainedHead
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.fusion.runs import Products, Runs
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
+from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 
 
@@ -45,7 +48,8 @@ class Model:
     them that a network here computes, the vectors of the others have to be passed. `prior` (C,): share of each class among the
     products that the heads were fitted on, which is all that can be said of a product with nothing in it. `fitted_on`: parts of
     the study. `card`: what is worth telling of it (scores, data), as JSON. `reading`: how the study's catalogue was read.
-    `attributes`: features whose vectors are made of a table that is brought.
+    `attributes`: features whose vectors are made of a table that is brought. `temperature`: what makes averaged probabilities
+    mean what they say (see `stages.calibration`), 1 for none.
     """
 
     strategy: str
@@ -59,6 +63,7 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Attributes] = field(default_factory=dict)
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Raise ValueError where its parts do not fit together: they may have been read from anybody's files."""
@@ -83,6 +88,8 @@ class Model:
         for name, fine_tuned in self.fine_tuned.items():
             if name not in self.shapes or fine_tuned.width != self.shapes[name].width:
                 return f"the network of {name} does not give what its heads look at"
+        if not RANGE[0] <= self.temperature <= RANGE[1]:
+            return f"the temperature {self.temperature} is not between {RANGE[0]:g} and {RANGE[1]:g}"
         for name, made in self.attributes.items():
             if name not in self.shapes or made.width != self.shapes[name].width:
                 return f"the attributes of {name} do not make what its heads look at"
@@ -145,7 +152,7 @@ class Model:
         return tuple(dict.fromkeys((*TEXTS, *read)))
 
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
-        """(n, C): the mean over the seeds, added up as the report does it."""
+        """(n, C): the mean over the seeds, added up as the report does it, at the model's temperature."""
         features = Shared(features)
         found = [predictor.probabilities(features) for predictor in self.predictors.values()]
         total = found[0].astype(np.float32)
@@ -155,7 +162,7 @@ class Model:
             raise ModelError(
                 f"{self.strategy} answers with what is no number: its weights are damaged, or its fit had diverged"
             )
-        return total / np.float32(len(found))
+        return tempered(total / np.float32(len(found)), self.temperature)
 
 
 def _attributes(place: Workspace, feature: str) -> Attributes | None:
@@ -167,6 +174,16 @@ def _attributes(place: Workspace, feature: str) -> Attributes | None:
         return Attributes.of(read_record(path, way))
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}", way) from error
+
+
+def fitted_temperature(place: Workspace, strategy: str, seeds: Sequence[int]) -> float:
+    """The temperature of these runs' averaged probabilities, fitted on validation; 1 where there is none."""
+    runs = Runs(place.runs)
+    products, held = runs.products(), [run.probabilities for seed in seeds if (run := runs.read(strategy, seed))]
+    if Part.VALIDATION not in products.parts or not held:
+        return 1.0
+    rows = products.rows(Part.VALIDATION)
+    return temperature(Mean([parts[Part.VALIDATION] for parts in held]), products.labels[rows]) if len(rows) else 1.0
 
 
 def odd_reading(reading: Mapping[str, Any]) -> str | None:

@@ -60,6 +60,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
         "card": dict(model.card),
         "reading": {name: value for name, value in model.reading.items() if name not in PLACES},
         "attributes": {name: made.record for name, made in model.attributes.items()},
+        "temperature": model.temperature,
     }
     with publishing_folder(folder) as new:
         for seed, predictor in model.predictors.items():
@@ -124,6 +125,7 @@ def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
             class_names={code: str(name) for code, name in record["class_names"].items()},
             card=dict(record["card"]),
             reading=record["reading"],
+            temperature=float(record.get("temperature", 1.0)),  # earlier versions had none
         )
     except DamagedFile:
         raise

@@ -12,6 +12,7 @@ import pytest
 
 from fusecat.pipeline.cli import main
 from fusecat.pipeline.report.comparison import compare
+from fusecat.stages.calibration import temperature, tempered
 from fusecat.stages.scores import scores
 from fusecat.stages.study_record import change_study
 from fusecat.stages.workspace import Workspace
@@ -45,7 +46,8 @@ def test_the_chosen_strategy_predicts_and_the_test_products_score_as_in_the_repo
     assert found["strategy"] == comparison.chosen.strategy
     assert found["seeds"] == list(comparison.chosen.candidate.seeds)
     study, candidate = comparison.study, comparison.chosen.candidate
-    assert found["scores"] == scores(study.labels("test"), study.probabilities(candidate, "test")[:])
+    heat = temperature(study.probabilities(candidate, "validation"), study.labels("validation"))
+    assert found["scores"] == scores(study.labels("test"), tempered(study.probabilities(candidate, "test")[:], heat))
     assert found["scored"] == len(study.labels("test"))
     assert found["left_out_of_scores"] == 180 - found["scored"]
     path = workspace / "predictions" / "catalogue.csv"

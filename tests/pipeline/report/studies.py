@@ -43,11 +43,13 @@ def make_study(
     codes: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
     labels: Sequence[int] | None = None,
+    features: Sequence[str] = tuple(SKILL),
     info: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a workspace whose runs have known skill: noise of text, image and its own, and `skill` at the truth.
 
-    Products are numbered and labelled in turn; `codes`, `ids` and `labels` put others in their place.
+    Products are numbered and labelled in turn; `codes`, `ids` and `labels` put others in their place. `features`: what fused
+    strategies look at.
     """
     random = np.random.default_rng(seed)
     sizes = dict(products or {"train": 240, "validation": 90, "test": 120})
@@ -67,7 +69,7 @@ def make_study(
         own = noise + 0.4 * random.normal(size=(total, len(names))).astype(np.float32)
         fixed = strategy.startswith(("unimodal", "late/mean"))
         for number in [0] if fixed else range(1, seeds + 1):
-            runs.write(make_run(strategy, number, level, own, table, random))
+            runs.write(make_run(strategy, number, level, own, table, random, features))
     study = {
         "class_names": {name: f"class {name}" for name in names},
         "preset": "tiny",
@@ -112,7 +114,13 @@ def make_sample_study(root: Path, catalogue: Path, **options: Any) -> Path:
 
 
 def make_run(
-    strategy: str, number: int, level: float, own: np.ndarray, table: FeatureTable, random: np.random.Generator
+    strategy: str,
+    number: int,
+    level: float,
+    own: np.ndarray,
+    table: FeatureTable,
+    random: np.random.Generator,
+    features: Sequence[str] = tuple(SKILL),
 ) -> Run:
     """One run of that skill on the table's products."""
     architecture, _, rest = strategy.partition("/")
@@ -131,7 +139,7 @@ def make_run(
         figures["fit" if part == "train" else part] = scores(table.labels[rows], chances)
         if part != "train":
             probabilities[part] = chances.astype(np.float32)
-    features = (rest,) if single else tuple(SKILL)
+    taken = [name for name in features if architecture != "text" or not name.endswith(".image")]
     controls = (
         {}
         if single
@@ -145,7 +153,7 @@ def make_run(
         architecture,
         first or None,
         None if single else final,
-        features,
+        (rest,) if single else tuple(taken),
         number,
         () if architecture in ("unimodal", "late") else ("train",),
         0 if architecture == "unimodal" else 12345,

@@ -17,7 +17,7 @@ TEXTS = ("camembert.title_description", "flaubert.title_description")
         ("late/mean", (*TEXTS, "se.image"), "the answers of three networks, combined by mean"),
         ("late/calibrated", [f"n{at}.title" for at in range(12)], "the answers of 12 networks, combined by calibrated"),
         ("probe/a.title", ("a.title",), "a on the title, with a linear layer"),
-        ("unimodal/a.brand", ("a.brand",), "a on brand, alone"),
+        ("unimodal/a.brand", ("a.brand",), "a on the brand, alone"),
         ("something/else", ("a.title",), "something/else"),
     ],
 )

@@ -27,6 +27,7 @@ OPTIONS = {
     "more layers": FitSettings(hidden_layer=True),
     "modality dropout": FitSettings(modality_dropout=0.2),
     "missing vector": FitSettings(modality_dropout=0.2, missing_vector=True),
+    "indicator": FitSettings(indicator=True),
     "auxiliary": FitSettings(auxiliary=1.0),
     "by column": FitSettings(standardise=Scaling.COLUMN),
     "by feature": FitSettings(standardise=Scaling.FEATURE),
@@ -224,6 +225,25 @@ def test_losses_by_hand():
     weights = torch.tensor([4 / 6, 4 / 2])
     each = -torch.stack([logits.log_softmax(1)[0, 0], logits.log_softmax(1)[1, 1]])
     torch.testing.assert_close(mixed, (weights * each).sum() / weights.sum())
+
+
+def test_only_an_indicator_learns_from_what_is_missing():
+    """Vectors of noise; who has no description is of class 0 or 1: half of the answer, and nothing in any vector."""
+    made = table(signal=0.0, missing=0.0, products=600)
+    absent = made.labels < 2
+    lacking = {
+        name: dataclasses.replace(feature, present=~absent, embedding=np.where(absent[:, None], 0, feature.embedding))
+        for name, feature in made.features.items()
+        if name.endswith(".description")
+    }
+    made = dataclasses.replace(made, features={**made.features, **lacking})
+    plain, told = (learn(made, FitSettings(indicator=given))[0].scores["test"]["accuracy"] for given in (False, True))
+    assert told > plain + 0.1
+
+
+def test_an_indicator_changes_no_key_of_runs_without_one():
+    assert "indicator" not in FitSettings().record() and FitSettings(indicator=True).record()["indicator"] is True
+    assert FitSettings.of(FitSettings().record()) == FitSettings()
 
 
 def test_a_missing_vector_without_modality_dropout_is_refused():

@@ -1,5 +1,6 @@
 """A model called with products in memory: the answers of `predict`, without a file."""
 
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fusecat.stages.calibration import tempered
 from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.errors import DataError
@@ -65,6 +67,22 @@ def test_products_in_memory_get_the_answers_of_predict_to_the_last_bit(folders, 
     np.testing.assert_array_equal(model(held(catalogue, Path.read_bytes)).probabilities, expected)
     assert answers.codes == [model.classes[at] for at in expected.argmax(1)]
     assert [record["code"] for record in answers.records()] == answers.codes
+
+
+def test_a_temperature_is_exported_changes_every_probability_and_no_code(model, catalogue, tmp_path) -> None:
+    assert model.temperature == 1.0, "a model of runs alone has none"
+    products = held(catalogue)[:40]
+    plain = model(products)
+    warm = load_model(save_model(replace(model, temperature=2.5), tmp_path / "warm", ""))
+    answers = warm(products)
+    assert (warm.temperature, answers.codes) == (2.5, plain.codes)
+    np.testing.assert_array_equal(answers.probabilities, tempered(plain.probabilities, 2.5))
+    assert (answers.probability < plain.probability)[plain.probability > 1 / len(model.classes) + 0.01].all()
+    record = json.loads((tmp_path / "warm" / "model.json").read_text())
+    for wrong in (0, -1, 1e9, float("nan")):
+        with pytest.raises(ValueError, match="the temperature"):
+            replace(model, temperature=wrong)
+    assert record["temperature"] == 2.5
 
 
 def test_a_picture_may_be_a_path_bytes_pixels_or_pil_s(model, catalogue) -> None:

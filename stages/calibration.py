@@ -1,0 +1,91 @@
+"""Probabilities that mean what they say: one temperature, and the error that a perfectly calibrated model would show.
+
+Shapes: n products, C classes.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusecat.stages.fusion.predictions import WHOLE, Probabilities, blocks
+
+BINS = 15
+LEAST = 20
+"""Products below which nothing is fitted: the temperature stays 1."""
+
+RANGE = (0.1, 10.0)
+_SMALLEST = 1e-12  # of probabilities: what is 0 in float32 has no logarithm
+
+
+def temperature(probabilities: Probabilities, labels: NDArray[np.integer]) -> float:
+    """The T at which p^(1/T), normalised, has the lowest log loss on these products (Guo et al. 2017, section 4.2).
+
+    One product of no known class counts beside them, so that T stays finite where a model is never wrong. `probabilities`
+    (n, C); of more than 4 million, the first products are taken. Returns a number between 0.1 and 10, 1 for too few products.
+    """
+    from scipy.optimize import minimize_scalar
+
+    count = min(len(labels), max(1, WHOLE // probabilities.shape[1]))
+    if count < LEAST:
+        return 1.0
+    logs, truth = _logs(probabilities[slice(0, count)]), labels[:count]
+
+    def loss(inverse: float) -> float:
+        scaled = logs * inverse
+        scaled -= np.log(np.exp(scaled - scaled.max(1, keepdims=True)).sum(1, keepdims=True)) + scaled.max(1, keepdims=True)
+        return float(-scaled[np.arange(count), truth].sum() - scaled.mean())
+
+    found = minimize_scalar(loss, bounds=(1 / RANGE[1], 1 / RANGE[0]), method="bounded", options={"xatol": 1e-4})
+    return float(1 / found.x)
+
+
+def tempered(probabilities: NDArray[np.floating], heat: float) -> NDArray[np.float32]:
+    """(n, C) with the temperature `heat`; the predicted class of every product stays what it was."""
+    if heat == 1.0 or not len(probabilities):
+        return np.asarray(probabilities, np.float32)
+    scaled = _logs(probabilities) / heat
+    scaled = np.exp(scaled - scaled.max(1, keepdims=True))
+    found = (scaled / scaled.sum(1, keepdims=True)).astype(np.float32)
+    # rounding may make two equal, and the first of equals would be named
+    best = probabilities.argmax(1)
+    other = np.flatnonzero(found.argmax(1) != best)
+    found[other, best[other]] = np.nextafter(found[other].max(1), np.float32(2))
+    return np.asarray(found, np.float32)
+
+
+def tempered_blocks(probabilities: Probabilities, heat: float) -> Iterator[NDArray[np.float32]]:
+    """The same block after block."""
+    yield from (tempered(probabilities[rows], heat) for rows in blocks(probabilities.shape, 3))
+
+
+def binned(confidence: NDArray[Any], bins: int = BINS) -> NDArray[np.intp]:
+    """(n,) bin of equal width over (0, 1]."""
+    return np.asarray(np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1), np.intp)
+
+
+def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = BINS) -> float:
+    """Expected calibration error: the mean over bins, by their sizes, of claimed probability less share of right answers."""
+    gaps = np.bincount(binned(confidence, bins), confidence - right.astype(float), bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def noise_floor(
+    confidence: NDArray[np.floating], samples: int = 500, share: float = 0.95, seed: int = 2020
+) -> tuple[float, float]:
+    """What the expected calibration error would be if every product were right with exactly its claimed probability.
+
+    Returns its mean over simulated sets of these confidences (n,), and the value that `share` of them stay below.
+    """
+    samples = min(
+        samples, max(50, 10_000_000 // max(len(confidence), 1))
+    )  # many products ask for fewer: their errors vary less
+    random, errors = np.random.default_rng(seed), np.empty(samples)
+    for at in range(samples):
+        errors[at] = calibration_error(confidence, random.random(len(confidence)) < confidence)
+    return float(errors.mean()), float(np.quantile(errors, share))
+
+
+def _logs(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.log(np.maximum(np.asarray(probabilities, np.float64), _SMALLEST))

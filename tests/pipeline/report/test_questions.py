@@ -1,0 +1,136 @@
+"""What is asked beside the ranking: worked out once, kept for the same runs, shown in page, JSON and terminal."""
+
+import csv
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from fusecat.cache.store import FeatureCache
+from fusecat.pipeline.commands.report import command
+from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fuse import fuse
+from fusecat.stages.fusion.runs import Runs
+from fusecat.stages.fusion.strategy import Strategy
+from tests.stages.fusion.synthetic import table
+from tests.stages.fusion.workspace import seal
+
+ALL = ("--curve", "--contribution", "--missing", "--labels")
+NAMES = ("baseline/average", "probe/words.title", "probe/pixels.image")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """Frozen vectors of one's own, of which somebody said that no label of this catalogue shaped them."""
+    root = tmp_path_factory.mktemp("asked")
+    made = table({"words.title": 8, "pixels.image": 8}, products=400, signal=0.8)
+    seal(made, root)
+    told = {name: {"imported": f"{name}.npy", "fitted_on": []} for name in made.features}
+    (root / "study.json").write_text(json.dumps({"features": told, "metric": "macro-f1"}), encoding="utf-8")
+    strategies = [Strategy.parse(name) for name in NAMES]
+    fuse(FeatureCache(root / "features").table(), strategies, Runs(root / "runs"), FitSettings(epochs=6, steps=0), seeds=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def asked(workspace):
+    return run(workspace, *ALL)
+
+
+def run(root, *options, code=0):
+    result = CliRunner().invoke(command, ["--workspace", str(root), *options])
+    assert result.exit_code == code or result.exception, result.output
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout
+
+
+def test_the_answers_stand_in_the_terminal_the_page_and_the_json(workspace, asked):
+    report = json.loads((workspace / "report" / "report.json").read_text())
+    answers, said = report["asked"], " ".join(asked.split())
+    curve = answers["curve"]
+    assert [point["share"] for point in curve["points"]] == [0.1, 0.2, 0.5, 1.0]
+    assert all(point["low"] <= point["mean"] <= point["high"] for point in curve["points"])
+    assert curve["honest"] and curve["doubled"]["low"] <= curve["doubled"]["gain"] <= curve["doubled"]["high"]
+    assert "would bring about" in said and "not a measurement" in said
+    lines = answers["contribution"]["lines"]
+    assert [line["player"] for line in lines] == ["title", "image"]
+    for part in ("validation", "test"):
+        total = sum(line[part]["value"] for line in lines)
+        assert 0.1 < total < 1
+    assert "Contribution of fields on validation in points (Shapley): title +" in said
+    page = (workspace / "report" / "index.html").read_text()
+    assert all(f'<section id="{name}"' in page for name in ("curve", "contribution", "missing", "labels"))
+
+
+def test_what_a_missing_field_costs_begins_with_the_head_s_own_score(workspace, asked):
+    report = json.loads((workspace / "report" / "report.json").read_text())
+    missing, rows = report["asked"]["missing"], {row["strategy"]: row for row in report["rows"]}
+    assert missing["shares"] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    for line in missing["lines"]:
+        scores = [score["mean"] for score in line["scores"]]
+        assert scores[0] == pytest.approx(rows[missing["strategy"]]["test"]["macro_f1"]["mean"])
+        assert scores[-1] < scores[0] - 0.02
+        without = rows[missing["strategy"]]["controls"][f"without {line['field']}"]["macro_f1"]
+        assert scores[-1] == pytest.approx(without, abs=1e-6), "all of it missing is the control"
+
+
+def test_doubted_labels_are_a_table_for_whoever_decides(workspace, asked):
+    lines = list(csv.DictReader((workspace / "report" / "suspected-labels.csv").read_text().splitlines()))
+    answer = json.loads((workspace / "report" / "report.json").read_text())["asked"]["labels"]
+    assert len(lines) == sum(answer["by_class"].values()) and f"{len(lines)} of {answer['examined']}" in asked
+    assert "products" not in answer, "ids stand in the table alone"
+    assert all(line["label"] != line["suggested"] and line["decision"] == "" for line in lines)
+    gaps = [float(line["p_label"]) - float(line["p_suggested"]) for line in lines]
+    assert gaps == sorted(gaps)
+
+
+def test_what_is_worked_out_is_kept_for_the_same_runs_only(workspace, asked, monkeypatch):
+    kept = (workspace / "questions.json").read_bytes()
+    monkeypatch.setattr("fusecat.stages.fusion.learning_curve.learning_curve", None)
+    assert "would bring about" in " ".join(run(workspace).split())
+    run(workspace, *ALL)
+    assert (workspace / "questions.json").read_bytes() == kept
+    run(workspace, "--shareable")
+    shared = workspace / "report-shareable"
+    assert not (shared / "suspected-labels.csv").exists()
+    ids = FeatureCache(workspace / "features").table().ids
+    assert not any(f">{name}<" in (shared / "index.html").read_text() for name in ids)
+    answer = run(workspace, "--metric", "accuracy", "--json")
+    assert json.loads(answer)["asked"] == {}, "another metric is another question"
+
+
+def test_a_damaged_file_of_answers_is_told_and_nothing_of_it_shown(workspace, asked, capsys):
+    path = workspace / "questions.json"
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-40])
+        assert "would bring about" not in run(workspace)
+        path.write_bytes(whole.replace(b'"share":0.5', b'"share":0.9').replace(b'"share": 0.5', b'"share": 0.9'))
+        assert json.loads(run(workspace, "--json"))["asked"] == {}
+    finally:
+        path.write_bytes(whole)
+
+
+def test_what_has_no_answer_is_refused_with_a_way_out(workspace, tmp_path):
+    made = table({"a.title": 6}, products=200)
+    kept = FeatureCache(seal(made, tmp_path) / "features").table()
+    fuse(kept, [Strategy.parse("unimodal/a.title")], Runs(tmp_path / "runs"), seeds=1)
+    for option, reason in (
+        ("--curve", "no strategy here has a head"),
+        ("--contribution", "no head here merges features"),
+        ("--missing", "no head here merges features"),
+    ):
+        with pytest.raises(UsageError, match=f"{option}: {reason}.*fusecat fuse"):
+            run(tmp_path, option)
+    with pytest.raises(UsageError, match="--curve is asked of one workspace"):
+        run(tmp_path, "--pool", "--curve", str(workspace))
+
+
+def test_networks_that_know_the_labels_promise_nothing(tmp_path):
+    made = table({"a.title": 6, "b.image": 6}, products=200)  # fitted on train
+    kept = FeatureCache(seal(made, tmp_path) / "features").table()
+    fuse(kept, [Strategy.parse("flat/average")], Runs(tmp_path / "runs"), FitSettings(epochs=2, steps=0), seeds=1)
+    said = " ".join(run(tmp_path, "--curve").split())
+    assert "it is no forecast" in said and "would bring" not in said
