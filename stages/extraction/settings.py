@@ -12,6 +12,7 @@ from typing import Any
 
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fields import Field
+from fusecat.stages.processors import processors
 from fusecat.stages.vocabulary import REFERENCE
 
 NEW = "new"
@@ -242,5 +243,4 @@ def fitting_workers(products: int) -> int:
     """As many worker processes as suit this machine and catalogue: a processor is left to the main process of each device."""
     if products < LARGE:
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(0, min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
+    return max(0, min(4, processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))

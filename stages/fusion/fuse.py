@@ -18,13 +18,14 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.feasible import features_of
 from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
-from fusecat.stages.fusion.jobs import Job, cores
+from fusecat.stages.fusion.jobs import Job
 from fusecat.stages.fusion.late.ensemble_runs import in_order, members_of
 from fusecat.stages.fusion.predictions import stored_bytes
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS, Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.wiring import stands_alone
 from fusecat.stages.metrics import MACRO_F1, Metric
+from fusecat.stages.processors import processors
 from fusecat.stages.progress import phase, remark
 from fusecat.stages.vocabulary import Architecture, Late, Part
 
@@ -93,7 +94,7 @@ def fuse(
             needed = sorted({name for strategy in reading for name in features_of(strategy, table)})
             with phase(f"standardising {len(needed)} features"):
                 fit_data = gather(table, needed, fit_on, standardise=standardise)
-            for job, run in run_jobs(some, fit_data, runs, processes=processes or cores()):
+            for job, run in run_jobs(some, fit_data, runs, processes=processes or processors()):
                 note(job, run)
         # in the order of the jobs, not of their ends: sums of many numbers differ in their last bits with the order
         library = [ready[job.strategy, job.seed] for job in single]

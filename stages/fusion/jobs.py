@@ -1,6 +1,5 @@
 """The runs that there are to do, as values."""
 
-import os
 from dataclasses import dataclass
 
 from fusecat.stages.fusion.fit_settings import FitSettings
@@ -22,8 +21,3 @@ class Job:
     key: str
     vectors: str = ""
     tuned: bool = False
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
