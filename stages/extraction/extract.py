@@ -5,6 +5,7 @@ epoch, extraction from the last durable block. Under `torchrun` every process ca
 """
 
 import difflib
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+from fusecat.cache.publish import set_aside
 from fusecat.cache.space import forecast
 from fusecat.cache.store import FeatureCache, Verdict
 from fusecat.cache.trouble import disk_trouble
@@ -21,6 +23,7 @@ from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.earlier import taught_wrong
 from fusecat.stages.extraction.embed import embed
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
@@ -28,7 +31,7 @@ from fusecat.stages.extraction.memory import Peak
 from fusecat.stages.extraction.out_of_fold import out_of_fold
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.settings import Extraction, Network, Precision
-from fusecat.stages.extraction.training_record import read_learning
+from fusecat.stages.extraction.training_record import RECORD, read_learning
 from fusecat.stages.extraction.versions import versions
 from fusecat.stages.fields import TEXTS, Field
 from fusecat.stages.metrics import MACRO_F1, Metric
@@ -89,11 +92,26 @@ def unread(networks: Sequence[Network], texts: Collection[str]) -> list[str]:
 
 def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:
     """Feature -> hit, missing, stale (with the parts of the recipe that changed) or damaged."""
-    cache, precision = FeatureCache(workspace.features), device_precision
-    return {
-        encoder.feature: cache.explain(encoder.feature, encoder.recipe(study, metric, precision(encoder.extraction.precision)))
-        for encoder in chosen
-    }
+    cache, found = FeatureCache(workspace.features), {}
+    for encoder in chosen:
+        recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
+        verdict = cache.explain(encoder.feature, recipe)
+        if verdict.state == "hit" and (reason := _taught_wrong(encoder, cache, workspace)):
+            verdict = Verdict("stale", reason=reason)
+        found[encoder.feature] = verdict
+    return found
+
+
+def _put_aside(encoder: Encoder, cache: FeatureCache, workspace: Workspace) -> None:
+    """The network counts as not fine-tuned, then the feature as not there: so an interruption forgets neither."""
+    shutil.rmtree(workspace.folds / encoder.feature, ignore_errors=True)
+    (workspace.encoders / encoder.feature / RECORD).unlink(missing_ok=True)
+    set_aside(cache.path(encoder.feature))
+
+
+def _taught_wrong(encoder: Encoder, cache: FeatureCache, workspace: Workspace) -> str:
+    feature = encoder.feature
+    return taught_wrong(encoder, cache.header(feature), cache.path(feature), workspace.encoders / feature)
 
 
 def extract(
@@ -125,7 +143,14 @@ def extract(
             held = cache.holds(encoder.feature, recipe)
             if not held and (verdict := cache.explain(encoder.feature, recipe)).state == "damaged":
                 damaged(f"{verdict.reason.partition(';')[0]}; made anew")
+            wrong = _taught_wrong(encoder, cache, workspace) if held else ""
             processes().wait_for_everyone()
+            if wrong:
+                held = False
+                damaged(f"{encoder.feature}: {wrong}; made anew")
+                if processes().is_main_process:
+                    _put_aside(encoder, cache, workspace)
+                processes().wait_for_everyone()
             if held:
                 folder = workspace.encoders / encoder.feature
                 learning = read_learning(folder, encoder.feature) or {}

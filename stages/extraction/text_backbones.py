@@ -23,6 +23,10 @@ OTHER_TOWER = {Tower.TEXT: ("vision", "visual", "image", "logit"), Tower.IMAGE: 
 """How the names of what a tower does not need begin."""
 
 
+class OtherWeights(ModelError):
+    """A checkpoint that is there and is not that of its configuration."""
+
+
 class TextTower(nn.Module):
     """The text half of a joint network, as an encoder whose `pooler_output` is the library's own feature of the text."""
 
@@ -105,7 +109,7 @@ def part_of(model: Any, network: Network) -> Any:
 
 
 def refuse_other_weights(network: Network, own: Iterable[str], told: Any) -> None:
-    """Raise ModelError where a tensor `own` is not that of the file, or where the file has more layers than the network.
+    """Raise OtherWeights where a tensor `own` is not that of the file, or where the file has more layers than the network.
 
     A pooler is left aside: nobody who saves a masked language model saves one, and where it is missing it is not used.
     """
@@ -120,7 +124,7 @@ def refuse_other_weights(network: Network, own: Iterable[str], told: Any) -> Non
     }
     for kind, names in kinds.items():
         if names:
-            raise ModelError(
+            raise OtherWeights(
                 f"networks.{network.name}: {network.weights} {kind} '{min(names)}' ({len(names)} of {len(own)} tensors); "
                 "it would be taught from random numbers: name a folder whose weights fit its config.json"
             )
