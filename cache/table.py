@@ -4,7 +4,7 @@ Shapes: N products, D width of one feature, C classes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -85,11 +85,13 @@ class Samples:
 class FeatureTable(Samples):
     """Features that agree on ids, labels, split and classes, row for row.
 
-    Arrays are read-only. `fingerprint` is the digest of ids, labels, split and classes.
+    Arrays are read-only. `fingerprint` is the digest of ids, labels, split and classes. `groups` (N,): rows of one number are
+    copies of each other, None where nobody said.
     """
 
     features: Mapping[str, Feature]
     fingerprint: str = ""
+    groups: NDArray[np.intp] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", MappingProxyType(dict(self.features)))

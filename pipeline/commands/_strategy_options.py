@@ -1,6 +1,7 @@
 """Which strategies, on which features, with which settings and metric: what `fuse` and `tune` share."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,6 +77,7 @@ def prepare(
 ) -> tuple["FeatureTable", "StrategyPlan", "FitSettings", tuple[str, ...]]:
     """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
     from fusecat.cache.store import FeatureCache
+    from fusecat.stages.catalogue.split import groups_in
     from fusecat.stages.errors import UsageError
     from fusecat.stages.fusion.feasible import feasible
     from fusecat.stages.fusion.strategy_plan import plan
@@ -91,6 +93,7 @@ def prepare(
         )
     with phase("reading the features"):
         table = table_of(FeatureCache(place.features), streamed=streamed)
+        table = replace(table, groups=groups_in(place.split, table.ids.tolist()))
     final = f"{own or fusion}+{variant}" if variant else own or fusion
     kind = Architecture(architecture) if architecture else None
     names = None if only is None else [name.strip() for name in only.split(",")]

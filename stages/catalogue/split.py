@@ -6,8 +6,8 @@ because the dice are SHA-256 of seed and id.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +43,8 @@ class Split:
     """The part of every product, in catalogue order; None for products without a label or outside of the subset.
 
     `ids` are the products, `catalogue` is the fingerprint of their ids and labels; `own` is True for a split that came with the
-    catalogue (then protocol says only whether there is a test part, and seed and head_share mean nothing).
+    catalogue (then protocol says only whether there is a test part, and seed and head_share mean nothing). `tied`: id -> group,
+    of the products that are in a group of two or more.
     """
 
     protocol: SplitProtocol
@@ -56,6 +57,7 @@ class Split:
     subset: str | None = None
     own: bool = False
     findings: tuple[Finding, ...] = ()
+    tied: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,6 +84,7 @@ class Split:
             "catalogue": self.catalogue,
             "findings": [[f.kind, f.count, f.first, f.treatment] for f in self.findings],
             "parts": dict(zip(self.ids, self.parts, strict=True)),
+            "tied": dict(self.tied),
         }
         return write_record(path, record)
 
@@ -109,9 +112,33 @@ class Split:
                 subset=record["subset"],
                 own=bool(record["own"]),
                 findings=tuple(Finding(*values) for values in record["findings"]),
+                tied=_tied(record),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
+
+
+def groups_in(path: Path, ids: Sequence[str]) -> NDArray[np.intp] | None:
+    """(N,) group of each of these products, by the file of a split; None where it tells none, or is not there.
+
+    Raises: DamagedFile where the file is no split.
+    """
+    try:
+        record = read_record(path, WAY_OUT)
+        tied = _tied(record)
+    except FileNotFoundError:
+        return None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
+    if not tied:
+        return None
+    alone = 1 + max(tied.values())
+    return np.array([tied.get(identity, alone + row) for row, identity in enumerate(ids)], np.intp)
+
+
+def _tied(record: Mapping[str, Any]) -> dict[str, int]:
+    """Nothing where an earlier version wrote the file."""
+    return {str(identity): int(group) for identity, group in record.get("tied", {}).items()}
 
 
 def fingerprint(catalogue: Catalogue) -> str:
@@ -162,7 +189,9 @@ def split(
     torn = _straddling(catalogue, groups, parts) if own else ()
     findings = (*drawn, *_small_classes(catalogue, labels, parts), *torn)
     summary, mark = summarise(catalogue, groups), fingerprint(catalogue)
-    result = Split(protocol, head_share, seed, tuple(parts), summary, ids, mark, subset, own, findings)
+    sizes = np.bincount(groups)
+    tied = {identity: group for identity, group in zip(ids, groups.tolist(), strict=True) if sizes[group] > 1}
+    result = Split(protocol, head_share, seed, tuple(parts), summary, ids, mark, subset, own, findings, tied)
     _check(result, catalogue, labels)
     return result
 

@@ -68,7 +68,8 @@ def table_of(
         made[name] = Feature(name, made[name].embedding, made[name].present, logits=kept, fitted_on=None)
     drawn, findings = _split([names[code] for code in codes], groups, parts, seed)
     marks = {"classes": names, "labels": digest(codes.astype("<i8").tobytes()), "split": digest(drawn.tobytes())}
-    return FeatureTable(np.arange(rows).astype(str), codes.astype(np.int32), drawn, names, ORDER, made, digest(marks)), findings
+    ids, tied = np.arange(rows).astype(str), None if groups is None else groups_of(_keys("groups", groups, rows))
+    return FeatureTable(ids, codes.astype(np.int32), drawn, names, ORDER, made, digest(marks), groups=tied), findings
 
 
 def _feature(name: str, vectors: Any, rows: int, present: ArrayLike | None) -> Feature:

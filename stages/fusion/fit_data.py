@@ -38,7 +38,7 @@ class FitData:
     """What runs share.
 
     `vectors` are standardised by `scaling`; `rows`: `fit` and each part that is there -> row numbers; `prior` (C,) is the share
-    of each class among the fit rows.
+    of each class among the fit rows. `groups` (N,): copies of a product share a number, None where nobody said.
     """
 
     features: Mapping[str, Feature]
@@ -49,10 +49,12 @@ class FitData:
     prior: NDArray[np.float32]
     classes: tuple[str, ...]
     fitted_on: tuple[str, ...]
+    groups: NDArray[np.intp] | None = None
 
     def save(self, folder: Path) -> None:
         """Write everything as plain arrays, for another process to map."""
         arrays: dict[str, NDArray[Any]] = {"labels": self.labels, "prior": self.prior}
+        arrays |= {} if self.groups is None else {"groups": self.groups}
         arrays |= {f"rows.{part}": rows for part, rows in self.rows.items()}
         for name, (mean, scale) in self.scaling.items():
             arrays |= {f"mean.{name}": mean, f"scale.{name}": scale}
@@ -105,6 +107,7 @@ class FitData:
             prior=arrays["prior"],
             classes=tuple(described["classes"]),
             fitted_on=tuple(described["fitted_on"]),
+            groups=arrays.get("groups"),
         )
 
     def fit(
@@ -164,4 +167,5 @@ def gather(table: FeatureTable, features: Sequence[str], fit_on: Sequence[str], 
         prior=prior(table.labels[rows["fit"]], len(table.classes)),
         classes=table.classes,
         fitted_on=tuple(held),
+        groups=table.groups,
     )

@@ -147,7 +147,7 @@ def schedule(
 ) -> list[Job]:
     """One job per strategy and seed, ensembles last; what draws nothing at random has one."""
     marks = {name: digest(feature) for name, feature in table.features.items()}
-    strategies = list(strategies)
+    strategies, ties = list(strategies), _ties(table)
     jobs: list[Job] = []
     for strategy in strategies:
         if strategy.ensemble:
@@ -171,6 +171,8 @@ def schedule(
             if own.balanced_batches:
                 raise UsageError(UNBALANCED)
             decided["streamed"] = True  # other batches than in memory
+        if strategy.architecture is Architecture.LATE:
+            decided |= ties
         for seed in range(1, seeds + 1) if strategy.learned else (DETERMINISTIC,):
             text = json.dumps(decided | {"seed": seed}, sort_keys=True)
             key, is_tuned = hashlib.sha256(text.encode()).hexdigest(), strategy.name in (tuned or {})
@@ -182,10 +184,20 @@ def schedule(
                 # an ensemble is decided by its members: by all of the call's runs that it may choose from
                 library = [job for job in jobs if _may_combine(strategy, job, table)]
                 members = [job.key for job in library if job.seed in (seed, DETERMINISTIC)]
-                text = json.dumps([REVISION, strategy.name, seed, metric.name, members])
+                text = json.dumps([REVISION, strategy.name, seed, metric.name, members, *ties.values()])
                 key = hashlib.sha256(text.encode()).hexdigest()
                 jobs.append(Job(strategy, seed, settings, metric, key, ""))
     return jobs
+
+
+def _ties(table: FeatureTable) -> dict[str, str]:
+    """What decides cross-fitting where products of validation are copies of each other: nothing where none are."""
+    if table.groups is None:
+        return {}
+    _, group = np.unique(table.groups[table.rows(Part.VALIDATION)], return_inverse=True)
+    if len(set(group.tolist())) == len(group):
+        return {}
+    return {"groups": hashlib.sha256(group.astype("<i8").tobytes()).hexdigest()}
 
 
 def _may_combine(ensemble: Strategy, job: Job, table: FeatureTable) -> bool:

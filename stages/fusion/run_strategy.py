@@ -105,7 +105,9 @@ def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predict
         raise ValueError(f"{strategy.name} combines runs, not networks")
     names = with_logits(strategy, fit_data.features)
     start = time.perf_counter()
-    fitted = fit_late(lambda: method(len(names), fit_data.prior), fit_data.features, names, fit_data.labels, fit_data.rows)
+    fitted = fit_late(
+        lambda: method(len(names), fit_data.prior), fit_data.features, names, fit_data.labels, fit_data.rows, fit_data.groups
+    )
     run = Run(
         strategy=strategy.name,
         architecture=strategy.architecture,

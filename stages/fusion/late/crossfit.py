@@ -31,8 +31,13 @@ class LateFit:
     note: str
 
 
-def folds(labels: NDArray[np.integer], count: int = FOLDS, *, seed: int = 0) -> NDArray[np.intp]:
-    """(n,) fold of each row: each class is dealt out evenly at random; one smaller than `count` misses some folds."""
+def folds(
+    labels: NDArray[np.integer], groups: NDArray[np.intp] | None = None, count: int = FOLDS, *, seed: int = 0
+) -> NDArray[np.intp]:
+    """(n,) fold of each row: each class is dealt out evenly at random; one smaller than `count` misses some folds.
+
+    `groups` (n,): rows of one number are copies of each other and go where the first of them goes.
+    """
     random = np.random.default_rng(seed)
     found = np.empty(len(labels), np.intp)
     start = 0
@@ -41,6 +46,9 @@ def folds(labels: NDArray[np.integer], count: int = FOLDS, *, seed: int = 0) -> 
         found[rows] = (start + np.arange(len(rows))) % count
         # the next class goes on where this one ended, so that folds stay equally large
         start += len(rows)
+    if groups is not None:
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+        found = found[first][group]
     return found
 
 
@@ -50,11 +58,13 @@ def fit_late(
     names: Sequence[str],
     labels: NDArray[np.integer],
     rows: Mapping[str, NDArray[np.intp]],
+    groups: NDArray[np.intp] | None = None,
 ) -> LateFit:
     """Fit a method where it may: on head rows that no network has seen, else on out-of-fold logits, else on validation.
 
-    `rows`: part -> row numbers, `train` and `head` where they exist. On validation it is cross-fitted: what it says of a
-    validation product was learnt from the other folds; what it says of test, from all of validation.
+    `rows`: part -> row numbers, `train` and `head` where they exist. `groups` (N,): copies of a product share a number. On
+    validation it is cross-fitted: what it says of a validation product was learnt from the other folds, which hold no copy of
+    it; what it says of test, from all of validation.
     """
     parts = [part for part in (Part.VALIDATION.value, Part.TEST.value) if part in rows]
     seen = {part: gather(features, names, rows[part]) for part in parts}
@@ -70,7 +80,7 @@ def fit_late(
         method.fit(gather(features, names, rows[Part.TRAIN], oof=True), labels[rows[Part.TRAIN]])
         fitted_on, note = (Part.TRAIN.value,), OUT_OF_FOLD
     else:
-        return _cross_fit(make, seen, labels, rows)
+        return _cross_fit(make, seen, labels, rows, groups)
     return LateFit(method, _predictions(method, seen, labels, rows), fitted_on, note)
 
 
@@ -120,9 +130,10 @@ def _cross_fit(
     seen: Mapping[str, Opinions],
     labels: NDArray[np.integer],
     rows: Mapping[str, NDArray[np.intp]],
+    groups: NDArray[np.intp] | None,
 ) -> LateFit:
     validation, truth = seen[Part.VALIDATION], labels[rows[Part.VALIDATION]]
-    fold = folds(truth)
+    fold = folds(truth, None if groups is None else groups[rows[Part.VALIDATION]])
     methods: dict[int, LateMethod] = {}
     for number in np.unique(fold).tolist():
         inside = np.flatnonzero(fold != number)

@@ -64,7 +64,8 @@ def combine(
         found = means_of_present(library, labels, {part: present[table.rows(part)] for part in library})
         kept, fitted_on = list(members), members[0].fitted_on
     else:
-        weights, found = cross_fitted_selection(library, labels, metric)
+        groups = None if table.groups is None else table.groups[table.rows(Part.VALIDATION)]
+        weights, found = cross_fitted_selection(library, labels, metric, groups)
         kept = [run for run, weight in zip(members, weights, strict=True) if weight]
         fitted_on = (*sorted({part for run in kept for part in run.fitted_on}), Part.VALIDATION.value)
         shares = sorted(zip(weights[weights > 0], kept, strict=True), key=lambda pair: -pair[0])

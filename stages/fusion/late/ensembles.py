@@ -154,11 +154,17 @@ def means_of_present(
 
 
 def cross_fitted_selection(
-    library: Library, labels: Mapping[str, NDArray[np.integer]], metric: Metric
+    library: Library,
+    labels: Mapping[str, NDArray[np.integer]],
+    metric: Metric,
+    groups: NDArray[np.intp] | None = None,
 ) -> tuple[NDArray[np.float64], Parts]:
-    """Weights from all of validation, and predictions: of validation by weights from the other folds, of the rest by these."""
+    """Weights from all of validation, and predictions: of validation by weights from the other folds, of the rest by these.
+
+    `groups`: copies among the validation products share a number, and a fold.
+    """
     members, truth = library[Part.VALIDATION], labels[Part.VALIDATION]
-    contest, fold = _Contest(members, truth, metric.depth), folds(truth)
+    contest, fold = _Contest(members, truth, metric.depth), folds(truth, groups)
     by_fold = {number: _select(contest.rows(fold != number), metric) for number in np.unique(fold).tolist()}
     weights = _select(contest, metric)
     found = {}

@@ -18,7 +18,7 @@ from fusecat.stages.catalogue.decode_workers import DecodeWorkers
 from fusecat.stages.catalogue.duplicates import duplicate_groups, near_pairs
 from fusecat.stages.catalogue.image_index import ImageIndex
 from fusecat.stages.catalogue.read import read_catalogue
-from fusecat.stages.catalogue.split import Split, split
+from fusecat.stages.catalogue.split import Split, groups_in, split
 from fusecat.stages.errors import DataError
 from fusecat.stages.vocabulary import Part, SplitProtocol
 from tests.stages.catalogue.nasty import coded, draft
@@ -175,6 +175,10 @@ def test_a_split_comes_back_as_it_was_written_and_for_its_own_catalogue_only(sam
     result = split(catalogue, groups, protocol=SplitProtocol.TEST_20, head_share=0.1)
     path = result.write(tmp_path / "new" / "split.json")
     assert Split.read(path, catalogue) == result
+    known = groups_in(path, result.ids)
+    assert result.tied and known is not None  # the same products together, whatever the numbers
+    assert len(set(zip(known.tolist(), groups.tolist(), strict=True))) == len(set(known.tolist())) == len(set(groups.tolist()))
+    assert groups_in(tmp_path / "none.json", result.ids) is None
     with pytest.raises(DataError, match="another catalogue"):
         Split.read(path, catalogue.limit(100))
     path.write_text("{}", encoding="utf-8")

@@ -130,6 +130,16 @@ def test_folds_part_every_class_evenly():
     assert np.bincount(fold[labels == 0]).tolist() == [10] * 5
 
 
+def test_folds_hold_copies_together_and_leave_the_others_where_they_were():
+    labels = np.repeat([0, 1, 2], [50, 12, 3])
+    groups = np.arange(len(labels))
+    assert (folds(labels, groups) == folds(labels)).all()
+    groups[[3, 7, 40, 55]] = 3
+    fold = folds(labels, groups)
+    assert len(set(fold[[3, 7, 40, 55]])) == 1
+    assert (np.delete(fold, [7, 40, 55]) == np.delete(folds(labels), [7, 40, 55])).all()
+
+
 def noise(seed, products=900):
     """Logits that know nothing, of networks that are very sure of themselves."""
     made = table(dict.fromkeys(SEVEN, 2), products=products, signal=0, seed=seed, missing=0)
@@ -139,6 +149,32 @@ def noise(seed, products=900):
         for name, feature in made.features.items()
     }
     return dataclasses.replace(made, features=features)
+
+
+@pytest.mark.parametrize("strategy", ["late/lightgbm", "late/selection"])
+def test_copies_among_the_validation_products_flatter_nobody(strategy, tmp_path):
+    made = noise(4)
+    rows = made.rows("validation")
+    first, second = np.array_split(rows, 2)
+    second = second[: len(first)]
+    first = first[: len(second)]
+    labels, groups = made.labels.copy(), np.arange(len(made.labels))
+    labels[second], groups[second] = labels[first], groups[first]
+    for feature in made.features.values():
+        feature.logits.flags.writeable = True
+        feature.logits[second] = feature.logits[first]
+    made = dataclasses.replace(made, labels=labels, fingerprint="copied")
+    members = plan("average", made.features).strategies if strategy == "late/selection" else ()
+    marks = {}
+    for told, known in (("alone", None), ("grouped", groups)):
+        own = dataclasses.replace(made, groups=known)
+        wanted = [*members, Strategy.parse(strategy)]
+        run = fuse(own, wanted, Runs(tmp_path / "runs"), FitSettings(epochs=1), seeds=1)[-1]
+        marks[told] = run.scores["validation"]["accuracy"], run.key
+    assert marks["alone"][1] != marks["grouped"][1]  # runs of the one are not taken for runs of the other
+    assert abs(marks["grouped"][0] - 0.25) < 0.1
+    if strategy == "late/lightgbm":  # which remembers what it has seen
+        assert marks["alone"][0] > 0.4
 
 
 @pytest.mark.parametrize("late", LEARNING, ids=str)
