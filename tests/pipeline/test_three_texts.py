@@ -61,7 +61,7 @@ def shop(sample_cut: Path, tmp_path_factory) -> Path:
     for row in read_table(sample_cut / "X_train.tsv"):
         identity, sign = row["Integer_id"], emoji[row["Integer_id"]][0]
         picture = sample_cut / "image_training" / f"image_{row['Image_id']}_product_{row['Product_id']}.jpg"
-        texts = {"title": row["Title"], "description": row["Description"], "english": unicodedata.name(sign, "")}
+        texts = {"title": row["Title"], "description": row["Description"], "english": unicodedata.name(sign, "SIGN")}
         rows.append({"id": identity, **texts, "label": codes[identity], "image": str(picture)})
         attributes.append({"id": identity, "top": top[codes[identity]], "point": str(ord(sign))})
     write_table(folder / "products.csv", rows, ",")
