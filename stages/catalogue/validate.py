@@ -118,15 +118,15 @@ def _scarce(catalogue: Catalogue, images: ImageIndex, drawn: Split) -> tuple[Fin
     """Fields that too few training products have to teach a network of its own, as counted warnings with the way out."""
     train = [product for product, part in zip(catalogue.products, drawn.parts, strict=True) if part is Part.TRAIN]
     ways = {
-        "picture": ([product for product in train if images.usable(product)], "pass --images none to go without"),
-        "text": ([product for product in train if product.text], "pass --texts none to go without"),
-        "description": ([p for p in train if p.description], "'fusecat extract --fields title --fields image' goes without"),
+        "pictures": ([product for product in train if images.usable(product)], "pass --images none to go without"),
+        "texts": ([product for product in train if product.text], "pass --texts none to go without"),
+        "descriptions": ([p for p in train if p.description], "'fusecat extract --fields title --fields image' goes without"),
     } | {
         name: ([p for p in train if p.text_of(name)], f"leave it out of the 'fields' of networks, or join it: title+{name}")
         for name in catalogue.further
     }
     return tuple(
-        Finding(f"few_{name}s", len(there), f"id {there[0].id}", f"of {len(train)} training products have one; {FEW}: {way}")
+        Finding(f"few_{name}", len(there), f"id {there[0].id}", f"of {len(train)} training products have one; {FEW}: {way}")
         for name, (there, way) in ways.items()
         if 0 < len(there) < SCARCE * len(train)
     )

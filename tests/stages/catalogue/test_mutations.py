@@ -48,7 +48,13 @@ def ids_of_floats(dice: Dice, table: list[Row], mapping: dict[str, str]) -> list
     return [row | {mapping["id"]: f"{number}.0"} for number, row in enumerate(table)]
 
 
-TABLE_CHANGES = (renamed, reordered, more_columns, ids_of_floats)
+def another_text(dice: Dice, table: list[Row], mapping: dict[str, str]) -> list[Row]:
+    """A further text, which some products lack."""
+    mapping["maker"] = "Hersteller"
+    return [row | {"Hersteller": dice.choice(("Nord", "", "Süd, Söhne"))} for row in table]
+
+
+TABLE_CHANGES = (renamed, reordered, more_columns, ids_of_floats, another_text)
 
 
 def plain(name: str, folder: Path) -> str:
@@ -98,7 +104,10 @@ def read(path: Path, options: ReadingOptions, patience: int = 3) -> list[tuple] 
             if not isinstance(found, str):
                 return found
         return message
-    return [(p.id, p.title, p.description, p.code, [image.read_bytes() for image in p.images]) for p in catalogue.products]
+    return [
+        (p.id, p.title, p.description, p.code, [image.read_bytes() for image in p.images], p.text_of("maker"))
+        for p in catalogue.products
+    ]
 
 
 @pytest.mark.parametrize("number", EXAMPLES)
@@ -120,8 +129,16 @@ def test_a_changed_catalogue_is_read_as_before_or_with_the_way_that_is_told(numb
     for change in changes:
         table = change(dice, table, mapping)
     ids = [str(place) if ids_of_floats in changes else row[mapping["id"]] for place, row in enumerate(table)]
+    maker = mapping.get("maker", "")
     expected = [
-        (identity, row[mapping["title"]], row[mapping["description"]] or None, row[mapping["label"]], [png(place)])
+        (
+            identity,
+            row[mapping["title"]],
+            row[mapping["description"]] or None,
+            row[mapping["label"]],
+            [png(place)],
+            row.get(maker) or None,
+        )
         for place, (identity, row) in enumerate(zip(ids, table, strict=True))
     ]
     path = tmp_path / form.name
