@@ -2,7 +2,7 @@
 
 import errno
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -25,12 +25,69 @@ from fusecat.stages.errors import UsageError
 from fusecat.stages.metrics import Metric
 from fusecat.stages.workspace import Workspace
 
-if TYPE_CHECKING:
-    pass
-
 DEFAULT = click.core.ParameterSource.DEFAULT
 FORMATS = ("csv", "parquet", "sigir", "ens")
 """The values of `stages.prediction.formats.Format`; that module imports torch, and help must be instant."""
+ENGINES = ("local", "ray")
+ON_RAY = frozenset(
+    (
+        "engine",
+        "source",
+        "output",
+        "folder",
+        "merges",
+        "columns",
+        "image_folder",
+        "top",
+        "threshold",
+        "reasons",
+        "workers",
+        "as_json",
+    )
+)
+"""What --engine ray takes."""
+
+
+def on_ray(source: str | None, output: str | None, folder: Path | None, options: dict[str, Any]) -> None:
+    """`--engine ray`: see the command."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in ON_RAY and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(f"{parameter.opts[-1]} is not for --engine ray; leave it out")
+    if not (source and output and folder):
+        raise UsageError("--engine ray needs --input, --output and --model; 'fusecat export FOLDER' writes the model")
+    try:
+        from fusecat.stages.prediction.on_ray import Job, run
+    except ImportError as error:
+        raise UsageError(f"--engine ray needs {error.name}: pip install 'fusecat[ray]'") from error
+    from fusecat.stages.catalogue.columns import parse_columns
+    from fusecat.stages.prediction.formats import Format, Layout
+
+    source, output = (name if "://" in name else str(Path(name).absolute()) for name in (source, output))
+    beside = source.rpartition("/")[0] if source.endswith(".parquet") else source
+    job = Job(
+        model=folder.absolute(),
+        source=source,
+        target=output,
+        layout=Layout(Format.PARQUET, options["top"], options["threshold"], reasons=options["reasons"]),
+        columns=parse_columns(options["columns"]) if options["columns"] else {},
+        pictures=str(options["image_folder"].absolute()) if options["image_folder"] else beside,
+        merges=options["merges"],
+        actors=options["workers"],
+    )
+    result = run(job) | {"input": source, "output": output}
+    if options["as_json"]:
+        print_json(result)
+        return
+    read = ", ".join(f"{field}={column}" for field, column in result["columns"].items())
+    flagged = ", ".join(f"{count:,} {name}" for name, count in result["flagged"].items()) or "nothing"
+    for line in (
+        f"{source}: {result['products']:,} products, {result['strategy']}, {result['actors']} models at once; columns {read}",
+        f"flagged: {flagged}",
+        f"{output}: {result['files']} files",
+    ):
+        console().print(safe(line), markup=False)
 
 
 @click.command()
@@ -44,15 +101,29 @@ FORMATS = ("csv", "parquet", "sigir", "ens")
 @select_metric_option
 @merges_option
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="How the file looks.")
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file [WORKSPACE/predictions/CATALOG.FORMAT]."
-)
+@click.option("--output", metavar="FILE", help="The file [WORKSPACE/predictions/CATALOG.FORMAT]; a folder with --engine ray.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Codes per product, most probable first.")
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Probability below which no code is given."
 )
 @click.option("--reasons", is_flag=True, help="Say what text and image answer alone, and what each field adds.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that tokenise and decode.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that tokenise and decode; with --engine ray, models that work at once.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="local",
+    show_default=True,
+    help="ray: Parquet files of any size, by --model, on this machine or a Ray cluster.",
+)
+@click.option(
+    "--input", "source", metavar="PATH|ADDRESS", help="With --engine ray: a Parquet file, a folder, s3://bucket/folder."
+)
 @vectors_options
 @catalogue_options
 @workspace_option
@@ -68,7 +139,9 @@ def command(
     refit: bool,
     merges: tuple[str, ...],
     kind: str,
-    output: Path | None,
+    output: str | None,
+    engine: str,
+    source: str | None,
     reasons: bool,
     as_json: bool,
     **options: Any,
@@ -84,10 +157,19 @@ def command(
 
     --images, --max-images, --max-image-pixels, --columns and --encoding are those of the study's catalogue where they are not
     given here.
+
+    --engine ray answers the rows of Parquet files into the folder --output, with the columns of --format parquet and row_hash.
+    Pictures are bytes in a column, or names relative to --image-folder or the input. The same command goes on after an
+    interruption, answers what is new, and answers nothing twice. It joins the cluster of RAY_ADDRESS, or starts Ray here.
     """
     from fusecat.stages.extraction.quiet import quieten
 
     quieten()
+    if engine == "ray":
+        on_ray(source, output, folder, options | {"reasons": reasons, "merges": merges, "as_json": as_json})
+        return
+    if source is not None:
+        raise UsageError("--input belongs to --engine ray; name CATALOG")
     from fusecat.pipeline.commands._progress import Ticker
     from fusecat.stages.catalogue.data_model import READING, ReadingOptions
     from fusecat.stages.catalogue.read import read_catalogue
@@ -118,9 +200,9 @@ def command(
         read = read_catalogue(catalogue, reading)
     layout = Layout(Format(kind), options["top"], options["threshold"], reading.encoding, reasons)
     check(read, layout)
-    path = output or workspace / "predictions" / f"{read.source.resolve().stem}{layout.format.suffix}"
+    path = Path(output) if output else workspace / "predictions" / f"{read.source.resolve().stem}{layout.format.suffix}"
     if (path.exists() and not path.is_file()) or path.absolute().parent == Path("/dev"):
-        raise UsageError(f"--output {path}: a device or a pipe, which a whole file cannot take the place of; name a file")
+        raise UsageError(f"--output {path}: a folder, device or pipe, which a whole file cannot take the place of; name a file")
     if not may_write(path):
         raise PermissionError(errno.EACCES, "may not be written: name another file with --output FILE", str(path))
     screen, encoded, joined = console(quiet=as_json), dict[str, int](), dict[str, dict[str, Any]]()

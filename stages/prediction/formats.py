@@ -115,17 +115,13 @@ def _reasons(model: Model, reasons: Reasons, number: int) -> Iterator[Any]:
 
 
 def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[Answers]) -> None:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = columns(layout, model)
-    numbers = ("probability", "_adds")
-    schema = pa.schema([(name, pa.float64() if any(part in name for part in numbers) else pa.string()) for name in names])
-    with publishing(path) as file, pq.ParquetWriter(file, schema) as writer:
+    from fusecat.stages.prediction.arrow_products import as_table, schema_of
+
+    with publishing(path) as file, pq.ParquetWriter(file, schema_of(layout, model)) as writer:
         for batch in answers:
-            cells = list(zip(*rows(model, batch, layout), strict=True))
-            arrays = [pa.array(list(column), field.type) for column, field in zip(cells, schema, strict=True)]
-            writer.write_table(pa.table(arrays, schema=schema))
+            writer.write_table(as_table(model, batch, layout))
 
 
 def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: Iterable[str]) -> None:

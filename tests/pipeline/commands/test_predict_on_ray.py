@@ -1,0 +1,101 @@
+"""`fusecat predict --engine ray`: the answers of predict from two models at once, and none twice after a kill."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fusecat.stages.catalogue.data_model import ReadingOptions
+from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.prediction import Model, load_model, predict, save_model
+from fusecat.stages.prediction.formats import Format, Layout, write
+from tests.stages.small_study import STRATEGIES, small_study
+
+
+@pytest.fixture(scope="module")
+def model(sample_cut: Path, tmp_path_factory) -> Path:
+    place = small_study(sample_cut, tmp_path_factory.getbasetemp() / "small study")
+    return save_model(Model.of_runs(place, STRATEGIES[0], (1, 2), class_names={}), tmp_path_factory.mktemp("model") / "m", "")
+
+
+def call(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fusecat", "predict", "--engine", "ray", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=os.environ | environment)
+
+
+def test_what_the_engine_does_not_take_is_refused(model, tmp_path) -> None:
+    for words, message in (
+        ([], "--engine ray needs --input, --output and --model"),
+        (["--format", "csv"], "--format is not for --engine ray"),
+        (["--strategy", "late/mean"], "--strategy is not for --engine ray"),
+        ([tmp_path], "catalogue is not for --engine ray"),
+    ):
+        done = call(*words)
+        assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_models_answer_as_predict_does_and_a_killed_job_answers_nothing_twice(model, sample_cut, tmp_path) -> None:
+    ray = pytest.importorskip("ray")
+    catalogue = read_catalogue(sample_cut, ReadingOptions(labels=False))
+    rows = [
+        {
+            "id": product.id,
+            "title": product.title,
+            "description": product.description,
+            "image": str(product.images[0].absolute()) if product.images else None,
+        }
+        for product in catalogue.products
+    ]
+    block = 64  # of the model's networks: batches are those of `predict`
+    (tmp_path / "in").mkdir()
+    parts = [rows[start : start + block] for start in range(0, len(rows), block)]
+    for number, part in enumerate(parts):
+        pq.write_table(pa.Table.from_pylist(part), tmp_path / "in" / f"{number:02d}.parquet")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        address = ray.get_runtime_context().gcs_address
+        out = tmp_path / "out"
+        words = ["--input", tmp_path / "in", "--output", out, "--model", model, "--workers", 2, "--json"]
+        words += ["--image-folder", sample_cut]
+        command = [sys.executable, "-m", "fusecat", "predict", "--engine", "ray", *map(str, words)]
+        with subprocess.Popen(command, env=os.environ | {"RAY_ADDRESS": address}, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and not list(out.glob("*.parquet")):
+                time.sleep(0.05)
+            process.kill()
+        done = call(*words, RAY_ADDRESS=address)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["products"] == len(rows)
+        files = {path: path.read_bytes() for path in out.glob("*.parquet")}
+        assert call(*words, RAY_ADDRESS=address).returncode == 0, "nothing is left to do"
+        assert {path: path.read_bytes() for path in out.glob("*.parquet")} == files
+        other = call(*words, "--top", 2, RAY_ADDRESS=address)
+        assert other.returncode == 2 and "another top" in other.stderr
+        late = [row | {"id": f"new {row['id']}"} for row in rows[:3]]
+        pq.write_table(pa.Table.from_pylist(late), tmp_path / "in" / "later.parquet")
+        assert json.loads(call(*words, RAY_ADDRESS=address).stdout)["products"] == len(rows) + 3
+        bad = tmp_path / "bad"
+        bad.mkdir()
+        pq.write_table(pa.Table.from_pylist([rows[0] | {"image": "https://x.example/a.jpg"}]), bad / "a.parquet")
+        refused = call("--input", bad, "--output", tmp_path / "bad out", "--model", model, RAY_ADDRESS=address)
+        assert refused.returncode == 3 and "nothing is fetched from the web" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1, refused.stderr
+    finally:
+        ray.shutdown()
+    found = {row["id"]: row for path in files for row in pq.read_table(path).to_pylist()}
+    assert sum(pq.read_metadata(path).num_rows for path in files) == len(found) == len(rows)
+    loaded = load_model(model)
+    layout = Layout(Format.PARQUET)
+    path = write(tmp_path / "p.parquet", layout, loaded, catalogue, predict(loaded, catalogue, tmp_path / "store"))
+    for row in pq.read_table(path).to_pylist():
+        same = found[row["id"]]
+        assert (same["code"], same["missing"], same["flag"]) == (row["code"], row["missing"], row["flag"])
+        assert same["probability"] == pytest.approx(row["probability"], abs=1e-6)
