@@ -51,11 +51,6 @@ class Workspace:
         return self.root / "folds"
 
     @property
-    def tensorboard(self) -> Path:
-        """One folder per feature: the logs of its fine-tuning, with `fusecat extract --tensorboard`."""
-        return self.root / "tensorboard"
-
-    @property
     def features(self) -> Path:
         """One HDF5 file per feature (see cache/FORMAT.md)."""
         return self.root / "features"

@@ -1,7 +1,6 @@
 """`fusecat extract`: read, split, fine-tune, store. Stage one on the command line."""
 
 import dataclasses
-import importlib.util
 import os
 import time
 from dataclasses import asdict
@@ -36,6 +35,7 @@ from fusecat.pipeline.study import open_study, validate_catalogue, write_study
 from fusecat.stages.extraction.settings import Pooling, Precision
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
+from fusecat.stages.tracking import Tracker
 from fusecat.stages.vocabulary import SplitProtocol
 from fusecat.stages.workspace import Workspace
 
@@ -118,7 +118,12 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--probe", is_flag=True, help="With --dry-run: time 20 steps of each network, print hours.")
 @click.option("--explain", is_flag=True, help="Print per feature whether it is a hit or stale and what changed, and stop.")
-@click.option("--tensorboard", is_flag=True, help="Keep logs of fine-tuning in DIR/tensorboard.")
+@click.option(
+    "--tracker",
+    type=choice(Tracker),
+    help="Send the curves of fine-tuning there; in DIR/TRACKER unless the tracker's own variables say another place.",
+)
+@click.option("--tensorboard", "tracker", flag_value=Tracker.TENSORBOARD, type=choice(Tracker), hidden=True)
 @click.option("--no-wait", is_flag=True, help="Fail at once where another process writes the same feature.")
 @catalogue_options
 @workspace_option
@@ -177,7 +182,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
                 place,
                 metric=metric,
                 wait=not options["no_wait"],
-                tensorboard=options["tensorboard"],
+                tracker=options["tracker"],
                 progress=ticker,
                 finished=ticker.finished,
                 damaged=warn,
@@ -221,10 +226,8 @@ def _check(options: dict[str, Any]) -> None:
 
     if options["probe"] and not options["dry_run"]:
         raise UsageError("--probe: goes with --dry-run only; add --dry-run")
-    if options["tensorboard"] and importlib.util.find_spec("tensorboard") is None:
-        raise UsageError(
-            "--tensorboard: TensorBoard is not installed; run 'pip install fusecat[tensorboard]', or leave the flag out"
-        )
+    if options["tracker"]:
+        options["tracker"].check()
 
 
 def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:

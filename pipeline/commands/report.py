@@ -1,12 +1,14 @@
 """`fusecat report`: compare all runs of the workspace, or several workspaces."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fusecat.pipeline.console import json_option, print_json, select_metric_option, workspace_option
+from fusecat.pipeline.console import choice, json_option, print_json, select_metric_option, workspace_option
 from fusecat.stages.errors import UsageError
 from fusecat.stages.metrics import Metric
+from fusecat.stages.tracking import Tracker, Tracking, track_study
 
 
 @click.command(name="report")
@@ -30,6 +32,11 @@ from fusecat.stages.metrics import Metric
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of the page and its files [WORKSPACE/report, or report-shareable; of a pool the first one's].",
 )
+@click.option(
+    "--tracker",
+    type=choice(Tracker),
+    help="Send scores, verdict and page to mlflow or wandb; see 'extract --tracker'.",
+)
 @json_option
 def command(
     *,
@@ -44,6 +51,7 @@ def command(
     labels: bool,
     pooled: bool,
     output: Path | None,
+    tracker: Tracker | None,
     as_json: bool,
 ) -> None:
     """Compare all runs of the workspace: verdict and ranked table here, all of it in report/index.html.
@@ -59,6 +67,10 @@ def command(
         raise UsageError(f"--output {output}: there is an index.html that is no report; name another folder")
     if pooled and asked:
         raise UsageError(f"--{asked[0]} is asked of one workspace: leave out --pool")
+    if tracker:
+        if pooled:
+            raise UsageError("--tracker takes the result of one study; leave out --pool")
+        tracker.check()
     if pooled:
         _pool(workspaces, output, metric, as_json=as_json)
         return
@@ -68,13 +80,23 @@ def command(
     if not as_json:
         from fusecat.pipeline.report.terminal import print_report
 
-        print_report(workspace, metric=metric, against=against, shareable=shareable, output=output, asked=asked)
+        page, report = print_report(
+            workspace, metric=metric, against=against, shareable=shareable, output=output, asked=asked
+        )
+        _track(tracker, workspace, report, page)
         return
     from fusecat.pipeline.report.comparison import compare
     from fusecat.pipeline.report.output import write_if_allowed
 
     compared = compare(workspace, metric=metric, against=against)
-    print_json(write_if_allowed(compared, output, shareable=shareable, asked=asked)[1])
+    page, report = write_if_allowed(compared, output, shareable=shareable, asked=asked)
+    _track(tracker, workspace, report, page)
+    print_json(report)
+
+
+def _track(tracker: Tracker | None, workspace: Path, report: dict[str, Any], page: Path | None) -> None:
+    if tracker:
+        track_study(Tracking(tracker, workspace / tracker, f"report of {workspace.resolve().name}"), report, page)
 
 
 def _pool(workspaces: tuple[Path, ...], output: Path | None, metric: Metric | None, *, as_json: bool) -> None:

@@ -28,8 +28,8 @@ def print_report(
     shareable: bool = False,
     output: Path | None = None,
     asked: Collection[Question] = (),
-) -> Comparison:
-    """Compare the runs of a workspace, write the report, print verdict and ranked table. Returns the comparison.
+) -> tuple[Path | None, dict[str, Any]]:
+    """Compare the runs of a workspace, write the report, print verdict and ranked table; returns what `write_report` does.
 
     `output`: the folder of the report's files; without it a workspace that may not be written gets none, and a warning says so.
     `asked`: what is worked out beside, which means fitting heads again.
@@ -55,7 +55,7 @@ def print_report(
             terminal.print(f"{title}, not counted: {safe(name)}", markup=False)
     if page is not None:
         terminal.print(f"report: {safe(str(page))}", markup=False)
-    return comparison
+    return page, report
 
 
 def answer(comparison: Comparison, report: dict[str, Any]) -> list[str]:

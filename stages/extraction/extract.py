@@ -37,6 +37,7 @@ from fusecat.stages.fields import TEXTS, Field
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.progress import remark
 from fusecat.stages.scores import scores
+from fusecat.stages.tracking import Tracker, Tracking
 from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 
@@ -121,16 +122,16 @@ def extract(
     *,
     metric: Metric = MACRO_F1,
     wait: bool = True,
-    tensorboard: bool = False,
+    tracker: Tracker | None = None,
     progress: Progress = silent,
     finished: Callable[[Outcome], None] = lambda _: None,
     damaged: Callable[[str], None] = lambda _: None,
 ) -> list[Outcome]:
     """Fine-tune and store every feature that the cache does not hold, one after the other.
 
-    `wait`: wait for another process that is at the same feature, else raise BusyFeature. `tensorboard`: keep logs for it in the
-    workspace. `finished` is called per feature, `damaged` is told in a line of each feature that is not as it was sealed, which
-    is then made anew.
+    `wait`: wait for another process that is at the same feature, else raise BusyFeature. `tracker`: gets the curves of
+    fine-tuning. `finished` is called per feature, `damaged` is told in a line of each feature that is not as it was sealed,
+    which is then made anew.
     """
     cache = FeatureCache(workspace.features)
     sizes = [feature_bytes(encoder, study) for encoder in chosen if not cache.path(encoder.feature).exists()]
@@ -159,7 +160,7 @@ def extract(
                     learning = {}
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
             else:
-                logs = workspace.tensorboard / encoder.feature if tensorboard else None
+                logs = Tracking(tracker, workspace.root / tracker, encoder.feature) if tracker else None
                 outcome = _extract(encoder, study, recipe, cache, workspace, metric, logs, progress)
         finished(outcome)
         outcomes.append(outcome)
@@ -180,7 +181,7 @@ def _extract(
     cache: FeatureCache,
     workspace: Workspace,
     metric: Metric,
-    logs: Path | None,
+    logs: Tracking | None,
     progress: Progress,
 ) -> Outcome:
     """One feature: learn, embed, seal."""
@@ -215,7 +216,7 @@ def _extract(
         with disk_trouble(place):
             folded = out_of_fold(
                 encoder, study, place, metric=metric, precision=precision, budget=budget, like=inputs, progress=progress,
-                logs=logs and logs.with_name(f"{logs.name}-folds"),
+                logs=logs and logs.named(f"{logs.name}-folds"),
             )  # fmt: skip
         train = study.labelled(Part.TRAIN, present)
         scored = scores(study.rows.labels[train], torch.from_numpy(folded[train]).softmax(1).numpy())

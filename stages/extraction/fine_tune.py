@@ -32,6 +32,7 @@ from fusecat.stages.extraction.training_record import RECORD, read_learning
 from fusecat.stages.extraction.weights import tensors_digest
 from fusecat.stages.extraction.zero_shot import ZeroShotEncoder
 from fusecat.stages.metrics import Metric
+from fusecat.stages.tracking import Tracking
 from fusecat.stages.vocabulary import Part
 
 MEMORY = "economy.json"
@@ -50,13 +51,13 @@ def fine_tune(
     *,
     metric: Metric,
     progress: Progress,
-    logs: Path | None = None,
+    logs: Tracking | None = None,
     name: str = "",
     like: Inputs | None = None,
 ) -> tuple[AnyNetwork, Inputs, dict[str, Any]]:
     """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it.
 
-    `logs`: folder for TensorBoard. `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
+    `logs`: the run of a tracker. `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
     """
     state = processes()
     key = digest({part: value for part, value in recipe.items() if part not in ("extraction", "folds")})
@@ -94,7 +95,7 @@ def _fine_tune(
     metric: Metric,
     precision: str,
     progress: Progress,
-    logs: Path | None,
+    logs: Tracking | None,
     key: str,
     name: str,
 ) -> None:

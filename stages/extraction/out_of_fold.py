@@ -25,6 +25,7 @@ from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.metrics import Metric
+from fusecat.stages.tracking import Tracking
 from fusecat.stages.vocabulary import Part
 
 LOGITS = "logits.npz"
@@ -42,7 +43,7 @@ def out_of_fold(
     budget: int,
     like: Inputs,
     progress: Progress,
-    logs: Path | None = None,
+    logs: Tracking | None = None,
 ) -> FloatArray:
     """Logits (N, C) of the labelled training products that have the field, each from the network of its fold; zero elsewhere.
 
@@ -77,7 +78,7 @@ def out_of_fold(
                 place,
                 metric=metric,
                 progress=progress,
-                logs=logs and logs / place.name,
+                logs=logs and logs.named(f"{logs.name}/{place.name}"),
                 name=name,
                 like=like,
             )

@@ -5,8 +5,8 @@ One process is one device; `torchrun` or `accelerate launch` start several, and 
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -28,9 +28,7 @@ from fusecat.stages.extraction.settings import Balance, Optimizer, Training
 from fusecat.stages.extraction.trainer import Epochs, MarkComplete, OrderedTrainer, Tell, TrainingData, curve, last_complete
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.scores import scores
-
-LOGS = "TENSORBOARD_LOGGING_DIR"
-"""Tells `Trainer` where TensorBoard's files go; else they lie among the checkpoints, which are removed in the end."""
+from fusecat.stages.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,13 @@ def train_network(
     precision: str,
     progress: Progress,
     workers: int = 0,
-    logs: Path | None = None,
+    logs: Tracking | None = None,
     memory_plan: MemoryPlan = MemoryPlan(),  # noqa: B008 - frozen
 ) -> TrainingResult:
     """Fine-tune the network; it ends with the weights of the epoch whose validation metric is best.
 
     Checkpoints go to `folder/checkpoints`, one per epoch; an interrupted run goes on from the last complete one and ends like
-    an uninterrupted one. `logs`: folder for TensorBoard. `memory_plan`: what is given up for a small memory.
+    an uninterrupted one. `logs`: the run of a tracker. `memory_plan`: what is given up for a small memory.
     """
     begin = time.monotonic()
     checkpoints = folder / "checkpoints"
@@ -68,7 +66,7 @@ def train_network(
         network.recompute()
     examples = training_data.examples(training_data.train, training.seed)
     batch = training.batch // (memory_plan.batches_per_step * int(os.environ.get("WORLD_SIZE", "1"))) or 1
-    with _logging(logs):
+    with logs.running() if logs else nullcontext():
         trainer = OrderedTrainer(
             model=network,
             args=TrainingArguments(
@@ -100,7 +98,8 @@ def train_network(
                 label_names=["labels"],
                 ddp_find_unused_parameters=False,
                 disable_tqdm=True,
-                report_to="none" if logs is None else "tensorboard",
+                report_to="none" if logs is None else logs.tracker.value,
+                run_name=logs.name if logs else None,
                 seed=training.seed,
             ),
             train_dataset=examples,
@@ -111,9 +110,9 @@ def train_network(
             callbacks=[Epochs(examples), MarkComplete(), Tell(training_data, progress, training.epochs, metric)]
             + ([EarlyStoppingCallback(training.patience)] if training.patience else []),
         )
-    trainer.grouped = training.group_by_length
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_complete(checkpoints))
+        trainer.grouped = training.group_by_length
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=last_complete(checkpoints))
     epochs = curve(trainer.state.log_history)
     best = max(epochs, key=lambda epoch: metric.sign * epoch[metric.key])
     return TrainingResult(
@@ -123,20 +122,6 @@ def train_network(
         curve=epochs,
         validation={each.key: best[each.key] for each in METRICS.values() if each.key in best},
     )
-
-
-@contextmanager
-def _logging(folder: Path | None) -> Iterator[None]:
-    """While `Trainer` is made, its TensorBoard callback looks into the environment."""
-    before = os.environ.get(LOGS)
-    if folder is not None:
-        os.environ[LOGS] = str(folder)
-    try:
-        yield
-    finally:
-        if folder is not None:
-            os.environ.pop(LOGS)
-            os.environ.update({} if before is None else {LOGS: before})
 
 
 def _optimizer(training: Training) -> str:

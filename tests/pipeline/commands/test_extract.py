@@ -148,5 +148,5 @@ def logged(folder: Path, name: str) -> list[float]:
 def test_without_tensorboard_its_flag_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tensorboard" else found(name, *rest))
-    with pytest.raises(UsageError, match=r"--tensorboard: .*pip install fusecat\[tensorboard\]"):
+    with pytest.raises(UsageError, match=r"--tracker tensorboard: .*pip install fusecat\[tensorboard\]"):
         command.main([str(PRESET.parent), "--tensorboard"], standalone_mode=False)
