@@ -14,6 +14,7 @@ SMALL = (
     ("benchmarks.stage_two", "peers", "--products", "4000"),
     ("benchmarks.prediction", "rows", "--rows", "20000"),
     ("benchmarks.growth", "--products", "10000"),
+    ("benchmarks.rehearsal", "--products", "1000"),
     ("benchmarks.report", "--coverage", "40", "--null", "5", "--power", "5"),
     ("benchmarks.report_pool", "--catalogues", "20"),
 )

@@ -80,9 +80,7 @@ def command(
     if not as_json:
         from fusecat.pipeline.report.terminal import print_report
 
-        page, report = print_report(
-            workspace, metric=metric, against=against, shareable=shareable, output=output, asked=asked
-        )
+        page, report = print_report(workspace, metric=metric, against=against, shareable=shareable, output=output, asked=asked)
         _track(tracker, workspace, report, page)
         return
     from fusecat.pipeline.report.comparison import compare

@@ -24,10 +24,8 @@ NEAR = ("", "file")
 WEB = ("http", "https", "ftp")
 
 
-def columns_of(
-    names: Sequence[str], told: Mapping[str, str], study: Mapping[str, str], texts: Sequence[str]
-) -> dict[str, str]:
-    """Field (id, the `texts`, image) -> column: as `told`, as in the study where that column is there, or the column of the field's own name.
+def columns_of(names: Sequence[str], told: Mapping[str, str], study: Mapping[str, str], texts: Sequence[str]) -> dict[str, str]:
+    """Field (id, the `texts`, image) -> column: as `told`, as in the study where it is there, or the one of the field's name.
 
     Raises: UsageError for a told column that is not there, and where nothing tells products from one another or says anything.
     """

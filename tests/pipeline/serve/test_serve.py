@@ -92,13 +92,13 @@ def test_a_list_gets_the_answers_of_the_model_to_the_last_bit(client, model, pro
 
 
 def test_one_by_one_the_codes_are_those_of_predict(client, model, products) -> None:
-    """Alone a product is padded otherwise: bits may differ, codes may not."""
+    """Alone a product is padded otherwise: last bits may differ (see test_classifier), codes may not."""
     some = products[:30]
     expected = list(model(some).records(3))
     for product, record in zip(some, expected, strict=True):
         (found,) = client.post("/classify", json=as_json(product)).json()["answers"]
         assert found["code"] == record["code"]
-        assert found["probability"] == pytest.approx(record["probability"], abs=1e-4)
+        assert found["probability"] == pytest.approx(record["probability"], abs=1e-5)
 
 
 def test_a_form_with_a_picture_is_a_product(client, model) -> None:

@@ -131,6 +131,22 @@ def test_what_is_no_product_is_refused_by_its_position(model, product, message: 
         model([{"title": "Livre"}, product])
 
 
+def test_alone_a_product_gets_the_probabilities_that_it_gets_among_others(model, catalogue) -> None:
+    """Networks round differently in batches of another size; in half precision a vector may then take the next value."""
+
+    def kept(fine_tuned):
+        extraction = replace(fine_tuned.encoder.extraction, storage="float32")
+        return replace(fine_tuned, encoder=replace(fine_tuned.encoder, extraction=extraction))
+
+    whole = replace(model, fine_tuned={name: kept(fine_tuned) for name, fine_tuned in model.fine_tuned.items()})
+    products = held(catalogue)[:60]
+    for each, tolerance in ((whole, 1e-6), (model, 1e-5)):
+        expected = each(products).probabilities
+        found = np.concatenate([each([product]).probabilities for product in products])
+        np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
+        np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
+
+
 def test_threads_share_a_model(folders, catalogue) -> None:
     model, products = load_model(folders[HIERARCHICAL]), held(catalogue)[:20]
     expected, found = load_model(folders[HIERARCHICAL])(products).probabilities, {}
