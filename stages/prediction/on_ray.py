@@ -145,7 +145,7 @@ def _start() -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if not ray.is_initialized():
-        ray.init(os.environ.get("RAY_ADDRESS"), log_to_driver=False, logging_level="error", include_dashboard=False)
+        ray.init(os.environ.get("RAY_ADDRESS"), log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
 
 
 def _actors(wanted: int) -> tuple[int, int]:
