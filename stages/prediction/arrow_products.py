@@ -1,10 +1,10 @@
-"""Rows of an Arrow table as products, their pictures by name from any of pyarrow's file systems, and answers as a table again.
+"""Rows of an Arrow table as products, their pictures by name from any of pyarrow's file systems.
 
 Shapes: n products.
 """
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,6 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem
 
 from fusecat.stages.errors import DataError, UsageError
-from fusecat.stages.prediction.answers import Answers
-from fusecat.stages.prediction.formats import Layout, columns, rows
-from fusecat.stages.prediction.model import Model
 
 AT_ONCE = 16
 """Pictures that are fetched at a time: an object store answers each after tens of milliseconds."""
@@ -119,18 +116,3 @@ def _several(cell: Any) -> list[Any]:
     if not isinstance(cell, str | bytes):
         raise DataError(f"a picture is a {type(cell).__name__}: bytes or the name of a file is expected")
     return [cell]
-
-
-def schema_of(layout: Layout, model: Model) -> pa.Schema:
-    """Columns and types of a table of answers."""
-    numbers = ("probability", "_adds")
-    names = columns(layout, model)
-    return pa.schema([(name, pa.float64() if any(part in name for part in numbers) else pa.string()) for name in names])
-
-
-def as_table(model: Model, answers: Answers, layout: Layout) -> pa.Table:
-    """The rows of `fusecat predict --format parquet`."""
-    schema = schema_of(layout, model)
-    cells: Iterable[Sequence[Any]] = list(zip(*rows(model, answers, layout), strict=True)) or [()] * len(schema)
-    arrays = [pa.array(list(column), field.type) for column, field in zip(cells, schema, strict=True)]
-    return pa.table(arrays, schema=schema)

@@ -1,11 +1,11 @@
 """Predictions as files: the submissions of both challenges, and tables with the k most probable codes."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from fusecat.stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
 from fusecat.stages.errors import DataError, UsageError
 from fusecat.stages.prediction.answers import ALONE, Answers, Reasons
 from fusecat.stages.prediction.model import Model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Format(StrEnum):
@@ -117,11 +120,28 @@ def _reasons(model: Model, reasons: Reasons, number: int) -> Iterator[Any]:
 def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[Answers]) -> None:
     import pyarrow.parquet as pq
 
-    from fusecat.stages.prediction.arrow_products import as_table, schema_of
-
     with publishing(path) as file, pq.ParquetWriter(file, schema_of(layout, model)) as writer:
         for batch in answers:
             writer.write_table(as_table(model, batch, layout))
+
+
+def schema_of(layout: Layout, model: Model) -> "pa.Schema":
+    """Columns and types of a table of answers."""
+    import pyarrow as pa
+
+    numbers = ("probability", "_adds")
+    names = columns(layout, model)
+    return pa.schema([(name, pa.float64() if any(part in name for part in numbers) else pa.string()) for name in names])
+
+
+def as_table(model: Model, answers: Answers, layout: Layout) -> "pa.Table":
+    """The rows of a table of answers."""
+    import pyarrow as pa
+
+    schema = schema_of(layout, model)
+    cells: Iterable[Sequence[Any]] = list(zip(*rows(model, answers, layout), strict=True)) or [()] * len(schema)
+    arrays = [pa.array(list(column), field.type) for column, field in zip(cells, schema, strict=True)]
+    return pa.table(arrays, schema=schema)
 
 
 def _write_submission(path: Path, layout: Layout, catalogue: Catalogue, codes: Iterable[str]) -> None:

@@ -23,9 +23,9 @@ from ray.exceptions import RayError
 
 from fusecat.cache.fingerprint import digest
 from fusecat.stages.errors import DataError, UsageError
-from fusecat.stages.prediction.arrow_products import Pictures, as_table, columns_of, products_of
+from fusecat.stages.prediction.arrow_products import Pictures, columns_of, products_of
 from fusecat.stages.prediction.classifier import Classifier
-from fusecat.stages.prediction.formats import Layout
+from fusecat.stages.prediction.formats import Layout, as_table
 from fusecat.stages.prediction.model_folder import DESCRIPTION, load_model
 from fusecat.stages.progress import phase
 

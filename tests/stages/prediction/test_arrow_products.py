@@ -11,8 +11,8 @@ from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.errors import DataError, UsageError
 from fusecat.stages.prediction import Model, load_model, predict, save_model
-from fusecat.stages.prediction.arrow_products import Pictures, as_table, columns_of, products_of
-from fusecat.stages.prediction.formats import Format, Layout, write
+from fusecat.stages.prediction.arrow_products import Pictures, columns_of, products_of
+from fusecat.stages.prediction.formats import Format, Layout, as_table, write
 from tests.stages.small_study import STRATEGIES, small_study
 
 FIELDS = {"id": "sku", "title": "name", "description": "text", "image": "photo"}
