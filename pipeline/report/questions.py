@@ -205,6 +205,8 @@ def _labels(comparison: "Comparison") -> dict[str, Any]:
 
     info = comparison.study.info
     names = FeatureCache(comparison.study.workspace.features).names()
+    if not names:
+        raise UsageError(f"--labels: {comparison.study.workspace.features} holds no feature to ask")
     table = _table(comparison, names)
     found = suspects(table, [name for name in names if unshaped(info, name)])
     lines = zip(found.rows.tolist(), found.suggested.tolist(), found.own.tolist(), found.other.tolist(), strict=True)

@@ -76,6 +76,7 @@ def games(
         )
         for seed in range(1, seeds + 1):
             head = fit_data.fit(strategy, settings, seed=seed, metric=metric).head
+            assert set(head.features) == some, f"{strategy.name} takes {head.features}"
             for part in judged:
                 rows = fit_data.rows[part]
                 blocks = predict_blocks(head, fit_data.vectors.select(head.features), rows)

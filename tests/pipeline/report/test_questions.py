@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -124,6 +125,9 @@ def test_what_has_no_answer_is_refused_with_a_way_out(workspace, tmp_path):
     ):
         with pytest.raises(UsageError, match=f"{option}: {reason}.*fusecat fuse"):
             run(tmp_path, option)
+    shutil.rmtree(tmp_path / "features")
+    with pytest.raises(UsageError, match=r"--labels: .*features holds no feature to ask"):
+        run(tmp_path, "--labels")
     with pytest.raises(UsageError, match="--curve is asked of one workspace"):
         run(tmp_path, "--pool", "--curve", str(workspace))
 
