@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FOLDERS = {
     "pipeline": ("The pipeline", ("fusecat", "pipeline")),
-    "stage-one": ("Input and stage one", ("stages", "stages/catalogue", "stages/extraction", "stages/external")),
+    "input": ("Input", ("stages", "stages/catalogue", "stages/external")),
+    "stage-one": ("Stage one", ("stages/extraction",)),
     "stage-two": ("Stage two and prediction", ("stages/fusion", "stages/prediction")),
     "cache": ("The cache", ("cache",)),
 }
