@@ -134,7 +134,13 @@ def class_vectors(network: Network, prompts: dict[str, list[str]]) -> tuple[Tens
     with scratch() as folder:
         tokenizer = build_tokenizer(settings, (), folder)
     rows = {code: [tokenizer(seen_by(settings, each))["input_ids"] for each in asked] for code, asked in prompts.items()}
+    first: dict[str, str] = {}
     for code, found in rows.items():
+        if (other := first.setdefault(str(found), code)) != code:
+            raise UsageError(
+                f"networks.{network.name}: its tokenizer reads the names of the classes '{other:.40}' and '{code:.40}' alike; "
+                "give them names in a script and a language that it knows, or leave the network out (--networks)"
+            )
         if (most := max(map(len, found))) > length:
             raise UsageError(
                 f"networks.{network.name}: a prompt of the class '{code:.40}' has {most} tokens, the network reads {length}; "

@@ -1,5 +1,6 @@
 """Zero-shot: the names of the classes against the images, as the joint network's own library would have it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from click.testing import CliRunner
 from pydantic import TypeAdapter
 
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import Feature
+from fusecat.pipeline.cli import cli
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.dataset import Study
@@ -26,11 +29,23 @@ from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
+from tests.conftest import cut_sample, read_table, write_table
 from tests.stages.extraction.families import TEXT_FAMILIES, padded_text_features, text_features, write_text
 from tests.stages.extraction.image_families import SHORT, SQUARE
 from tests.stages.extraction.small import open_study
 
 PROMPTS = ("lampe {}", "le {} de la table")
+SMALL = Path(__file__).parents[2] / "small.toml"
+ENTRY = """
+[networks.zero_shot]
+library = "transformers"
+model = "clip"
+weights = "w"
+tower = "image"
+prompts = ["le {}"]
+reference = true
+fields = ["image"]
+"""
 NAMES = ("chat", "livre", "jeu", "petit chat", "grand livre", "chat rouge")
 KINDS = ("clip", "siglip", "siglip2")
 
@@ -141,6 +156,34 @@ def test_one_prompt_is_logits_per_image(study: Study, tmp_path: Path) -> None:
     assert np.abs(feature.logits[row] - theirs.numpy()).max() < 1e-3
 
 
+def test_it_has_a_row_in_the_report_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the commands: names come from the taxonomy, the row stands alone, its prompts in the page, it classifies."""
+    checkpoint("clip", tmp_path / "w")
+    catalogue = cut_sample(tmp_path / "catalogue", classes=4, each=20)
+    codes = sorted({row["Prdtypecode"] for row in read_table(catalogue / "Y_train.tsv")})
+    names = [
+        {"Prdtypecode": code, "Top level category": "all", "Category": name} for code, name in zip(codes, NAMES, strict=False)
+    ]
+    write_table(catalogue / "catalog_english_taxonomy.tsv", names)
+    (tmp_path / "mine.toml").write_text(SMALL.read_text("utf-8") + ENTRY)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli, [*words, "--workspace", "ws"])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.stdout
+
+    run("extract", "catalogue", "--preset", "mine.toml", "--networks", "se_resnext50,camembert,zero_shot")
+    run("fuse", "--seeds", "1")
+    rows = {row["strategy"]: row for row in json.loads(run("report", "--json"))["rows"]}
+    assert {"unimodal/reference.zero_shot.image", "probe/reference.zero_shot.image"} <= set(rows)
+    merged = [row for name, row in rows.items() if not name.startswith(("unimodal/", "probe/"))]
+    assert merged and not any("reference.zero_shot.image" in row["features"] for row in merged)
+    assert "zero-shot: le {}" in (tmp_path / "ws" / "report" / "index.html").read_text(encoding="utf-8")
+    run("predict", "catalogue", "--strategy", "unimodal/reference.zero_shot.image", "--output", "told.csv")
+    assert len((tmp_path / "told.csv").read_text(encoding="utf-8").splitlines()) > 80
+
+
 def test_it_is_a_network_like_any_other(study: Study, tmp_path: Path) -> None:
     """A hit the second time, whatever would change training; other names or prompts are another feature; it is found again."""
     checkpoint("clip", tmp_path / "w")
@@ -204,6 +247,15 @@ def test_a_prompt_longer_than_the_network_reads_is_refused(study: Study, tmp_pat
     long = encoders([network(tmp_path / "w", prompts=[f"{'le ' * 70}{{}}"])], Extraction())
     with pytest.raises(UsageError, match=r"has 7. tokens, the network reads 64"):
         extract(study, long, Workspace(tmp_path / "ws"))
+
+
+def test_names_that_the_tokenizer_reads_alike_are_refused(study: Study, tmp_path: Path) -> None:
+    checkpoint("clip", tmp_path / "w")
+    strange = called(
+        study, dict(zip(study.catalogue.classes, ("λάμπα", "γάτα", "βιβλίο", "τραπέζι", "κόκκινο", "μπλε"), strict=True))
+    )
+    with pytest.raises(UsageError, match=r"reads the names of the classes .* alike"):
+        extract(strange, encoders([network(tmp_path / "w")], Extraction()), Workspace(tmp_path / "ws"))
 
 
 def test_a_checkpoint_without_its_scale_is_refused(study: Study, tmp_path: Path) -> None:
