@@ -147,9 +147,10 @@ def _holdings(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
         ("unreadable pictures", record["unreadable_images"], f"picture masked: {reasons}"),
         ("flat pictures", record["flat_images"], "used; never taken for duplicates"),
         (
-            "near duplicates",
+            "near duplicates" if found.catalogue.group_keys is None else "kept together",
             record["duplicates"],
-            f"in {record['duplicate_groups']:,} groups, each on one side of the split; the largest of {largest}",
+            ("" if found.catalogue.group_keys is None else "near duplicates or one group of --group-by; ")
+            + f"in {record['duplicate_groups']:,} groups, each on one side of the split; the largest of {largest}",
         ),
     ]
     for name, count, treatment in lines:

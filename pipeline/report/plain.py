@@ -77,7 +77,11 @@ def in_words(strategy: str, features: Sequence[str]) -> str:
     if architecture == Architecture.LOGISTIC:
         return f"{counted(len(features), 'feature')} of {_modalities(features)}, in one logistic regression"
     if architecture == Architecture.LATE:
-        return f"the answers of {counted(len(features), 'network')}, combined by {rest}"
+        alone = len({network_of(name) or name for name in features}) == len(features)
+        answers = (
+            counted(len(features), "network") if alone else f"{_modalities(features)} on {counted(len(features), 'feature')}"
+        )
+        return f"the answers of {answers}, combined by {rest}"
     if architecture in (Architecture.UNIMODAL, Architecture.PROBE) and len(features) == 1:
         seen = words(field_of(features[0]))
         what = "alone" if architecture == Architecture.UNIMODAL else "with a linear layer"

@@ -142,17 +142,17 @@ def _against_reference(comparison: "Comparison") -> list[str]:
         return []
     chosen, best, metric = comparison.chosen.strategy, references[0].strategy, comparison.metric
     if all(map(stands_alone, comparison.chosen.candidate.features)):
-        return [f"{chosen} is the reference for what networks are worth: here validation prefers it to all of them."]
+        return [f"{chosen} is the reference that networks have to beat: here validation prefers it to all of them."]
     contrast = next(each for each in comparison.contrasts if {each.one, each.other} == {chosen, best})
     if comparison.headline is not None and {comparison.headline.one, comparison.headline.other} == {chosen, best}:
-        return [f"{best} is also the reference for what networks are worth."]
+        return [f"{best} is also the reference that networks have to beat."]
     contrast = contrast if contrast.one == chosen else contrast.turned
     value = contrast.difference.value
     side = "above" if metric.sign * value > 0 else "below"
     real = "" if contrast.real else "; not shown to differ"
     size = f"{metric.figure(abs(value))}{metric.points}"
     span = f"{_span(comparison, contrast)}{real}"
-    return [f"It lies {size} {side} {best}, the reference for what networks are worth ({span})."]
+    return [f"It lies {size} {side} {best}, the reference that networks have to beat ({span})."]
 
 
 def _fields(comparison: "Comparison") -> list[str]:

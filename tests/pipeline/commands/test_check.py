@@ -102,7 +102,10 @@ def test_the_walk_through_of_the_docs_goes_as_it_says(monkeypatch, capsys, tmp_p
     commands = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("fusecat check ")]
     monkeypatch.chdir(ROOT)
     assert [run(monkeypatch, tmp_path / "w", *command) for command in commands] == [3, 0, 0]
-    pasted = capsys.readouterr().err.partition("--columns '")[2].partition("'")[0]
+    told = capsys.readouterr()
+    assert "kept together" in told.out  # nobody takes products of one supplier for duplicates
+    assert "near duplicates  " not in told.out
+    pasted = told.err.partition("--columns '")[2].partition("'")[0]
     assert pasted in page
     assert pasted == commands[1][2]
     settings = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])

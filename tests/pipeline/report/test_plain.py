@@ -15,6 +15,11 @@ TEXTS = ("camembert.title_description", "flaubert.title_description")
         ("flat/mlp", ("a.title", "a.description", "b.image", "c.image"), "one text network and two image networks"),
         ("hierarchical/average/gated", ("a.title", "a.description", "b.image"), "merged by average, then all by gated"),
         ("late/mean", (*TEXTS, "se.image"), "the answers of three networks, combined by mean"),
+        (
+            "late/mean@flat",
+            ("a.title", "a.description", "b.title", "b.description", "c.image"),
+            "the answers of two text networks and the picture on five features, combined by mean",
+        ),
         ("late/calibrated", [f"n{at}.title" for at in range(12)], "the answers of 12 networks, combined by calibrated"),
         ("probe/a.title", ("a.title",), "a on the title, with a linear layer"),
         ("unimodal/a.brand", ("a.brand",), "a on the brand, alone"),
