@@ -85,7 +85,8 @@ def in_words(strategy: str, features: Sequence[str]) -> str:
     if architecture in (Architecture.UNIMODAL, Architecture.PROBE) and len(features) == 1:
         seen = words(field_of(features[0]))
         what = "alone" if architecture == Architecture.UNIMODAL else "with a linear layer"
-        return f"{network_of(features[0]) or features[0]} on {seen}, {what}"
+        network = network_of(features[0]) or features[0]
+        return f"{network.replace('reference.', 'the reference ', 1)} on {seen}, {what}"
     return strategy
 
 

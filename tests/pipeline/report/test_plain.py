@@ -23,6 +23,7 @@ TEXTS = ("camembert.title_description", "flaubert.title_description")
         ("late/calibrated", [f"n{at}.title" for at in range(12)], "the answers of 12 networks, combined by calibrated"),
         ("probe/a.title", ("a.title",), "a on the title, with a linear layer"),
         ("unimodal/a.brand", ("a.brand",), "a on the brand, alone"),
+        ("unimodal/reference.tfidf.title", ("reference.tfidf.title",), "the reference tfidf on the title, alone"),
         ("something/else", ("a.title",), "something/else"),
     ],
 )
