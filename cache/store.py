@@ -124,6 +124,24 @@ class FeatureCache:
         """Open these features (all by default) without loading their vectors; to be closed. Raises as `table` does."""
         return FeatureStream(self._paths(features))
 
+    @contextmanager
+    def opened(self, features: Sequence[str] | None = None, *, streamed: bool | None = None) -> Iterator[FeatureTable]:
+        """These features (all by default), their vectors in memory or, `streamed`, on disk; read them only within.
+
+        None: on disk where they and their standardised copy would take more than half of the memory that is free. Raises as
+        `table` does.
+        """
+        if streamed is None:
+            from psutil import virtual_memory
+
+            size = sum(path.stat().st_size for path in self._paths(features).values())
+            streamed = 2 * size > virtual_memory().available / 2
+        if not streamed:
+            yield self.table(features)
+            return
+        with self.stream(features) as stream:
+            yield stream.table()
+
     def _paths(self, features: Sequence[str] | None) -> dict[str, Path]:
         names = self.names() if features is None else list(dict.fromkeys(features))
         if not names:

@@ -1,8 +1,10 @@
 """The `fusecat` command: a list of commands, each imported only when it is needed, and one place where errors end."""
 
+import atexit
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,6 +137,8 @@ def main() -> NoReturn:
         else:
             name = type(error).__name__
             code = _fail(f"unexpected {name}: {error} (run again with 'fusecat --debug ...' for the traceback)", UNEXPECTED)
+    # what is done can no longer be interrupted: while Python takes itself down it would die of the signal
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -16,7 +16,6 @@ from fusecat.stages.vocabulary import Architecture, Merge, Variant
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fusecat.cache.store import FeatureCache
     from fusecat.cache.table import FeatureTable
     from fusecat.stages.fusion.fit_settings import FitSettings
     from fusecat.stages.fusion.strategy_plan import StrategyPlan
@@ -92,7 +91,7 @@ def prepare(
             f"--first-merge {first} is for hierarchical strategies; --architecture {architecture} has no first merge"
         )
     with phase("reading the features"):
-        table = table_of(FeatureCache(place.features), streamed=streamed)
+        table = click.get_current_context().with_resource(FeatureCache(place.features).opened(streamed=streamed))
         table = replace(table, groups=groups_in(place.split, table.ids.tolist()))
     final = f"{own or fusion}+{variant}" if variant else own or fusion
     kind = Architecture(architecture) if architecture else None
@@ -119,20 +118,6 @@ def settings_named(place: Workspace, named: str | None) -> "FitSettings":
         return settings_of(study.fusion_settings or "default", study.fusion)
     except ValueError as error:
         raise damaged(place.study, str(error), WAY_OUT) from error
-
-
-def table_of(cache: "FeatureCache", *, streamed: bool | None) -> "FeatureTable":
-    """All features of a workspace, in memory where `streamed` is false, or None and they and their standardised copy fit."""
-    if streamed is None:
-        from psutil import virtual_memory
-
-        size = sum(cache.path(name).stat().st_size for name in cache.names())
-        streamed = 2 * size > virtual_memory().available / 2
-    if not streamed:
-        return cache.table()
-    stream = cache.stream()
-    click.get_current_context().call_on_close(stream.close)
-    return stream.table()
 
 
 def metric_of(place: Workspace) -> Metric:

@@ -60,6 +60,9 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
     metrics.waiting.set_function(lambda: batcher.waiting)
     decoders = ThreadPoolExecutor(min(4, processors()), "decoder")  # a picture of 40 megapixels takes 120 MB
 
+    async def aside(work: Callable[..., Any], *given: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(decoders, work, *given)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
@@ -99,10 +102,10 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
         if kind.startswith("multipart/form-data"):
             products = await from_form(body, kind, limits, model.texts)
         elif kind.partition(";")[0].strip() in ("application/json", "text/json"):
-            products = from_json(body, limits, model.texts)
+            products = await aside(from_json, body, limits, model.texts)
         else:
             raise Refused(415, f"{kind[:60]}: send application/json or multipart/form-data")
-        await asyncio.get_running_loop().run_in_executor(decoders, look_at, products, limits)
+        await aside(look_at, products, limits)
         try:
             found = await asyncio.wrap_future(batcher.submit(products, len(body), reasons=reasons))
         except Overloaded as error:

@@ -21,12 +21,13 @@ Text = Annotated[str, Field(max_length=100_000)]
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one request: `body` in bytes, `products`, `images` per product, `pixels` of a picture."""
+    """Of one request: `body` in bytes, `products`, `images` per product, `pixels` of a picture and of all of them."""
 
     body: int = 16 * 1024**2
     products: int = 64
     images: int = 8
     pixels: int = 40_000_000
+    all_pixels: int = 160_000_000  # some seconds of work; 5 kB can hold 40 million
 
 
 class Refused(Exception):
@@ -53,6 +54,11 @@ def from_json(body: bytes, limits: Limits, texts: tuple[str, ...] = TEXTS) -> li
         found = json.loads(body)
         several = isinstance(found, dict) and "products" in found
         one, many = schemas(texts)
+        each_of = found["products"] if several and isinstance(found["products"], list) else [found]
+        _count(len(each_of), limits)  # before a million of them are looked at
+        for each in (found, *each_of):
+            if isinstance(each, dict) and len(each) > len(one.model_fields):  # a million unknown ones are as many errors
+                raise Refused(422, f"{len(each)} fields, of which a product has {', '.join(one.model_fields)}")
         items = many.model_validate(found).model_dump()["products"] if several else [one.model_validate(found).model_dump()]
     except ValidationError as error:
         first = error.errors()[0]
@@ -126,12 +132,16 @@ def checked(products: list[dict[str, Any]], limits: Limits) -> list[dict[str, An
     """The products, if there are some and not too many. Raises Refused."""
     if not products:
         raise Refused(422, "products: there is none")
-    if len(products) > limits.products:
-        raise Refused(413, f"products: {len(products)} in one request, {limits.products} at most")
+    _count(len(products), limits)
     for number, product in enumerate(products):
         if len(product["images"]) > limits.images:
             raise Refused(413, f"product {number}: {len(product['images'])} pictures, {limits.images} at most")
     return products
+
+
+def _count(products: int, limits: Limits) -> None:
+    if products > limits.products:
+        raise Refused(413, f"products: {products} in one request, {limits.products} at most")
 
 
 def look_at(products: Sequence[dict[str, Any]], limits: Limits) -> None:
@@ -139,12 +149,16 @@ def look_at(products: Sequence[dict[str, Any]], limits: Limits) -> None:
 
     Raises Refused.
     """
+    pixels = 0
     for number, product in enumerate(products):
         for data in product["images"]:
             try:
                 if not data:
                     raise UnreadableImage("empty file")
-                decode_bytes(data, limits.pixels)
+                height, width, _ = decode_bytes(data, limits.pixels).shape
             except UnreadableImage as error:
                 cause = error.cause.replace("more pixels than --max-image-pixels", f"more than {limits.pixels:,} pixels")
                 raise Refused(422, f"product {number}: its picture cannot be read ({cause})") from error
+            pixels += height * width
+            if pixels > (most := max(limits.pixels, limits.all_pixels)):
+                raise Refused(413, f"product {number}: more than {most:,} pixels in one request; send it in several")

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fusecat.cache.publish import publish
-from fusecat.stages.errors import UsageError
+from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.dry_run import check_tokenizer, image_width, pad_of, text_width, try_images, try_texts
 from fusecat.stages.extraction.hub import read_config, read_tokenizer
 from fusecat.stages.extraction.image_backbones import (
@@ -41,10 +41,7 @@ def settled(network: Network) -> Network:
     if network.prefix is not None:
         return network
     own = network.pooling is Pooling.MODEL and network.tower is None
-    try:
-        return dataclasses.replace(network, prefix=own_prefix(network) if own else "")
-    except (OSError, ValueError) as error:
-        raise unavailable(network, error) from error
+    return dataclasses.replace(network, prefix=own_prefix(network) if own else "")
 
 
 def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "PreTrainedTokenizerBase":
@@ -52,7 +49,9 @@ def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "Pr
     if network.weights != NEW:
         try:
             tokenizer = read_tokenizer(hub_source(network), revision=network.revision or "main", **within(network))
-        except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
+        except (MemoryError, ModelError):
+            raise
+        except Exception as error:  # a file that is none can fail anywhere in the libraries; Rust's raise Exception itself
             raise unavailable(network, error) from error
         tokenizer.save_pretrained(folder)
         return tokenizer

@@ -1,25 +1,31 @@
 """The only doors to transformers' Auto classes: no code that lies among a model's files is run, and nobody is asked for leave.
 
 Where `trust_remote_code` is not said, transformers asks on stdin, and a yes runs what `auto_map` names. Here it is said always,
-and where transformers itself forgets to pass it on, its question is switched off: it refuses instead.
+and where transformers itself forgets to pass it on, its question is switched off: it refuses instead. What lies in a folder is
+read from that folder: nothing that its files name besides is fetched.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fusecat.stages.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONFIGURATIONS = ("tokenizer_config.json", "config.json")
+ADAPTER = "adapter_config.json"
 
 
 def read_config(source: str | Path, **options: Any) -> Any:
     """The configuration of a folder or a hub id. Raises ValueError, OSError."""
     from transformers import AutoConfig
 
-    _ask_nobody()
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+    with _only_from(source):
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
     # a file may name a kernel of the hub, which is code: what computes attention is for this machine to choose
     config._attn_implementation = None
     if getattr(config, "_experts_implementation", None):
@@ -31,21 +37,27 @@ def read_model(source: str | Path, config: Any, **options: Any) -> tuple[Any, di
     """The network of a folder or a hub id with its weights, and what transformers tells of keys that do not match.
 
     In 32 bits whatever the file holds: optimisers lose small steps in 16, and autocast computes in them anyway.
-    Raises ValueError, OSError, and what a file that is none raises.
+    Raises ModelError where it is an adapter, ValueError, OSError, and what a file that is none raises.
     """
     import torch
     from transformers import AutoModel
 
-    _ask_nobody()
-    network, told = AutoModel.from_pretrained(
-        source,
-        config=config,
-        trust_remote_code=False,
-        dtype=torch.float32,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are told, and refused by name
-        **options,
-    )
+    _refuse_timm(config)
+    if find_file(source, f"{options.get('subfolder', '')}/{ADAPTER}".lstrip("/"), options.get("revision")):
+        raise ModelError(
+            f"{source} holds an adapter ({ADAPTER}), which leads to another network and may name code; merge it into its "
+            "network (peft: merge_and_unload), save that, and name its folder"
+        )
+    with _only_from(source):
+        network, told = AutoModel.from_pretrained(
+            source,
+            config=config,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told, and refused by name
+            **options,
+        )
     return network, told
 
 
@@ -53,19 +65,20 @@ def new_model(config: Any, **options: Any) -> Any:
     """A network of this configuration, its weights drawn at random. Raises ValueError."""
     from transformers import AutoModel
 
-    _ask_nobody()
-    return AutoModel.from_config(config, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
+    _refuse_timm(config)
+    with _only_from(None):
+        return AutoModel.from_config(config, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
 
 
 def read_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBase":
     """The tokenizer of a folder or a hub id. Raises ValueError, OSError."""
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-    _ask_nobody()
     for path in (Path(source) / name for name in CONFIGURATIONS):
         if path.is_file():
             _refuse_other_class(path)
-    found = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    with _only_from(source):
+        found = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
     if not isinstance(found, PreTrainedTokenizerBase):
         raise ValueError(f"{source} names something else as its tokenizer")
     return found
@@ -75,8 +88,8 @@ def read_image_processor(source: str | Path, **options: Any) -> Any:
     """The image processor of a folder or a hub id. Raises ValueError, OSError."""
     from transformers import AutoImageProcessor, BaseImageProcessor
 
-    _ask_nobody()
-    found = AutoImageProcessor.from_pretrained(source, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
+    with _only_from(source):
+        found = AutoImageProcessor.from_pretrained(source, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
     if not isinstance(found, BaseImageProcessor):
         raise ValueError(f"{source} names something else as its image processor")
     return found
@@ -105,11 +118,33 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
     return None if found is None else Path(found)
 
 
-def _ask_nobody() -> None:
-    """No seconds to answer: transformers then refuses without asking."""
+@contextmanager
+def _only_from(source: str | Path | None) -> Iterator[None]:
+    """Nobody is asked meanwhile, and what is read from a folder, or from nowhere, reaches no hub: a file may name others."""
+    from huggingface_hub import constants
     from transformers import dynamic_module_utils
 
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # no seconds to answer: transformers then refuses without asking
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or source is None or Path(source).is_dir()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _refuse_timm(config: Any) -> None:
+    """Raise ValueError where a part is built by timm, to which a configuration may name a hub, or a file that it unpickles."""
+    from transformers import PreTrainedConfig
+
+    parts = [config]
+    while parts:
+        part = parts.pop()
+        settings = vars(part) if isinstance(part, PreTrainedConfig) else part
+        kind = getattr(part, "model_type", None) or settings.get("model_type")
+        if str(kind).startswith("timm"):
+            raise ValueError(f"'{kind}' in a config.json is a network of timm; name it with library = \"timm\"")
+        parts += [each for each in settings.values() if isinstance(each, PreTrainedConfig | dict)]
 
 
 def _refuse_other_class(path: Path) -> None:

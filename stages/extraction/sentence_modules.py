@@ -6,6 +6,7 @@ Shapes: B products, T tokens, H hidden width, D width of the vector.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from fusecat.stages.errors import ModelError
 from fusecat.stages.extraction.hub import find_file, read_json
 from fusecat.stages.extraction.networks import FirstToken, LastToken, MaskedMean
 from fusecat.stages.extraction.settings import Network, Pooling
-from fusecat.stages.extraction.weights import read_state
+from fusecat.stages.extraction.weights import no_larger_than, read_state
 
 MODULES = "modules.json"
 ACTIVATIONS = {
@@ -140,22 +141,54 @@ def poolings(described: Mapping[str, Any]) -> list[str]:
 
 def listed_modules(network: Network) -> list[dict[str, Any]] | None:
     """Kind, path and settings of the modules behind the encoder; None where the weights have no `modules.json`."""
-    modules = read_json(network.weights, MODULES, network.revision)
-    if modules is None:
+    places = _places(network)
+    if places is None:
         return None
-    found = []
-    for module in modules[1:]:
-        kind, path = str(module["type"]).rpartition(".")[2], str(module.get("path", ""))
-        settings = (read_json(network.weights, f"{path}/config.json", network.revision) if path else None) or {}
-        found.append({"kind": kind, "path": path, "settings": settings})
-    return found
+    return [
+        {"kind": kind, "path": path, "settings": _read(network, f"{path}/config.json", dict) or {} if path else {}}
+        for kind, path in places[1:]
+    ]
 
 
 def within(network: Network) -> dict[str, str]:
     """How `from_pretrained` finds the encoder: older folders keep it in one of its own below."""
-    modules = read_json(network.weights, MODULES, network.revision) if network.pooling is Pooling.MODEL else None
-    path = str(modules[0].get("path", "")) if modules else ""
-    return {"subfolder": path} if path else {}
+    places = _places(network) if network.pooling is Pooling.MODEL else None
+    return {"subfolder": places[0][1]} if places and places[0][1] else {}
+
+
+def _places(network: Network) -> list[tuple[str, str]] | None:
+    """Kind and folder of every module, the encoder's first. Raises ModelError where one lies elsewhere, or is none."""
+    modules = _read(network, MODULES, list)
+    if modules is None:
+        return None
+    try:
+        places = [(str(module["type"]).rpartition(".")[2], str(module.get("path", ""))) for module in modules]
+        if not places:
+            raise ValueError("it lists none")
+        for _, path in places:
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise ValueError(f"{path} leads out of the folder")
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise _odd(network, MODULES, error) from error
+    return places
+
+
+def _read(network: Network, name: str, kind: type) -> Any:
+    """A JSON file of the weights, None where there is none. Raises ModelError where it holds anything but a `kind`."""
+    try:
+        found = read_json(network.weights, name, network.revision)
+        if found is not None and not isinstance(found, kind):
+            raise TypeError(f"a {type(found).__name__}")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise _odd(network, name, error) from error
+    return found
+
+
+def _odd(network: Network, name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"networks.{network.name}: {name} of {network.weights} is not what sentence-transformers writes "
+        f"({' '.join(f'{type(error).__name__}: {error}'.split()):.120}); take the file as its makers published it"
+    )
 
 
 def read_pooling(network: Network) -> ModelPooling:
@@ -175,15 +208,17 @@ def read_pooling(network: Network) -> ModelPooling:
                 raise ValueError(f"the module {each['kind']}")
         if not described or (described[0]["settings"].get("include_prompt") is False and network.prefix):
             raise ValueError("a pooling that leaves the prompt out")
-        pooling = ModelPooling([{"kind": each["kind"], "settings": each["settings"]} for each in described])
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+        states = [{} if each["kind"] == "Normalize" else _weights(network, each["path"]) for each in described[1:]]
+        with no_larger_than({f"{place}.{name}": each for place, one in enumerate(states) for name, each in one.items()}):
+            pooling = ModelPooling([{"kind": each["kind"], "settings": each["settings"]} for each in described])
+            for layer, state in zip(pooling.layers, states, strict=True):
+                layer.load_state_dict(state)
+    except (KeyError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        asked = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"networks.{network.name}: {network.weights} asks for {error}, which is not known here; compute its vectors with "
-            "sentence-transformers and bring them with 'fusecat import'"
+            f"networks.{network.name}: {network.weights} asks for {asked}, which is not known here; "
+            "compute its vectors with sentence-transformers and bring them with 'fusecat import'"
         ) from error
-    for layer, each in zip(pooling.layers, described[1:], strict=True):
-        if layer.state_dict():
-            layer.load_state_dict(_weights(network, each["path"]))
     return pooling
 
 
@@ -197,8 +232,12 @@ def _weights(network: Network, folder: str) -> dict[str, Tensor]:
 
 def own_prefix(network: Network) -> str:
     """What sentence-transformers puts before every text by default: the folder's default prompt."""
-    settings = read_json(network.weights, "config_sentence_transformers.json", network.revision) or {}
-    return str((settings.get("prompts") or {}).get(settings.get("default_prompt_name"), ""))
+    name = "config_sentence_transformers.json"
+    settings = _read(network, name, dict) or {}
+    try:
+        return str((settings.get("prompts") or {}).get(settings.get("default_prompt_name"), ""))
+    except (AttributeError, TypeError) as error:
+        raise _odd(network, name, error) from error
 
 
 def refuse_other_pooling(network: Network) -> None:
@@ -209,7 +248,7 @@ def refuse_other_pooling(network: Network) -> None:
     plain = [each for each in described if each["kind"] != "Normalize"]
     try:
         as_said = len(plain) == 1 and poolings(plain[0]) == ["mean"]
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         as_said = False
     if not as_said:
         kinds = ", ".join(f"{each['kind']} {json.dumps(each['settings']):.60}" for each in plain)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from fusecat.cache.stream import StreamedTable
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fields import ATTRIBUTES, Field
-from fusecat.stages.fusion.limits import refuses
+from fusecat.stages.fusion.late.crossfit import FOLDS, learns_from
+from fusecat.stages.fusion.limits import refuses, takes_hours
 from fusecat.stages.fusion.strategy import FUSED, Strategy
 from fusecat.stages.fusion.strategy_plan import StrategyPlan
 from fusecat.stages.fusion.wiring import Wiring, field_of, wire
@@ -21,7 +22,7 @@ LARGEST_REGRESSION = 200_000_000
 
 
 def feasible(table: FeatureTable, chosen: StrategyPlan, *, patient: bool = False) -> StrategyPlan:
-    """Leave out, with the reason, what the features' widths or missing logits do not allow.
+    """Leave out, with the reason, what the features' widths, missing logits or many classes do not allow.
 
     `patient`: tune a logistic regression however long it takes.
     """
@@ -48,7 +49,8 @@ def _obstacle(strategy: Strategy, table: FeatureTable, widths: Mapping[str, int]
     if strategy.architecture is Architecture.LATE:
         if strategy.ensemble:
             return None if len(strategy.within(table.features)) > 1 else "there are not two features"
-        return None if len(with_logits(strategy, table.features)) > 1 else "fewer than two features have logits"
+        names = with_logits(strategy, table.features)
+        return _takes_hours(strategy, table, names) if len(names) > 1 else "fewer than two features have logits"
     return _too_large(strategy, widths)
 
 
@@ -62,6 +64,14 @@ def _too_long(strategy: Strategy, table: FeatureTable, *, patient: bool) -> str 
         return None
     size = f"{products:,} products, {columns:,} columns and {len(table.classes):,} classes"
     return f"to tune it for {size} takes minutes: pass --architecture {Architecture.LOGISTIC} or --fusion all"
+
+
+def _takes_hours(strategy: Strategy, table: FeatureTable, names: tuple[str, ...]) -> str | None:
+    """Why a late fusion would learn for too long from these features, or None."""
+    rows = {part.value: table.rows(part) for part in Part if part in table.parts}
+    part = learns_from(table.features, names, rows)
+    times = FOLDS if part is Part.VALIDATION else 1  # a fit per fold, on what is outside of it, and one on all
+    return takes_hours(Late(str(strategy.final)), times * len(rows.get(part, ())), len(names), len(table.classes))
 
 
 def _too_large(strategy: Strategy, widths: Mapping[str, int]) -> str | None:

@@ -17,6 +17,7 @@ from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import Feature
 from fusecat.stages.calibration import RANGE, temperature, tempered
 from fusecat.stages.catalogue.data_model import PLACES, ImageUse
+from fusecat.stages.catalogue.decoding import MAX_PIXELS
 from fusecat.stages.errors import ModelError
 from fusecat.stages.external.attributes import Attributes
 from fusecat.stages.fields import TEXTS
@@ -201,6 +202,8 @@ def odd_reading(reading: Mapping[str, Any]) -> str | None:
     for name, kind in kinds.items():
         if reading.get(name) is not None and (not isinstance(reading[name], kind) or (kind is int and reading[name] < 1)):
             return f"'{name}' of how its catalogue was read is {reading[name]!r:.40}"
+    if (pixels := reading.get("max_image_pixels")) and pixels > 10 * MAX_PIXELS:  # 1.2 GB as RGB
+        return f"'max_image_pixels' of how its catalogue was read is {pixels}"
     columns = reading.get("columns") or {}
     if not isinstance(columns, Mapping) or not all(isinstance(text, str) for pair in columns.items() for text in pair):
         return "'columns' of how its catalogue was read are no names"

@@ -24,7 +24,7 @@ from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble, TrainedL
 from fusecat.stages.fusion.logistic import Choice, fit_logistic
 from fusecat.stages.fusion.predictor import Predictor, TrainedHead
 from fusecat.stages.fusion.restore import load
-from fusecat.stages.fusion.runs import Run, Runs
+from fusecat.stages.fusion.runs import MEMBERS, Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.metrics import MACRO_F1
@@ -48,24 +48,28 @@ def refit(place: Workspace, strategy: str, seeds: Sequence[int], *, merges: Coll
     """
     runs = {seed: _run(place, strategy, seed) for seed in seeds}
     first = runs[seeds[0]]
-    table = FeatureCache(place.features).table(sorted({name for run in runs.values() for name in run.features}))
-    again = _Again(place, table, merges)
-    # what learns nothing still answers an absent field with the shares of the classes, and those learn
-    before = first.fitted_on or [part for part in (Part.TRAIN, Part.HEAD) if part in table.parts]
-    record = {
-        "strategy": strategy,
-        "runs": {str(seed): run.key for seed, run in runs.items()},
-        "epochs": {str(seed): run.settings["best_epoch"] for seed, run in runs.items() if "best_epoch" in run.settings},
-        "learns": bool(first.fitted_on),
-        "compared_on": len(table.rows(*before)),
-        "scores": None,
-    }
-    with publishing_folder(place.root / "refit") as folder:
-        for seed in seeds:
-            with phase(f"{strategy}, seed {seed}: fitting on all labelled products"):
-                again.fit(strategy, seed).save(folder / f"seed-{seed}")
-        learnt = {"fitted_on": again.learnt_on, "products": len(table.rows(*again.learnt_on))}
-        write_record(folder / RECORD, record | learnt | {"files": digests(folder)})
+    names = sorted({name for run in runs.values() for name in run.features})
+    # balanced batches draw single rows, which nothing on disk can serve, and a logistic regression sees all at once
+    fits = [each for run in runs.values() for each in _fits(place, run)]
+    single = any(each.settings.get("balanced_batches") or each.architecture == Architecture.LOGISTIC for each in fits)
+    with FeatureCache(place.features).opened(names, streamed=False if single else None) as table:
+        again = _Again(place, table, merges)
+        # what learns nothing still answers an absent field with the shares of the classes, and those learn
+        before = first.fitted_on or [part for part in (Part.TRAIN, Part.HEAD) if part in table.parts]
+        record = {
+            "strategy": strategy,
+            "runs": {str(seed): run.key for seed, run in runs.items()},
+            "epochs": {str(seed): run.settings["best_epoch"] for seed, run in runs.items() if "best_epoch" in run.settings},
+            "learns": bool(first.fitted_on),
+            "compared_on": len(table.rows(*before)),
+            "scores": None,
+        }
+        with publishing_folder(place.root / "refit") as folder:
+            for seed in seeds:
+                with phase(f"{strategy}, seed {seed}: fitting on all labelled products"):
+                    again.fit(strategy, seed).save(folder / f"seed-{seed}")
+            learnt = {"fitted_on": again.learnt_on, "products": len(table.rows(*again.learnt_on))}
+            write_record(folder / RECORD, record | learnt | {"files": digests(folder)})
     return place.root / "refit"
 
 
@@ -174,6 +178,13 @@ def _run(place: Workspace, strategy: str, seed: int) -> Run:
     if run is None:
         raise ModelError(f"{Runs(place.runs).path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is")
     return run
+
+
+def _fits(place: Workspace, run: Run) -> list[Run]:
+    """The run, and of an ensemble the members that are there."""
+    members = [name.rpartition(" ") for name in run.settings.get(MEMBERS, {})]
+    found = [Runs(place.runs).read(strategy, int(seed)) for strategy, _, seed in members]
+    return [run, *(each for each in found if each)]
 
 
 def _settings(run: Run) -> FitSettings:

@@ -39,7 +39,7 @@ width = 8
 """
 STRATEGY = "baseline/average"
 FUSE = ("fuse", "--architecture", "baseline", "--settings", "thesis", "--seeds", 2, "--processes", 1)
-TIMES = {"fit_seconds", "predict_seconds", "seconds", "encoded", "bytes", "memory", "device_memory", "state"}
+TIMES = {"fit_seconds", "predict_seconds", "seconds", "encoded", "bytes", "size", "memory", "device_memory", "state"}
 TUNE = ("tune", "--architecture", "baseline", "--settings", "thesis", "--trials", 2)
 
 

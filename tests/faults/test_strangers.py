@@ -350,6 +350,46 @@ def test_the_settings_of_a_network_lead_to_no_file_and_no_hub(here, case, monkey
     assert not [event for event in _opened if "shadow" in event or "evil" in event or event.startswith("socket")]
 
 
+TIMM = {"model_type": "timm_wrapper", "num_classes": 3}
+LEADING = {
+    "a backbone of the hub": ({"model_type": "dpt", "backbone": "evil/model"}, "offline mode"),
+    "a network of timm": (TIMM | {"architecture": "hf-hub:evil/model"}, "a network of timm"),
+    "a file for timm": (
+        TIMM | {"architecture": "resnet18", "model_args": {"checkpoint_path": "/etc/shadow"}},
+        "a network of timm",
+    ),
+    "timm within": (
+        {"model_type": "detr", "backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:evil/model"}},
+        "a network of timm",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEADING)
+def test_the_configuration_of_a_network_leads_to_no_file_and_no_hub(here, case, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    config, told = LEADING[case]
+    folder = image_model(here / "model")
+    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    ((feature, encoder),) = record["encoders"].items()
+    encoder["settings"] |= {"library": "transformers", "fields": ["image"], "shape": {}}
+    edit(folder / "model.json", encoders=record["encoders"])
+    backbone = folder / "encoders" / feature / "backbone"
+    backbone.mkdir()
+    (backbone / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    unseal(backbone / "config.json")
+    _opened.clear()
+    _watching.append(True)
+    try:
+        with pytest.raises(FusecatError, match=told) as refused:
+            for taught in load_model(folder).fine_tuned.values():
+                taught.load()
+    finally:
+        _watching.clear()
+    assert str(folder) in str(refused.value) and "\n" not in str(refused.value)
+    assert not [event for event in _opened if "shadow" in event or event.startswith("socket")]
+
+
 def test_weights_that_claim_to_be_another_network_s_are_refused(here) -> None:
     """Vectors are kept under the digest of the weights: a false one would be served to whoever has the true network."""
     folder = model_folder(here / "model")
@@ -414,7 +454,8 @@ MODELS = {
     "names that are none": {"class_names": [1]},
     "an encoding that is none": {"reading": {"encoding": "evil_for_test.payload"}},
     "columns that are none": {"reading": {"columns": {"id": 1}}},
-    "pictures without end": {"reading": {"max_image_pixels": -1}},
+    "pictures of no size": {"reading": {"max_image_pixels": -1}},
+    "pictures without end": {"reading": {"max_image_pixels": 10**18}},
     "another format": {"format": 2},
 }
 

@@ -130,3 +130,17 @@ def test_a_need_that_the_disk_cannot_meet_is_refused_and_a_large_one_is_told(tmp
     with pytest.raises(OSError, match=r"about 4\.0 GB of disk are needed, 3\.0 GB are free") as refused:
         forecast(tmp_path / "new", 4 * 10**9)
     assert (refused.value.errno, refused.value.filename) == (errno.ENOSPC, os.fspath(tmp_path / "new"))
+
+
+LATE = """
+import atexit, os, signal
+from fusecat.pipeline.cli import main
+atexit.register(os.kill, os.getpid(), signal.SIGINT)  # while Python takes itself down, after what main registers
+main()
+"""
+
+
+def test_ctrl_c_after_the_end_changes_nothing():
+    words = [sys.executable, "-c", LATE, "--version"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "") and ended.stdout.startswith("fusecat")

@@ -52,6 +52,20 @@ def folds(
     return found
 
 
+def learns_from(features: Mapping[str, Feature], names: Sequence[str], rows: Mapping[str, NDArray[np.intp]]) -> Part:
+    """What a method learns from: head rows that no network has seen, else train by out-of-fold logits, else validation.
+
+    `rows`: part -> row numbers, `train` and `head` where they exist.
+    """
+    # a network of unknown history (imported vectors) may have seen the head rows
+    unseen = all(features[name].fitted_on is not None and Part.HEAD not in (features[name].fitted_on or ()) for name in names)
+    if len(rows.get(Part.HEAD, ())) and unseen:
+        return Part.HEAD
+    if len(rows.get(Part.TRAIN, ())) and all(features[name].logits_oof is not None for name in names):
+        return Part.TRAIN
+    return Part.VALIDATION
+
+
 def fit_late(
     make: Callable[[], LateMethod],
     features: Mapping[str, Feature],
@@ -60,27 +74,21 @@ def fit_late(
     rows: Mapping[str, NDArray[np.intp]],
     groups: NDArray[np.intp] | None = None,
 ) -> LateFit:
-    """Fit a method where it may: on head rows that no network has seen, else on out-of-fold logits, else on validation.
+    """Fit a method where it may (see `learns_from`).
 
-    `rows`: part -> row numbers, `train` and `head` where they exist. `groups` (N,): copies of a product share a number. On
-    validation it is cross-fitted: what it says of a validation product was learnt from the other folds, which hold no copy of
-    it; what it says of test, from all of validation.
+    `groups` (N,): copies of a product share a number. On validation it is cross-fitted: what it says of a validation product
+    was learnt from the other folds, which hold no copy of it; what it says of test, from all of validation.
     """
     parts = [part for part in (Part.VALIDATION.value, Part.TEST.value) if part in rows]
     seen = {part: gather(features, names, rows[part]) for part in parts}
     method = make()
     if not method.learns:
         return LateFit(method, _predictions(method, seen, labels, rows), (), "")
-    # a network of unknown history (imported vectors) may have seen the head rows
-    unseen = all(features[name].fitted_on is not None and Part.HEAD not in (features[name].fitted_on or ()) for name in names)
-    if len(rows.get(Part.HEAD, ())) and unseen:
-        method.fit(gather(features, names, rows[Part.HEAD]), labels[rows[Part.HEAD]])
-        fitted_on, note = (Part.HEAD.value,), ON_HEAD
-    elif len(rows.get(Part.TRAIN, ())) and all(features[name].logits_oof is not None for name in names):
-        method.fit(gather(features, names, rows[Part.TRAIN], oof=True), labels[rows[Part.TRAIN]])
-        fitted_on, note = (Part.TRAIN.value,), OUT_OF_FOLD
-    else:
+    part = learns_from(features, names, rows)
+    if part is Part.VALIDATION:
         return _cross_fit(make, seen, labels, rows, groups)
+    method.fit(gather(features, names, rows[part], oof=part is Part.TRAIN), labels[rows[part]])
+    fitted_on, note = (part.value,), ON_HEAD if part is Part.HEAD else OUT_OF_FOLD
     return LateFit(method, _predictions(method, seen, labels, rows), fitted_on, note)
 
 

@@ -6,10 +6,12 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from fusecat.cache.store import FeatureCache
 from fusecat.pipeline.cli import main
 from fusecat.pipeline.report.comparison import compare
 from fusecat.stages.calibration import temperature, tempered
@@ -102,6 +104,14 @@ def test_refitted_heads_are_used_on_demand_and_never_scored_on_the_study(run, wo
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "nothing is left to test them on" in card
     assert "| test |" not in card
+
+
+def test_refit_reads_from_disk_what_does_not_fit_into_memory(run, workspace, tmp_path, monkeypatch) -> None:
+    other = Path(shutil.copytree(workspace, tmp_path / "workspace"))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=0))
+    monkeypatch.setattr(FeatureCache, "table", lambda *_: pytest.fail("all of it was read"))
+    for strategy in STRATEGIES:
+        assert run("refit", "--workspace", other, "--strategy", strategy)["compared_on"]
 
 
 def test_abstaining_is_counted(run, workspace, sample_cut, tmp_path) -> None:

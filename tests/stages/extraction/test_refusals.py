@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,15 @@ def configured(**settings: Any) -> Callable[[Path], None]:
     return at
 
 
+def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def at(folder: Path) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    return at
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Path.touch, (Path("/tmp/fusecat-was-here"),)
@@ -75,6 +86,14 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "a family that nobody knows": (configured(model_type="unheard"), "cannot be had"),
     "a truncated file": (lambda folder: (folder / "model.safetensors").write_bytes(b"12345678"), "cannot be had"),
     "no numbers": (changed(no_number), "not all finite"),
+    "an adapter": (
+        lambda folder: (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "evil/model"})),
+        "holds an adapter",
+    ),
+    "a tokenizer that Rust refuses": (
+        replaced("tokenizer.json", '"type": "Whitespace"', '"type": "Split", "pattern": {"Regex": "("}'),
+        "cannot be had",
+    ),
     "the tokenizer of another": (lambda folder: write_tokenizer(folder, extra=30), "its embedding has 40 rows"),
 }
 
@@ -86,7 +105,8 @@ def test_wrong_files_are_refused(case: str, tmp_path: Path) -> None:
     spoil(tmp_path / "w")
     with pytest.raises(ModelError, match=told) as refused:
         build(tmp_path / "w")
-    assert "\n" not in str(refused.value) and "networks.mine" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "networks.mine" in str(refused.value) or str(tmp_path / "w") in str(refused.value)
     assert not Path("/tmp/fusecat-was-here").exists()
 
 
@@ -145,6 +165,56 @@ def test_a_module_that_is_not_known_points_to_import(kind: str, tmp_path: Path) 
     settings.write_text(settings.read_text().replace("activation.Tanh", "activation.Unheard"))
     with pytest.raises(ModelError, match="fusecat import"):
         build(tmp_path / "w", pooling="model")
+
+
+def module(place: str, **settings: Any) -> Callable[[Path], None]:
+    """The dense layer lies elsewhere, or has other settings."""
+
+    def at(folder: Path) -> None:
+        path = folder / "modules.json"
+        os.replace(folder / "2_Dense", folder.with_name("2_Dense"))
+        shutil.copytree(folder.with_name("2_Dense"), folder / "2_Dense")
+        path.write_text(path.read_text().replace('"2_Dense"', json.dumps(place.format(outside=folder.parent))))
+        kept = folder / "2_Dense" / "config.json"
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | settings))
+
+    return at
+
+
+def holding(name: str, text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(text) and None
+
+
+PROMPTS = "config_sentence_transformers.json"
+MODULES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a module above": (module("../2_Dense"), "leads out of the folder"),
+    "a module elsewhere": (module("{outside}/2_Dense"), "leads out of the folder"),
+    "an encoder above": (holding("modules.json", '[{"type": "Transformer", "path": "../other"}]'), "leads out of the folder"),
+    "wider than its weights": (module("2_Dense", out_features=13), "size mismatch"),
+    "far wider": (module("2_Dense", out_features=10**12), "not known here"),
+    "less than nothing": (module("2_Dense", out_features=-1), "not known here"),
+    "modules that are an object": (holding("modules.json", "{}"), "modules.json of .*a dict"),
+    "modules that are numbers": (holding("modules.json", "[1, 2]"), "modules.json of .*TypeError"),
+    "no modules": (holding("modules.json", "[]"), "it lists none"),
+    "modules that are no JSON": (holding("modules.json", "["), "modules.json of .*JSONDecodeError"),
+    "settings that are a list": (holding("1_Pooling/config.json", "[]"), "1_Pooling/config.json of .*a list"),
+    "a pooling that is none": (holding("1_Pooling/config.json", '{"pooling_mode": [["mean"]]}'), "not known here"),
+    "prompts that are a list": (holding(PROMPTS, '{"prompts": [1], "default_prompt_name": "x"}'), f"{PROMPTS} of "),
+    "a prompt's name that is none": (holding(PROMPTS, '{"prompts": {"x": ""}, "default_prompt_name": []}'), f"{PROMPTS} of "),
+}
+
+
+@pytest.mark.parametrize("case", MODULES)
+def test_modules_that_make_no_sense_are_refused(case: str, tmp_path: Path) -> None:
+    spoil, told = MODULES[case]
+    write_text(FAMILIES["sentence-transformers"], tmp_path / "w")
+    spoil(tmp_path / "w")
+    with pytest.raises(ModelError, match=told) as refused:
+        build(tmp_path / "w", pooling="model")
+    assert "\n" not in str(refused.value) and str(tmp_path / "w") in str(refused.value)
+    if case not in ("wider than its weights", "far wider", "less than nothing") and PROMPTS not in told:
+        with pytest.raises(ModelError):
+            build(tmp_path / "w", pooling=None)
 
 
 def test_the_default_prompt_of_a_folder_is_its_prefix(tmp_path: Path) -> None:

@@ -199,6 +199,17 @@ def test_head_rows_are_used_where_no_network_has_seen_them(tmp_path):
     assert fuse(dataclasses.replace(made, features=folded), strategy, Runs(tmp_path / "d"))[0].fitted_on == ("train",)
 
 
+def test_what_would_learn_for_hours_is_left_out_and_says_so():
+    made = table({"camembert.title": 2, "se_resnext50.image": 2}, products=3000, classes=2800, missing=0)
+    chosen = feasible(made, plan("all", made.features))
+    assert [name for name in chosen.left_out if name.startswith("late")] == ["late/lightgbm"]
+    assert "of 2,800 classes learns for about 1 hours" in chosen.left_out["late/lightgbm"]
+    # from few head rows it learns once, and in time
+    features = {name: dataclasses.replace(feature, fitted_on=("train",)) for name, feature in made.features.items()}
+    made = dataclasses.replace(made, features=features, split=np.where(np.arange(3000) < 100, 1, made.split).astype(np.uint8))
+    assert "late/lightgbm" not in feasible(made, plan("all", made.features)).left_out
+
+
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory):
     """All strategies on one small table, one seed."""
