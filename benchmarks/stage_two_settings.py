@@ -1,10 +1,10 @@
 """The experiment behind the default `FitSettings`: variants of one setting at a time, judged on validation.
 
     python -m benchmarks.stage_two_settings [--products 8000] [--widths 768 2048] [--seeds 3] [--only NAME ...]
-        [--strategy NAME ...] [--workspace DIR ...] [--frozen FILE.npz] [--skewed]
+        [--strategy NAME ...] [--workspace DIR ...] [--frozen FILE.npz] [--skewed] [--splits 5] [--each]
 
 Data: the three generators and two skewed ones (benchmarks/generators.py), the features of any workspace, and the sample's
-frozen vectors (benchmarks/frozen_vectors.py). Beside them stands a balanced logistic regression on blocks of equal length.
+frozen vectors (benchmarks/frozen_vectors.py). Beside them stands the tuned logistic regression on the same features.
 Printed per variant and source: mean
 validation score over strategies and seeds (its difference from the default), the test score beside it for information, the
 epochs run and the seconds of CPU per fit. Macro-F1 chooses; test chooses nothing.
@@ -15,22 +15,19 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import frozen_vectors
 from benchmarks.generators import GENERATORS, WIDTHS, skewed
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.fit_data import gather
-from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Scaling
+from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Moments, Scaling
 from fusecat.stages.fusion.run_strategy import run_strategy
-from fusecat.stages.fusion.strategy import Strategy
-from fusecat.stages.fusion.wiring import wire
+from fusecat.stages.fusion.strategy import SETS, Strategy
 from fusecat.stages.metrics import MACRO_F1
-from fusecat.stages.scores import scores
-from fusecat.stages.vocabulary import Architecture
 
 STRATEGIES = (
     "baseline/concatenation",
@@ -48,6 +45,9 @@ def variants() -> Mapping[str, FitSettings]:
     """The default, then one change at a time; the thesis settings last."""
     changes: dict[str, dict[str, object]] = {
         "default": {},
+        "moments of weights": {"moments": Moments.WEIGHT},
+        "averaging 0.9": {"averaging": 0.9},
+        "moments of weights, averaging 0.9": {"moments": Moments.WEIGHT, "averaging": 0.9},
         "lr 1e-4": {"learning_rate": 1e-4},
         "lr 3e-4": {"learning_rate": 3e-4},
         "lr 1e-3": {"learning_rate": 1e-3},
@@ -110,45 +110,39 @@ def variants() -> Mapping[str, FitSettings]:
     return made | {"thesis": THESIS}
 
 
-def logistic_regression(table: FeatureTable, features: Sequence[str]) -> tuple[float, float]:
-    """Macro-F1 on validation and test of scikit-learn's, classes balanced, each feature of length 1; C chosen on validation."""
-    from sklearn.linear_model import LogisticRegression
-
-    rows, blocks = table.rows("train", "head"), []
-    for name in features:
-        feature = table.features[name]
-        held = rows[feature.present[rows]]
-        block = feature.embedding.astype(np.float64) - feature.embedding[held].astype(np.float64).mean(axis=0)
-        blocks.append(block / np.sqrt((block[held] ** 2).sum(axis=1).mean()) * feature.present[:, None])
-    everything, found = np.hstack(blocks), []
-    for strength in (0.1, 1.0, 10.0, 100.0):
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=300).fit(everything[rows], table.labels[rows])
-        marks = []
-        for part in ("validation", "test"):
-            chances = np.zeros((len(table.rows(part)), len(table.classes)))
-            chances[:, model.classes_] = model.predict_proba(everything[table.rows(part)])
-            marks.append(scores(table.labels[table.rows(part)], chances)["macro_f1"])
-        found.append((marks[0], marks[1]))
-    return max(found)
-
-
 def sources(
-    products: int, widths: tuple[int, int], workspaces: list[Path], frozen: Path | None, *, small: bool
-) -> Iterator[tuple[str, FeatureTable]]:
+    products: int, widths: tuple[int, int], workspaces: list[Path], frozen: Path | None, *, small: bool, splits: int
+) -> Iterator[tuple[str, list[FeatureTable]]]:
+    """What is compared on: of what is small, as many splits, or draws of the generator, as asked for."""
     for name, make in GENERATORS.items():
         if products:
-            yield f"{name} {products}", make(products, widths=widths).table
+            yield f"{name} {products}", [make(products, widths=widths).table]
     for workspace in workspaces:
-        yield workspace.name, FeatureCache(workspace / "features").table()
-    for seed in (2020, 2021) if frozen else ():
-        yield f"frozen vectors, split {seed}", frozen_vectors.table(cast("Path", frozen), seed)
+        yield workspace.name, [FeatureCache(workspace / "features").table()]
+    if frozen:
+        yield "frozen vectors", [frozen_vectors.table(frozen, 2020 + at) for at in range(splits)]
     if small:
-        yield "skewed, 14 classes 30:1", skewed(800, classes=14, ratio=30)
-        yield "skewed, 27 classes 13:1", skewed(1000, classes=27, ratio=13, seed=5)
+        yield "skewed, 14 classes 30:1", [skewed(800, classes=14, ratio=30, seed=4 + at) for at in range(splits)]
+        yield "skewed, 27 classes 13:1", [skewed(1000, classes=27, ratio=13, seed=5 + at) for at in range(splits)]
+
+
+def measured(tables: list[FeatureTable], strategies: Sequence[str], settings: FitSettings, seeds: int) -> NDArray[np.float64]:
+    """(strategies, 4): macro-F1 on validation and test, epochs, and seconds of CPU per fit, the mean over tables and seeds."""
+    found = np.zeros((len(strategies), 4))
+    for table in tables:
+        fit_data = gather(table, sorted(table.features), ("train", "head"), standardise=settings.standardise)
+        for at, name in enumerate(strategies):
+            strategy = Strategy.parse(name)
+            for seed in range(1, seeds + 1):
+                start = time.process_time()
+                run, _ = run_strategy(strategy, seed, fit_data, settings, MACRO_F1)
+                scores = [run.scores[part]["macro_f1"] for part in ("validation", "test")]
+                found[at] += [*scores, len(run.curve), time.process_time() - start]
+    return found / (len(tables) * seeds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--products", type=int, default=8000, help="size of each synthetic table; 0: none")
     parser.add_argument("--widths", type=int, nargs=2, default=WIDTHS, help="columns of a text and of the image")
     parser.add_argument("--seeds", type=int, default=3)
@@ -157,30 +151,28 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="names of variants")
     parser.add_argument("--frozen", type=Path, help="what benchmarks.frozen_vectors wrote")
     parser.add_argument("--skewed", action="store_true", help="the two skewed generators as well")
+    parser.add_argument("--splits", type=int, default=2, help="splits of the frozen vectors, draws of the skewed generators")
+    parser.add_argument("--each", action="store_true", help="a line for each strategy as well")
     options = parser.parse_args()
-    given = sources(options.products, tuple(options.widths), options.workspace, options.frozen, small=options.skewed)
-    for source, table in given:
-        print(f"\n{source}: {len(table.rows('train', 'head'))} fit rows, {len(table.rows('validation'))} of validation")
-        for architecture in (Architecture.BASELINE, Architecture.FLAT):
-            features = wire(architecture, table.features).features
-            said = " ".join(f"{100 * value:6.2f}" for value in logistic_regression(table, features))
-            print(f"  logistic regression, features of {architecture}: {said}", flush=True)
+    widths, strategies = tuple(options.widths), options.strategy or STRATEGIES
+    given = sources(options.products, widths, options.workspace, options.frozen, small=options.skewed, splits=options.splits)
+    for source, tables in given:
+        first = tables[0]
+        print(f"\n{source}: {len(first.rows('train', 'head'))} fit rows, {len(first.rows('validation'))} of validation")
+        names = [f"logistic/{kind}" for kind in SETS]
+        for name, line in zip(names, measured(tables, names, DEFAULT, 1), strict=True):
+            print(f"{name:40s} validation {100 * line[0]:6.2f}           test {100 * line[1]:6.2f}", flush=True)
         reference = np.nan
         for name, settings in variants().items():
             if options.only and name not in options.only:
                 continue
-            fit_data = gather(table, sorted(table.features), ("train", "head"), standardise=settings.standardise)
-            found = []
-            start = time.process_time()
-            for strategy in options.strategy or STRATEGIES:
-                for seed in range(1, options.seeds + 1):
-                    run, _ = run_strategy(Strategy.parse(strategy), seed, fit_data, settings, MACRO_F1)
-                    found.append([run.scores["validation"]["macro_f1"], run.scores["test"]["macro_f1"], len(run.curve)])
-            seconds = (time.process_time() - start) / len(found)
-            validation, test, epochs = np.mean(found, axis=0)
+            found = measured(tables, strategies, settings, options.seeds)
+            validation, test, epochs, seconds = found.mean(axis=0)
             reference = validation if np.isnan(reference) else reference
             marks = f"validation {100 * validation:6.2f} ({100 * (validation - reference):+5.2f})  test {100 * test:6.2f}"
-            print(f"{name:24s} {marks}  {epochs:5.1f} epochs  {seconds:6.2f} s of CPU", flush=True)
+            print(f"{name:40s} {marks}  {epochs:5.1f} epochs  {seconds:6.2f} s of CPU", flush=True)
+            for strategy, line in zip(strategies, found, strict=True) if options.each else ():
+                print(f"  {strategy:38s} validation {100 * line[0]:6.2f}           test {100 * line[1]:6.2f}", flush=True)
 
 
 if __name__ == "__main__":

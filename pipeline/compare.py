@@ -13,6 +13,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fusecat.pipeline.report.comparison import Comparison, compare_study
+from fusecat.pipeline.report.over_splits import OverSplits
+from fusecat.pipeline.report.pooling import pool
 from fusecat.pipeline.report.results import Study
 from fusecat.stages.external.arrays import table_of
 from fusecat.stages.fusion.build_head import find_merge
@@ -25,6 +27,9 @@ from fusecat.stages.fusion.strategy_plan import ALL, THESIS, plan
 from fusecat.stages.metrics import MACRO_F1, Metric, metric_named
 from fusecat.stages.progress import heartbeat
 
+SPLITS = 5
+"""Splits that are drawn where vectors know nothing of labels: one decides more than its interval admits."""
+
 
 def compare(
     features: Mapping[str, Any],
@@ -34,15 +39,16 @@ def compare(
     logits: Mapping[str, ArrayLike] | None = None,
     groups: Any = None,
     split: Any = None,
+    splits: int | None = None,
     fusion: str = "all",
     only: Collection[str] | None = None,
-    seeds: int = 3,
+    seeds: int | None = None,
     metric: Metric | str = MACRO_F1,
     settings: FitSettings | None = None,
     workspace: Path | None = None,
     random_state: int = 0,
     processes: int = 1,
-) -> Comparison:
+) -> Comparison | OverSplits:
     """Compare fusion strategies on vectors of one's own: `compare({"words": W, "pixels": P}, labels)`.
 
     `features`: name -> (n, width): an array, a data frame, a tensor, a sparse matrix, or n vectors, None for one that is
@@ -51,37 +57,57 @@ def compare(
     looked at, as in `fusecat fuse --features`.
     20 % of the rows become test, 15 % of the rest validation, stratified, a class of one row staying in train. `groups` (n,):
     rows of one group (copies and variants of a product, one shop's offers) stay in one part; rows with the vectors of a row of
-    train are warned of. `split` (n,): a split of one's own, train, validation or test. With `workspace` the runs are kept there
-    and `fusecat report --workspace` shows them. What takes longer than some seconds is told on stderr.
+    train are warned of. `split` (n,): a split of one's own, train, validation or test.
+    `splits`: so many splits are drawn, by default 5, or 1 where there is a `split` or there are `logits`, whose network has
+    learnt from rows that stay where they are. Vectors are taken for ones that know nothing of the labels: where the network
+    that made them was fine-tuned on some of these rows, pass `split`. `seeds` per strategy, by default 3, of several splits 2.
+    With `workspace` the runs are kept there and `fusecat report --workspace` shows them, those of several splits in
+    `split-1` and so on for `fusecat report --pool`. What takes longer than some seconds is told on stderr.
 
-    Returns what `fusecat report` is made of: it prints as a table and a verdict; `.table` is one mapping per strategy,
-    `.verdict` text, `.to_html()` the whole page.
+    Returns what `fusecat report` is made of, of several splits what `fusecat report --pool` is made of: it prints as a table
+    and a verdict; `.table` is one mapping per strategy, `.verdict` text, `.to_html()` the whole page; `.splits` each split's
+    own comparison.
 
     Raises: ValueError where the arrays do not agree, naming the row, UsageError where no merge is called `fusion`.
     """
     if fusion not in (ALL, THESIS):
         find_merge(fusion)
-    if seeds < 1:
+    if seeds is not None and seeds < 1:
         raise ValueError(f"seeds={seeds}, but a comparison needs at least one")
-    table, findings = table_of(features, labels, present=present, logits=logits, groups=groups, parts=split, seed=random_state)
-    odd = [f"{each.count:,} {each.kind.replace('_', ' ')}, first {each.first}: {each.treatment}" for each in findings]
-    if copies := straddling(table):
-        odd.append(f"{copies.warning}; pass groups=, a number or name per row that copies share")
-    for line in odd:
+    drawn = splits or (1 if logits or split is not None else SPLITS)
+    if splits is not None and splits < 1:
+        raise ValueError(f"splits={splits}, but a comparison needs at least one")
+    if drawn > 1 and (logits or split is not None):
+        given = "split" if split is not None else "logits"
+        raise ValueError(f"splits={splits}, but {given}= fixes where rows are; leave one of the two out")
+    tables = []
+    for seed in range(random_state, random_state + drawn):
+        table, findings = table_of(features, labels, present=present, logits=logits, groups=groups, parts=split, seed=seed)
+        odd = [f"{each.count:,} {each.kind.replace('_', ' ')}, first {each.first}: {each.treatment}" for each in findings]
+        if copies := straddling(table):
+            odd.append(f"{copies.warning}; pass groups=, a number or name per row that copies share")
+        tables.append((table, odd))
+    for line in tables[0][1]:
         warnings.warn(line, stacklevel=2)
-    chosen = feasible(table, plan(fusion, table.features, only=only), patient=fusion == ALL)
     metric = metric_named(metric) if isinstance(metric, str) else metric
+    found = []
     with tempfile.TemporaryDirectory() as temporary, heartbeat():
-        root = workspace or Path(temporary)
-        found = fuse(
-            table,
-            chosen.strategies,
-            Runs(root / "runs"),
-            settings or NAMED["default"],
-            seeds=seeds,
-            metric=metric,
-            processes=processes,
-        )
-        study, strategies = Study.read(root, metric), {run.strategy for run in found}
-    kept = tuple(candidate for candidate in study.candidates if strategies.intersection(candidate.names))
-    return replace(compare_study(replace(study, candidates=kept)), left_out=(*odd, *chosen.left_out_lines))
+        for number, (table, odd) in enumerate(tables, 1):
+            chosen = feasible(table, plan(fusion, table.features, only=only), patient=fusion == ALL)
+            root = (workspace or Path(temporary)) / (f"split-{number}" if drawn > 1 else "")
+            runs = fuse(
+                table,
+                chosen.strategies,
+                Runs(root / "runs"),
+                settings or NAMED["default"],
+                seeds=seeds or (2 if drawn > 1 else 3),
+                metric=metric,
+                processes=processes,
+            )
+            study, strategies = Study.read(root, metric), {run.strategy for run in runs}
+            kept = tuple(candidate for candidate in study.candidates if strategies.intersection(candidate.names))
+            compared = compare_study(replace(study, candidates=kept))
+            found.append(replace(compared, left_out=(*odd, *chosen.left_out_lines)))
+        if drawn == 1:
+            return found[0]
+        return OverSplits(pool(found), tuple(found), tuple(dict.fromkeys(line for each in found for line in each.left_out)))

@@ -24,7 +24,7 @@ from fusecat.stages.workspace import Workspace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "difference", "95 % interval", "p (Holm)", "real")
+HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "chosen in", "difference", "95 % interval", "p (Holm)", "real")
 
 
 def write_pool(
@@ -42,7 +42,7 @@ def write_pool(
     folder.mkdir(parents=True, exist_ok=True)
     publish(folder / "pool.json", to_json(asdict(pooled)) + "\n")
     publish(folder / "pool.md", _markdown(pooled))
-    return pooled, publish(folder / "pool.html", _page(pooled))
+    return pooled, publish(folder / "pool.html", page(pooled))
 
 
 def print_pool(workspaces: Sequence[Path], output: Path | None = None, metric: Metric | None = None) -> Pool:
@@ -53,12 +53,12 @@ def print_pool(workspaces: Sequence[Path], output: Path | None = None, metric: M
 
     pooled, page = write_pool(workspaces, output, metric)
     terminal = console()
-    shown = range(len(HEADINGS)) if terminal.width >= 110 else (0, 1, 4, 5, 7)
+    shown = range(len(HEADINGS)) if terminal.width >= 110 else (0, 1, 4, 5, 6, 8)
     table = Table(box=box.SIMPLE_HEAD, title=f"{METRICS[pooled.metric].shown} over {len(workspaces)} studies", pad_edge=False)
     for at, name in enumerate(HEADINGS):
         if at in shown:
             table.add_column(
-                name, justify="left" if at in (0, 7) else "right", overflow="fold", min_width=26 if at == 0 else None
+                name, justify="left" if at in (0, 8) else "right", overflow="fold", min_width=26 if at == 0 else None
             )
     for line in lines(pooled):
         table.add_row(*(Text(safe(line[at])) for at in shown))
@@ -81,6 +81,7 @@ def lines(pooled: Pool) -> list[list[str]]:
             metric.figure(row.mean),
             f"{metric.figure(row.low)} to {metric.figure(row.high)}",
             f"{row.rank:.1f}",
+            f"{row.chosen} of {len(pooled.workspaces)}",
         ]
         if row.difference is None or row.difference_low is None or row.difference_high is None:
             line += ["reference", "", "", ""]
@@ -99,7 +100,8 @@ def _markdown(pooled: Pool) -> str:
     return "\n".join(text) + "\n"
 
 
-def _page(pooled: Pool) -> str:
+def page(pooled: Pool) -> str:
+    """`pool.html`, whole."""
     from jinja2 import DictLoader, Environment, StrictUndefined
 
     folder = files("fusecat.pipeline.report") / "templates"

@@ -6,6 +6,7 @@ strategies are ranked within each (Friedman's test), and only there the critical
 2006, Nemenyi's test).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.contrasts import ALPHA
 from fusecat.pipeline.report.repeated import Over, Repeated, products
-from fusecat.pipeline.report.statistics import holm
+from fusecat.pipeline.report.statistics import Difference, holm
 from fusecat.stages.errors import UsageError
 from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import phase
@@ -29,6 +30,7 @@ class Pooled:
 
     `low`, `high`: 95 % interval of the mean over workspaces; `rank`: mean rank (1 is best); `difference`, `difference_low`,
     `difference_high`, `p` (Holm's) and `real`: against the reference, paired by workspace; None for the reference itself.
+    `chosen`: the workspaces whose validation chose it.
     """
 
     strategy: str
@@ -38,6 +40,7 @@ class Pooled:
     low: float
     high: float
     rank: float
+    chosen: int = 0
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
@@ -51,7 +54,9 @@ class Pool:
 
     `same`: one catalogue (else several); `over`: what the studies differ in; `units`: how many different test sets (of several
     catalogues, how many of these) they have; `friedman`: p of equal ranks, only for several catalogues and three strategies or
-    more; `critical`: difference of mean ranks that would be real, only for several catalogues.
+    more; `critical`: difference of mean ranks that would be real, only for several catalogues. `gain`: of
+    choosing anew in each study, against the single feature that would be chosen there; None where a study has none.
+    `of_seeds`: share of the variance of the best between splits that its seeds explain, None where it is not known.
     """
 
     workspaces: tuple[str, ...]
@@ -65,6 +70,8 @@ class Pool:
     left_out: tuple[str, ...]
     friedman: float | None
     critical: float | None
+    gain: Difference | None
+    of_seeds: float | None
     verdict: str
 
 
@@ -82,6 +89,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     if not names:
         raise UsageError("--pool: no strategy was run in all of these workspaces")
     everything = {row.strategy for comparison in comparisons for row in comparison.rows}
+    everything -= {alias for name in names for comparison in comparisons for alias in comparison.row(name).candidate.names}
     chooses = {
         name: float(np.mean([c.row(name).parts[Part.VALIDATION][metric.key].mean for c in comparisons])) for name in names
     }
@@ -89,7 +97,13 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     repeated = Repeated.of(comparisons, names)
     single = [at for at, name in enumerate(names) if first.row(name).candidate.single]
     reference = single[0] if single else len(names) - 1
-    rows = _rows(names, repeated, chooses, metric, reference)
+    chosen = [comparison.chosen.candidate.names for comparison in comparisons]
+    picked = [next((name for name in every if name in names), every[0]) for every in chosen]
+    rows = _rows(names, repeated, chooses, metric, reference, picked)
+    gain = _gain(comparisons, names, repeated)
+    first_row = [comparison.row(names[0]) for comparison in comparisons]
+    scores = [row.parts[judged][metric.key] for row in first_row]
+    of_seeds = repeated.of_seeds(0, [(score.sd or 0.0, len(score.values)) for score in scores])
     same = repeated.over is not Over.CATALOGUES
     friedman, critical = (None, None) if same else _ranks(repeated.by_unit)
     return Pool(
@@ -101,10 +115,12 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
         judged,
         names[reference],
         rows,
-        tuple(sorted(everything - set(names))),
+        tuple(sorted(everything)),
         friedman,
         critical,
-        _verdict(rows, names[reference], repeated, metric),
+        gain,
+        of_seeds,
+        " ".join([_verdict(rows, names[reference], repeated, metric), *_choice(picked, gain, of_seeds, metric)]),
     )
 
 
@@ -131,11 +147,50 @@ def _ids(comparison: Comparison) -> list[str]:
 
 
 def _has(comparison: Comparison, strategy: str) -> bool:
-    return any(row.strategy == strategy for row in comparison.rows)
+    return any(strategy in row.candidate.names for row in comparison.rows)
+
+
+def _gain(comparisons: Sequence[Comparison], names: Sequence[str], repeated: Repeated) -> Difference | None:
+    """What each study chose less the single feature that it would have chosen: choice and all, as a user would have done it."""
+    pairs = []
+    for comparison in comparisons:
+        single = next((row.strategy for row in comparison.rows if row.candidate.single and row.strategy in names), None)
+        chosen = next((name for name in comparison.chosen.candidate.names if name in names), None)
+        if single is None or chosen is None:
+            return None
+        pairs.append((names.index(chosen), names.index(single)))
+    ones, others = zip(*pairs, strict=True)
+    return repeated.choosing(ones, others)
+
+
+def _choice(picked: Sequence[str], gain: Difference | None, of_seeds: float | None, metric: Metric) -> list[str]:
+    """How often each strategy was chosen, what choosing brings, and what another seed may change."""
+    counts = Counter(picked).most_common()
+    studies = len(picked)
+    if len(counts) == 1:
+        said = [f"All {studies} studies choose {counts[0][0]}."]
+    else:
+        several = ", ".join(f"{name} {count}" for name, count in counts[:4])
+        more = f", and {len(counts) - 4} others" if len(counts) > 4 else ""
+        said = [f"Of {studies} studies, so many choose each: {several}{more}."]
+    if gain is not None:
+        reach = f"{metric.gain(gain.low)} to {metric.gain(gain.high)}"
+        said.append(
+            f"Whatever is chosen, against the single feature that would be chosen with it: {metric.gain(gain.value)}"
+            f"{metric.points} ({reach})."
+        )
+    if of_seeds is not None:
+        said.append(f"Seeds explain {100 * of_seeds:.0f} % of the variance between splits.")
+    return said
 
 
 def _rows(
-    names: Sequence[str], repeated: Repeated, chooses: Mapping[str, float], metric: Metric, reference: int
+    names: Sequence[str],
+    repeated: Repeated,
+    chooses: Mapping[str, float],
+    metric: Metric,
+    reference: int,
+    picked: Sequence[str],
 ) -> tuple[Pooled, ...]:
     from scipy.stats import rankdata
 
@@ -147,7 +202,7 @@ def _rows(
         known = repeated.mean(at)
         low, high = metric.bounded(known.low, known.high)
         values = tuple(repeated.values[at].tolist())
-        row = Pooled(name, values, chooses[name], known.value, low, high, float(ranks[at]))
+        row = Pooled(name, values, chooses[name], known.value, low, high, float(ranks[at]), picked.count(name))
         if at in gaps:
             gap, p = gaps[at], adjusted[at]
             row = replace(row, difference=gap.value, difference_low=gap.low, difference_high=gap.high, p=p, real=p < ALPHA)

@@ -74,6 +74,20 @@ class Repeated:
         draws = None if self.draws is None else self.draws[one] - self.draws[other]
         return self._known(self.values[one] - self.values[other], draws)
 
+    def choosing(self, ones: Sequence[int], others: Sequence[int]) -> Difference:
+        """In each workspace its own two strategies (W,): what it chose less what that was held against there."""
+        at = np.arange(self.values.shape[1])
+        draws = None if self.draws is None else self.draws[list(ones), at] - self.draws[list(others), at]
+        return self._known(self.values[list(ones), at] - self.values[list(others), at], draws)
+
+    def of_seeds(self, strategy: int, deviations: Sequence[tuple[float, int]]) -> float | None:
+        """Share of a strategy's variance between units that its seeds explain, given each workspace's (sd, seeds)."""
+        spread = self.by_unit[strategy].var(ddof=1) if len(self.units) > 1 else 0.0
+        if not spread or not all(seeds > 1 for _, seeds in deviations):
+            return None
+        within = [np.mean([deviations[at][0] ** 2 / deviations[at][1] for at in unit]) / len(unit) for unit in self.units]
+        return min(1.0, float(np.mean(within) / spread))
+
     def _known(self, values: NDArray[np.float64], draws: NDArray[np.float64] | None) -> Difference:
         """Of `values` (W,), paired by workspace and so one variable whose doubt is told whole."""
         if draws is not None:

@@ -6,6 +6,7 @@ Shapes: S seeds, B products of a batch, n rows, C classes.
 import copy
 import time
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
-from fusecat.stages.fusion.fit import EVALUATION_BATCH, EpochChoice, Fitted, drop_fields, groups, one_feature, schedule
+from fusecat.stages.fusion.fit import EVALUATION_BATCH, EpochChoice, Fitted, groups, loss_of, schedule
 from fusecat.stages.fusion.fit_settings import FitSettings
-from fusecat.stages.fusion.head import Head
+from fusecat.stages.fusion.head import Head, Masks
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
+from fusecat.stages.fusion.optimiser import optimiser_of
 from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.scores import Outcome, scores_of
 
@@ -55,21 +57,14 @@ def fit_seeds(
     truth = torch.from_numpy(np.asarray(labels)[rows].astype(np.int64))
     size, epochs = settings.batch(len(rows)), settings.passes(len(rows))
     minimise = loss_function(settings, targets[places.to(device)], template.classes)
-    optimiser = torch.optim.AdamW(
-        groups(template, parameters, settings),
-        weight_decay=settings.weight_decay,
-        eps=settings.epsilon,
-        fused=True,
-    )
+    optimiser = optimiser_of(groups(template, parameters, settings), settings, stacked=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, -(-len(rows) // size) * epochs))
 
     def losses(own: dict[str, Tensor], batch: dict[str, Tensor], present: dict[str, Tensor], classes: Tensor) -> Tensor:
-        if settings.modality_dropout:
-            present = drop_fields(present, settings.modality_dropout)
-        loss = minimise(functional_call(template, own, (batch, present)), classes)
-        if settings.auxiliary and template.apart:
-            loss = loss + settings.auxiliary * minimise(functional_call(template, own, (batch, one_feature(present))), classes)
-        return loss
+        def say(masks: Masks) -> Tensor:
+            return cast("Tensor", functional_call(template, own, (batch, masks)))
+
+        return loss_of(say, minimise, settings, present, classes, apart=template.apart)
 
     every = torch.func.vmap(losses, randomness="different")
     choices = [EpochChoice(metric, settings.patience) for _ in seeds]

@@ -20,6 +20,7 @@ from fusecat.stages.fusion.fit_settings import FitSettings, Schedule
 from fusecat.stages.fusion.head import Head, Masks
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
+from fusecat.stages.fusion.optimiser import optimiser_of
 from fusecat.stages.fusion.predictions import outcome_of_blocks
 from fusecat.stages.fusion.streamed import StreamedVectors
 from fusecat.stages.metrics import LOG_LOSS, MACRO_F1, Metric
@@ -107,12 +108,7 @@ def fit(
         size = settings.batch(len(rows))
         steps = -(-len(rows) // size)
         epochs = settings.passes(len(rows))
-        optimiser = torch.optim.AdamW(
-            groups(head, dict(head.named_parameters()), settings),
-            weight_decay=settings.weight_decay,
-            eps=settings.epsilon,
-            fused=True,
-        )
+        optimiser = optimiser_of(groups(head, dict(head.named_parameters()), settings), settings)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, steps * epochs))
         minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
         average = _average(head, settings.averaging) if settings.averaging else None
@@ -192,11 +188,7 @@ class _Learner:
     def step(self, truth: Tensor, views: Mapping[str, Tensor], present: Masks) -> float:
         """Take one step down; returns the summed loss of the batch."""
         head, settings = self.head, self.settings
-        if settings.modality_dropout:
-            present = drop_fields(present, settings.modality_dropout)
-        loss = self.minimise(head(views, present), truth)
-        if settings.auxiliary and head.apart:
-            loss = loss + settings.auxiliary * self.minimise(head(views, one_feature(present)), truth)
+        loss = loss_of(lambda masks: head(views, masks), self.minimise, settings, present, truth, apart=head.apart)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm:
@@ -206,6 +198,28 @@ class _Learner:
         if self.average is not None:
             self.average.update_parameters(head)
         return float(loss.detach()) * len(truth)
+
+
+def loss_of(
+    say: Callable[[Masks], Tensor],
+    minimise: Callable[[Tensor, Tensor], Tensor],
+    settings: FitSettings,
+    present: Masks,
+    truth: Tensor,
+    *,
+    apart: bool,
+) -> Tensor:
+    """What one step minimises: the loss of a batch and, where features are taught `apart`, that of one feature of each.
+
+    `say`: masks (k * B,) per feature -> logits (k * B, C), k readings of the same vectors, which are projected once for all.
+    """
+    if settings.modality_dropout:
+        present = drop_fields(present, settings.modality_dropout)
+    if not (settings.auxiliary and apart):
+        return minimise(say(present), truth)
+    alone = one_feature(present)
+    joint, single = say({name: torch.cat([mask, alone[name]]) for name, mask in present.items()}).chunk(2)
+    return minimise(joint, truth) + settings.auxiliary * minimise(single, truth)
 
 
 def _clip(head: Head, limit: float) -> None:

@@ -37,6 +37,15 @@ class Scaling(StrEnum):
         return cls("column" if value else "none") if isinstance(value, bool) else None
 
 
+class Moments(StrEnum):
+    """Of what AdamW takes the second moment, which its steps are divided by (see `stages.fusion.optimiser`)."""
+
+    WEIGHT = "weight"
+    """Of every single weight, as AdamW does."""
+    LAYER = "layer"
+    """Of all weights of a layer together: what a network holds small is learnt slowly, and noise later than the rest."""
+
+
 class ClassWeights(StrEnum):
     """How much a product of a rare class counts in the loss, in proportion to 1 over the size of its class, or its root."""
 
@@ -77,6 +86,8 @@ class FitSettings:
     """Factor on the last layer's first weights (none after a deep merge): torch's own are noise that decays too slowly."""
     epsilon: float = _setting(1e-8, search=(1e-10, 1e-6))
     """AdamW's denominator term."""
+    moments: Moments = Moments.LAYER
+    """Whether steps are measured by single weights or by layers."""
     batch_size: int = _setting(1024, search=(64, 4096))
     """Products per step, at most."""
     least_steps: int = _setting(16, search=(4, 64))
@@ -124,6 +135,7 @@ class FitSettings:
         # JSON and TOML give the words, not the members
         object.__setattr__(self, "loss", Loss(self.loss))
         object.__setattr__(self, "schedule", Schedule(self.schedule))
+        object.__setattr__(self, "moments", Moments(self.moments))
         object.__setattr__(self, "class_weights", ClassWeights(self.class_weights))
         object.__setattr__(self, "standardise", Scaling(self.standardise))
         for name in ("learning_rate", "narrow", "epochs", "batch_size"):
@@ -146,7 +158,8 @@ class FitSettings:
 
         Raises: TypeError, ValueError.
         """
-        return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
+        known = {"moments": Moments.WEIGHT} | dict(record)  # which earlier versions did not say
+        return cls(**{each.name: known[each.name] for each in fields(cls) if each.name in known})
 
     @classmethod
     def exactly(cls, record: Mapping[str, Any]) -> Self:
@@ -160,6 +173,8 @@ class FitSettings:
         held = asdict(self)
         if not self.indicator:  # so say the keys of runs that were fitted before there was one
             del held["indicator"]
+        if self.moments is Moments.WEIGHT:
+            del held["moments"]
         return held | {name: EARLIER.get(value, value) for name, value in held.items() if isinstance(value, StrEnum)}
 
     def passes(self, rows: int) -> int:
@@ -192,6 +207,7 @@ THESIS = FitSettings(
     least_steps=0,
     epochs=7,
     patience=0,
+    moments=Moments.WEIGHT,
     warmup=0.0,
     label_smoothing=0.0,
     modality_dropout=0.0,

@@ -17,7 +17,7 @@ from fusecat.stages.fusion.wiring import Wiring, field_of
 Views = Mapping[str, Tensor]
 """Feature name -> (B, W) float vectors."""
 Masks = Mapping[str, Tensor]
-"""Feature name -> (B,) bool: whether the product has the field."""
+"""Feature name -> (B,) bool: whether the product has the field; (k * B,): k readings of the same vectors, one after another."""
 
 
 class Head(nn.Module):
@@ -167,16 +167,25 @@ class Head(nn.Module):
         """One feature's share of the logits, classes first: (B, W) by way of (C, D) -> (C, B)."""
         key = _key(name)
         if key not in self.projections:
-            return weight @ views[name].T * scale
+            return _scaled(weight @ views[name].T, scale)
         projection = cast("nn.Linear", self.projections[key])
         bias = (weight @ projection.bias).unsqueeze(1)
-        return torch.addmm(bias, weight @ projection.weight, views[name].T) * scale
+        return _scaled(torch.addmm(bias, weight @ projection.weight, views[name].T), scale)
 
     def _project(self, name: str, views: Views, present: Masks) -> Tensor:
         """(B, W) -> (B, D), zero where absent."""
         key = _key(name)
         vector = self.projections[key](views[name]) if key in self.projections else views[name]
+        vector = vector.repeat(len(present[name]) // len(vector), 1) if len(present[name]) > len(vector) else vector
         return cast("Tensor", vector * present[name].unsqueeze(-1))
+
+
+def _scaled(shares: Tensor, scale: Tensor) -> Tensor:
+    """(C, B) times (k * B,) -> (C, k * B)."""
+    classes, batch = shares.shape
+    if len(scale) == batch:
+        return shares * scale
+    return (shares.unsqueeze(1) * scale.view(-1, batch)).reshape(classes, -1)
 
 
 def _any(node: tuple[str, ...] | str, present: Masks) -> Tensor:
