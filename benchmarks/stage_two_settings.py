@@ -45,9 +45,9 @@ def variants() -> Mapping[str, FitSettings]:
     """The default, then one change at a time; the thesis settings last."""
     changes: dict[str, dict[str, object]] = {
         "default": {},
-        "moments of weights": {"moments": Moments.WEIGHT},
+        "moments of layers": {"moments": Moments.LAYER},
         "averaging 0.9": {"averaging": 0.9},
-        "moments of weights, averaging 0.9": {"moments": Moments.WEIGHT, "averaging": 0.9},
+        "moments of layers, averaging 0.9": {"moments": Moments.LAYER, "averaging": 0.9},
         "lr 1e-4": {"learning_rate": 1e-4},
         "lr 3e-4": {"learning_rate": 3e-4},
         "lr 1e-3": {"learning_rate": 1e-3},

@@ -37,7 +37,7 @@ def test_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     views = {
         name: (np.eye(3)[labels] @ random.normal(size=(3, 8)) + random.normal(size=(240, 8))) for name in ("text", "image")
     }
-    found = compare(views, labels, fusion="mine:Residual", seeds=1, processes=1)
+    found = compare(views, labels, fusion="mine:Residual", seeds=1, splits=1, processes=1)
     assert {line["strategy"]: line["test"] for line in found.table}["baseline/mine:Residual"] > 0.6
 
 
@@ -47,7 +47,7 @@ def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(metrics.METRICS, "worst-f1", scope["WORST"])
     random = np.random.default_rng(2)
     labels = random.integers(0, 3, 150)
-    found = compare({"text": random.normal(size=(150, 4)) + labels[:, None]}, labels, seeds=2, metric="worst-f1")
+    found = compare({"text": random.normal(size=(150, 4)) + labels[:, None]}, labels, seeds=2, splits=2, metric="worst-f1")
     assert "worst F1" in found.verdict
     assert found.table[0]["validation"] == max(line["validation"] for line in found.table)
 

@@ -27,7 +27,7 @@ if __name__ == "__main__":
     from fusecat.stages.fusion import parallel
 
     parallel.WORTH_SPREADING = 0.0  # worker processes are started at once
-    print(fusecat.__file__, len(compare(views, labels, fusion="average", seeds=2, processes=2).rows))
+    print(fusecat.__file__, len(compare(views, labels, fusion="average", seeds=2, splits=1, processes=2).rows))
 """
 
 

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from fusecat.cache.table import FeatureTable
     from fusecat.stages.fusion.fit_settings import FitSettings
     from fusecat.stages.fusion.runs import Run
+    from fusecat.stages.fusion.strategy_plan import StrategyPlan
 
 
 @click.command()
@@ -32,13 +35,27 @@ if TYPE_CHECKING:
     "--tuned", is_flag=True, help="Use the settings that 'fusecat tune' found, where it found some; marks those runs."
 )
 @click.option(
+    "--splits",
+    type=click.IntRange(1),
+    default=1,
+    help="Draw so many splits, choose within each, and tell what carries over; for vectors that know nothing of a split.",
+)
+@click.option(
     "--processes", type=click.IntRange(0), default=0, help="How many share the work [one per core]; changes no figure."
 )
 @metric_option("What chooses epochs of heads and strategies; kept for later commands [that of the last one, or of 'extract'].")
 @workspace_option
 @json_option
 def command(
-    *, seeds: int, tuned: bool, processes: int, metric: Metric | None, workspace: Path, as_json: bool, **choice: Any
+    *,
+    seeds: int,
+    tuned: bool,
+    splits: int,
+    processes: int,
+    metric: Metric | None,
+    workspace: Path,
+    as_json: bool,
+    **choice: Any,
 ) -> None:
     """Fit a head for every strategy with that merge, and compare them.
 
@@ -69,27 +86,73 @@ def command(
             say.print(networks)
         for line in chosen.left_out_lines:
             say.print(line, style="yellow", markup=False)
-    with Ticker(say, metric) as ticker:
-        found = fuse(
-            table,
-            chosen.strategies,
-            Runs(place.runs),
-            settings,
-            seeds=seeds,
-            metric=metric,
-            fit_on=rows,
-            tuned=better,
-            processes=processes,
-            progress=ticker,
-            waiting=lambda: click.echo(f"waiting for another process that writes {place.runs}", err=True),
-            damaged=warn,
-        )
+
+    def run_all(table: "FeatureTable", place: Workspace, plan: "StrategyPlan") -> list["Run"]:
+        with Ticker(say, metric) as ticker:
+            return fuse(
+                table,
+                plan.strategies,
+                Runs(place.runs),
+                settings,
+                seeds=seeds,
+                metric=metric,
+                fit_on=rows,
+                tuned=better,
+                processes=processes,
+                progress=ticker,
+                waiting=lambda: click.echo(f"waiting for another process that writes {place.runs}", err=True),
+                damaged=warn,
+            )
+
+    if splits > 1:
+        _over_splits(place, table, chosen, splits, run_all, metric, say)
+        return
+    found = run_all(table, place, chosen)
     if as_json:
         print_json({"runs": [summary(run) for run in found], "left_out": dict(chosen.left_out)})
         return
     from fusecat.pipeline.report.terminal import print_report
 
     print_report(workspace)
+
+
+def _over_splits(
+    place: Workspace,
+    table: "FeatureTable",
+    chosen: "StrategyPlan",
+    splits: int,
+    run_all: "Callable[[FeatureTable, Workspace, StrategyPlan], list[Run]]",
+    metric: Metric,
+    say: "Console | None",
+) -> None:
+    """Every strategy on every split, each a workspace of its own in `splits/`, then their pool."""
+    from dataclasses import asdict
+
+    from fusecat.pipeline.report.pooled import print_pool, write_pool
+    from fusecat.pipeline.study import remember_command
+    from fusecat.stages.fusion.feasible import feasible, features_of
+    from fusecat.stages.fusion.resplit import resplit
+
+    names = {name for strategy in chosen.strategies for name in features_of(strategy, table)}
+    tables = resplit(place, table, tuple(sorted(names)), splits)
+    # what its network says it has learnt from train: a row of one split only
+    plan = feasible(tables[0], chosen, patient=True)
+    for line in plan.left_out_lines if say else ():
+        if line not in chosen.left_out_lines:
+            say.print(line, style="yellow", markup=False)  # type: ignore[union-attr]
+    places = []
+    for number, each in enumerate(tables, 1):
+        own = Workspace(place.root / "splits" / str(number))
+        if say:
+            say.print(f"split {number} of {splits}")
+        run_all(each, own, plan)
+        remember_command(own, command_line(), metric)
+        places.append(own.root)
+    output = place.report
+    if say:
+        print_pool(places, output, metric)
+    else:
+        print_json(asdict(write_pool(places, output, metric)[0]) | {"left_out": dict(plan.left_out)})
 
 
 def summary(run: "Run") -> dict[str, Any]:

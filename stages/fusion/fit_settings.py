@@ -86,7 +86,7 @@ class FitSettings:
     """Factor on the last layer's first weights (none after a deep merge): torch's own are noise that decays too slowly."""
     epsilon: float = _setting(1e-8, search=(1e-10, 1e-6))
     """AdamW's denominator term."""
-    moments: Moments = Moments.LAYER
+    moments: Moments = Moments.WEIGHT
     """Whether steps are measured by single weights or by layers."""
     batch_size: int = _setting(1024, search=(64, 4096))
     """Products per step, at most."""
@@ -207,7 +207,6 @@ THESIS = FitSettings(
     least_steps=0,
     epochs=7,
     patience=0,
-    moments=Moments.WEIGHT,
     warmup=0.0,
     label_smoothing=0.0,
     modality_dropout=0.0,

@@ -1,14 +1,20 @@
 """The comparison of a notebook."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from fusecat.pipeline.compare import compare
+from fusecat.pipeline.compare import compare as several
 from fusecat.pipeline.report.comparison import compare as report
+from fusecat.pipeline.report.pooling import pool
+from fusecat.pipeline.report.repeated import Over
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.fit_settings import FitSettings
 
 CHECKED = FitSettings(learning_rate=5e-2, epochs=25, least_steps=8)
+
+compare = partial(several, splits=1)
 
 
 def arrays(n=240, seed=0):
@@ -162,3 +168,50 @@ def test_a_split_of_ones_own_without_test_is_judged_on_validation():
     parts = np.array(["train", "train", "train", "val"])[np.arange(240) % 4]
     found = compare(features, labels, split=parts, fusion="average", seeds=1, settings=CHECKED)
     assert found.judged == "validation" and "test" not in found.table[0]
+
+
+def test_vectors_are_compared_over_five_splits_each_of_which_chooses_by_itself(tmp_path):
+    features, labels = arrays(400)
+    random = np.random.default_rng(2)
+    features = {name: array + 3 * random.normal(size=array.shape) for name, array in features.items()}
+    options = {"fusion": "average", "seeds": 2, "settings": CHECKED}
+    found = several(features, labels, workspace=tmp_path, **options)
+    assert len(found.splits) == 5 and found.pool.over is Over.SPLITS and found.pool.units == 5
+    tests = [frozenset(each.study.products.rows("test")) for each in found.splits]
+    assert len(set(tests)) == 5
+    alone = several(features, labels, splits=1, random_state=1, **options)
+    assert alone.table == found.splits[1].table
+    assert found.pool == pool([report(tmp_path / f"split-{number}") for number in range(1, 6)])
+    best = found.table[0]
+    assert best["strategy"] == found.chosen and best["low"] < best["test"] < best["high"] and len(best["splits"]) == 5
+    assert sum(line["chosen"] for line in found.table) == 5
+    gains = [
+        each.chosen.parts["test"]["macro_f1"].mean
+        - next(row for row in each.rows if row.candidate.single).parts["test"]["macro_f1"].mean
+        for each in found.splits
+    ]
+    assert found.pool.gain.value == pytest.approx(np.mean(gains))
+    share = len(alone.study.products.rows("test")) / len(alone.study.products.rows("train"))
+    assert found.pool.gain.error == pytest.approx(np.std(gains, ddof=1) * np.sqrt(1 / 5 + share))
+    assert 0 <= found.pool.of_seeds <= 1 and "of the variance between splits" in found.verdict
+    assert found.verdict in str(found) and "<table>" in found._repr_html_() and found.to_html().startswith("<!doctype html>")
+
+
+def test_groups_stay_together_in_every_split():
+    features, labels = arrays(120)
+    twice = {name: np.repeat(array, 2, axis=0) for name, array in features.items()}
+    found = several(twice, np.repeat(labels, 2), groups=np.arange(240) // 2, splits=2, fusion="average", seeds=1)
+    for each in found.splits:
+        assert (each.study.products.split[::2] == each.study.products.split[1::2]).all()
+
+
+@pytest.mark.parametrize("given", ["split", "logits"])
+def test_what_fixes_the_rows_is_one_split(given):
+    features, labels = arrays()
+    fixed = {"split": np.resize(["train", "train", "validation", "test"], 240), "logits": {"words": features["words"][:, :3]}}
+    options = {given: fixed[given], "fusion": "average", "seeds": 1, "settings": CHECKED}
+    assert not hasattr(several(features, labels, **options), "splits")
+    with pytest.raises(ValueError, match=f"{given}= fixes where rows are"):
+        several(features, labels, splits=3, **options)
+    with pytest.raises(ValueError, match="at least one"):
+        several(features, labels, splits=0)

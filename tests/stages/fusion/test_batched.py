@@ -10,7 +10,7 @@ from fusecat.stages.fusion.batched import fit_seeds
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.fit import fit, predict
 from fusecat.stages.fusion.fit_data import gather
-from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
+from fusecat.stages.fusion.fit_settings import FitSettings, Moments, Scaling
 from fusecat.stages.fusion.fuse import fuse, schedule
 from fusecat.stages.fusion.parallel import by_seed
 from fusecat.stages.fusion.runs import Runs
@@ -22,17 +22,19 @@ SETTINGS = FitSettings(epochs=4, modality_dropout=0, auxiliary=0, learning_rate=
 NAMES = ("baseline/average", "hierarchical/concatenation/average", "flat/gated", "baseline/tokens", "probe/camembert.title")
 
 
+@pytest.mark.parametrize("moments", Moments)
 @pytest.mark.parametrize("name", NAMES)
-def test_batched_by_seed_equals_one_by_one(name):
+def test_batched_by_seed_equals_one_by_one(name, moments):
+    settings = dataclasses.replace(SETTINGS, moments=moments)
     made = table(products=200)
     fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     strategy = Strategy.parse(name)
 
     def build():
-        return build_head(strategy, SEVEN, 4, SETTINGS)
+        return build_head(strategy, SEVEN, 4, settings)
 
     data = fit_data.vectors.select(build().features)
-    arguments = (build, data, made.labels, fit_data.rows["fit"], fit_data.rows["validation"], SETTINGS)
+    arguments = (build, data, made.labels, fit_data.rows["fit"], fit_data.rows["validation"], settings)
     together = fit_seeds(*arguments, seeds=[1, 2, 3], device=torch.device("cpu"))
     for seed, batched in zip([1, 2, 3], together, strict=True):
         alone = fit(*arguments, seed=seed)

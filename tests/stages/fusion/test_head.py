@@ -187,6 +187,17 @@ def test_collapsed_training_is_literal_training(strategy):
     torch.testing.assert_close(finals[0], finals[1], rtol=0, atol=1e-4)
 
 
+@named(EVERY)
+@pytest.mark.parametrize("way", ["literal", "forward"])
+def test_two_readings_of_the_same_vectors_are_one_pass(strategy, way):
+    head = make(strategy).eval()
+    views, _ = batch(head)
+    masks = [{name: torch.rand(PRODUCTS) > share for name in views} for share in (0.2, 0.5)]
+    say = getattr(head, way)
+    both = say(views, {name: torch.cat([mask[name] for mask in masks]) for name in views})
+    torch.testing.assert_close(both, torch.cat([say(views, mask) for mask in masks]), rtol=1e-5, atol=1e-5)
+
+
 def test_a_missing_feature_is_named():
     head = make(THESIS[0])
     views, present = batch(head)

@@ -84,11 +84,11 @@ def test_the_verdict_says_whether_heads_are_worth_more():
     random = np.random.default_rng(0)
     labels = np.arange(400) % 4
     linear = {name: np.eye(4)[labels] @ random.normal(size=(4, 12)) + random.normal(size=(400, 12)) for name in "ab"}
-    found = compare(linear, labels, fusion="average", seeds=2, settings=FitSettings(epochs=3))
+    found = compare(linear, labels, fusion="average", splits=1, settings=FitSettings(epochs=3))
     assert "logistic/baseline" in {row.strategy for row in found.rows}
     assert "not shown to beat a tuned logistic regression" in found.verdict or "is a plain logistic regression" in found.verdict
     signs = random.choice([-1.0, 1.0], size=(600, 2, 6))
     labels = (signs[:, 0, 0] * signs[:, 1, 0] > 0).astype(int)  # of which neither feature says anything alone
     product = {"a": signs[:, 0] + 0.1 * random.normal(size=(600, 6)), "b": signs[:, 1] + 0.1 * random.normal(size=(600, 6))}
-    found = compare(product, labels, fusion="bilinear", seeds=2, settings=FitSettings(steps=400, epochs=60))
+    found = compare(product, labels, fusion="bilinear", splits=1, settings=FitSettings(steps=400, epochs=60))
     assert "beats a tuned logistic regression, logistic/baseline" in found.verdict
