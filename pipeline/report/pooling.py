@@ -55,8 +55,8 @@ class Pool:
     `same`: one catalogue (else several); `over`: what the studies differ in; `units`: how many different test sets (of several
     catalogues, how many of these) they have; `friedman`: p of equal ranks, only for several catalogues and three strategies or
     more; `critical`: difference of mean ranks that would be real, only for several catalogues. `gain`: of
-    choosing anew in each study, against the single feature that would be chosen there; None where a study has none.
-    `of_seeds`: share of the variance of the best between splits that its seeds explain, None where it is not known.
+    choosing anew in each study, against the single feature that would be chosen there; None where there is none, or all choose
+    theirs. `of_seeds`: share of the variance of the best between splits that its seeds explain, None where it is not known.
     """
 
     workspaces: tuple[str, ...]
@@ -120,7 +120,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
         critical,
         gain,
         of_seeds,
-        " ".join([_verdict(rows, names[reference], repeated, metric), *_choice(picked, gain, of_seeds, metric)]),
+        " ".join([_verdict(rows, names[reference], repeated, metric, judged), *_choice(picked, gain, of_seeds, metric)]),
     )
 
 
@@ -160,6 +160,8 @@ def _gain(comparisons: Sequence[Comparison], names: Sequence[str], repeated: Rep
             return None
         pairs.append((names.index(chosen), names.index(single)))
     ones, others = zip(*pairs, strict=True)
+    if ones == others:
+        return None
     return repeated.choosing(ones, others)
 
 
@@ -220,7 +222,7 @@ def _ranks(scores: NDArray[np.float64]) -> tuple[float | None, float]:
     return friedman, float(q * np.sqrt(strategies * (strategies + 1) / (6 * blocks)))
 
 
-def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric: Metric) -> str:
+def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric: Metric, judged: str) -> str:
     studies, units = repeated.values.shape[1], len(repeated.units)
     match repeated.over:
         case Over.NETWORKS:
@@ -231,7 +233,9 @@ def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric:
             kind, carried = f"{units} catalogues", "from one catalogue to the next"
         case _:
             assert_never(repeated.over)
-    said = f"Over {kind}, {rows[0].strategy} is best on validation."
+    top = rows[0]
+    within = f"{metric.figure(top.low)} to {metric.figure(top.high)}"
+    said = f"Over {kind}, {top.strategy} is best on validation ({judged} {metric.shown} {metric.figure(top.mean)}, {within})."
     best = next((row for row in rows if row.strategy != reference), None)
     if best is None or best.difference is None or best.difference_low is None or best.difference_high is None:
         return said

@@ -82,7 +82,8 @@ class Repeated:
 
     def of_seeds(self, strategy: int, deviations: Sequence[tuple[float, int]]) -> float | None:
         """Share of a strategy's variance between units that its seeds explain, given each workspace's (sd, seeds)."""
-        spread = self.by_unit[strategy].var(ddof=1) if len(self.units) > 1 else 0.0
+        # of two units a variance says next to nothing
+        spread = self.by_unit[strategy].var(ddof=1) if len(self.units) > 2 else 0.0
         if not spread or not all(seeds > 1 for _, seeds in deviations):
             return None
         within = [np.mean([deviations[at][0] ** 2 / deviations[at][1] for at in unit]) / len(unit) for unit in self.units]
