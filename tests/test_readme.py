@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import h5py
@@ -122,6 +123,24 @@ def test_new_products_are_classified_as_the_readme_says(run, workspace: Path, tm
         assert len(list(csv.reader(file))) == 181
     run(export, "--workspace", str(workspace), folder=tmp_path)
     assert (tmp_path / "model" / "README.md").exists()
+
+
+def test_the_exported_model_answers_from_python_as_the_docs_say(
+    run, workspace: Path, sample_cut: Path, tmp_path: Path, monkeypatch
+):
+    if not (workspace / "report").exists():
+        pytest.skip("the walk-through did not run")
+    run("fusecat export model", "--workspace", str(workspace), folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(min((sample_cut / "image_training").iterdir()), "chaise.jpg")
+    page = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    catalogue, products = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    exec(catalogue.replace("/data/new", str(sample_cut)), {})
+    scope: dict[str, Any] = {}
+    exec(products, scope)
+    assert len(scope["answers"].codes) == 1
+    assert 0 < scope["answers"].probability[0] <= 1
+    assert scope["model"].texts
 
 
 def test_a_catalogue_of_ones_own_goes_the_same_way(run, sample_cut: Path, tmp_path: Path) -> None:

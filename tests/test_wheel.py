@@ -108,7 +108,9 @@ def test_the_command_line(command: list[str], clean: Path, hostile: Path, sample
 
 
 def test_a_source_distribution_makes_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
-    with tarfile.open(build("sdist", source, tmp_path)) as archive:
+    sdist = build("sdist", source, tmp_path)
+    run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
+    with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert names(build("wheel", unpacked, tmp_path)) == names(wheel)
