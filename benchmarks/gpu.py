@@ -165,11 +165,15 @@ def stage_one(study: Study, chosen: list[Network], peak: float | None, *, small:
 
     def short_of_memory() -> str:
         encoder, work, parameters, timing = known[chosen[0].name]
-        # all that does not depend on the batch, with a tenth for what the allocator cannot use, and a third of what does
-        limit = 1.1 * STATE * parameters + max(timing.device_memory - STATE * parameters, 0) / 3
-        with scarce(limit) as name:
-            again = timed(encoder, study, extraction.tokens)
-        if not again.economy:
+        for share in (3, 6, 12, 24):
+            # what no batch changes, a tenth more for what the allocator cannot use, and a share of the rest: the smaller, the
+            # surer, because extraction may have needed more than training
+            limit = 1.1 * STATE * parameters + max(timing.device_memory - STATE * parameters, 0) / share
+            with scarce(limit) as name:
+                again = timed(encoder, study, extraction.tokens)
+            if again.economy:
+                break
+        else:
             raise RuntimeError(f"{name} was enough, so nothing was learnt of what happens where it is not")
         return row(f"{chosen[0].name} {name}: went on with {again.economy}", encoder, again, work, peak)
 
@@ -195,7 +199,7 @@ def measured(options: argparse.Namespace) -> tuple[str, bool]:
         assert found.split is not None
         study = Study(found.catalogue, found.images, found.split)
         work = [*stage_one(study, chosen, peak, small=options.small)]
-        work.append(lambda: heads(4000 if options.small else 55_025, 1 if options.small else 5))
+        work.append(lambda: heads(500 if options.small else 55_025, 1 if options.small else 5))
         for number, piece in enumerate(work):
             if time.monotonic() - begin > 60 * options.minutes:
                 said, complete = f"{said}\nThe time was over before part {number + 1} of {len(work)}.\n", False

@@ -39,7 +39,7 @@ def test_the_command_for_a_gpu_is_rehearsed_without_one(tmp_path: Path, capsys: 
     assert "went on with gradient checkpointing" in names[-1]
     speeds = [float(cell.replace(",", "")) for cell in re.findall(r"(?<=\| )[\d,.]+(?= \|)", table)]
     assert len(speeds) == 12 and min(speeds) > 0
-    assert "12 runs of the thesis heads over 4,000 products" in table
+    assert "12 runs of the thesis heads over 500 products" in table
     assert not page.exists()
 
 
