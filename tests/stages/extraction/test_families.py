@@ -35,6 +35,7 @@ def taught(network: Any, batch: dict[str, Tensor]) -> None:
     network.train()
     F.cross_entropy(network(**batch)["logits"], torch.arange(len(next(iter(batch.values()))))).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.requires_grad and parameter.grad is None] == []
+    torch.nn.utils.clip_grad_value_(network.parameters(), 0.1)  # those of deep networks of random numbers know no bounds
     torch.optim.SGD(network.parameters(), lr=0.01).step()
     network.eval()
 
