@@ -123,7 +123,7 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
     type=choice(Tracker),
     help="Send the curves of fine-tuning there; in DIR/TRACKER unless the tracker's own variables say another place.",
 )
-@click.option("--tensorboard", "tracker", flag_value=Tracker.TENSORBOARD, type=choice(Tracker), hidden=True)
+@click.option("--tensorboard", "tracker", flag_value="tensorboard", type=choice(Tracker), hidden=True)
 @click.option("--no-wait", is_flag=True, help="Fail at once where another process writes the same feature.")
 @catalogue_options
 @workspace_option

@@ -1,6 +1,8 @@
 """`fusecat predict`: classify new products with the strategy that validation chose."""
 
+import contextlib
 import errno
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,8 @@ def on_ray(source: str | None, output: str | None, folder: Path | None, options:
         merges=options["merges"],
         actors=options["workers"],
     )
-    result = run(job) | {"input": source, "output": output}
+    with contextlib.redirect_stdout(sys.stderr):  # where Ray says what it has to say
+        result = run(job) | {"input": source, "output": output}
     if options["as_json"]:
         print_json(result)
         return

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,8 @@ def _place(name: str) -> tuple[FileSystem, str]:
 def _start() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"ray\.")
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     if not ray.is_initialized():
         ray.init(os.environ.get("RAY_ADDRESS"), log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
 
@@ -168,7 +170,7 @@ def _cause(error: Exception) -> Exception:
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, DataError):
-            return DataError(str(inner).splitlines()[-1])
+            return DataError(str(inner).rpartition("DataError: ")[2].splitlines()[0])
         inner = getattr(inner, "cause", None) or inner.__cause__
     return error
 
