@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.rehearsal import CLASSES, NEAR, products, write
-from fusecat.stages.catalogue.data_model import ReadingOptions
+from fusecat.stages.catalogue.data_model import ImageUse, ReadingOptions
 from fusecat.stages.catalogue.read import read_catalogue
 
 COUNT = 4000
@@ -30,6 +30,7 @@ def test_it_is_read_with_its_pictures_and_none_is_another_s(tmp_path) -> None:
     assert (catalogue.layout, len(catalogue.products)) == ("sigir", 40)
     pictures = [product.images[0] for product in catalogue.products]
     assert len({path.read_bytes() for path in pictures}) == 40
-    assert Image.open(pictures[0]).size == (500, 500)
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (500, 500)
     write(tmp_path / "test", 30, 1, pictures=False)
-    assert len(read_catalogue(tmp_path / "test" / "x_test_task1_phase1.tsv", ReadingOptions(labels=False)).products) == 30
+    assert len(read_catalogue(tmp_path / "test" / "x_test_task1_phase1.tsv", ReadingOptions(labels=False, images=ImageUse.NONE)).products) == 30
