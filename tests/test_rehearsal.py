@@ -33,4 +33,5 @@ def test_it_is_read_with_its_pictures_and_none_is_another_s(tmp_path) -> None:
     with Image.open(pictures[0]) as picture:
         assert picture.size == (500, 500)
     write(tmp_path / "test", 30, 1, pictures=False)
-    assert len(read_catalogue(tmp_path / "test" / "x_test_task1_phase1.tsv", ReadingOptions(labels=False, images=ImageUse.NONE)).products) == 30
+    options = ReadingOptions(labels=False, images=ImageUse.NONE)
+    assert len(read_catalogue(tmp_path / "test" / "x_test_task1_phase1.tsv", options).products) == 30
