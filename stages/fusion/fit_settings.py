@@ -118,7 +118,7 @@ class FitSettings:
     auxiliary: float = _setting(0.5, search=(0.0, 2.0))
     """Weight of a second loss: what the head says of each product by one of its features, drawn anew in every step, the others
     masked. A joint loss alone stops teaching a feature once the others together have the fit rows right (Huang et al. 2022,
-    "Modality competition"). One drawn feature stands for the sum over all, at the price of one more pass. Not where
+    "Modality competition"). One drawn feature stands for the sum over all, read in the same pass. Not where
     a merge multiplies: what only two features together say is not to be learnt from one."""
     loss: Loss = Loss.CROSS_ENTROPY
     """What is minimised."""
