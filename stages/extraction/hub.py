@@ -77,8 +77,13 @@ def read_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBa
     for path in (Path(source) / name for name in CONFIGURATIONS):
         if path.is_file():
             _refuse_other_class(path)
-    with _only_from(source):
-        found = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    try:
+        with _only_from(source):
+            found = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # Rust's: no Exception, and no module offers its class
+            raise
+        raise ValueError(f"its tokenizer cannot be read ({error})") from error
     if not isinstance(found, PreTrainedTokenizerBase):
         raise ValueError(f"{source} names something else as its tokenizer")
     return found

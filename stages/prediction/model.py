@@ -202,6 +202,8 @@ def odd_reading(reading: Mapping[str, Any]) -> str | None:
     for name, kind in kinds.items():
         if reading.get(name) is not None and (not isinstance(reading[name], kind) or (kind is int and reading[name] < 1)):
             return f"'{name}' of how its catalogue was read is {reading[name]!r:.40}"
+    if len(reading.get("separator") or ";") != 1:
+        return f"'separator' of how its catalogue was read is {reading['separator']!r:.40}, not one character"
     if (pixels := reading.get("max_image_pixels")) and pixels > 10 * MAX_PIXELS:  # 1.2 GB as RGB
         return f"'max_image_pixels' of how its catalogue was read is {pixels}"
     columns = reading.get("columns") or {}

@@ -453,6 +453,7 @@ MODELS = {
     "no class": {"classes": []},
     "names that are none": {"class_names": [1]},
     "an encoding that is none": {"reading": {"encoding": "evil_for_test.payload"}},
+    "a separator of two characters": {"reading": {"separator": "ab"}},
     "columns that are none": {"reading": {"columns": {"id": 1}}},
     "pictures of no size": {"reading": {"max_image_pixels": -1}},
     "pictures without end": {"reading": {"max_image_pixels": 10**18}},

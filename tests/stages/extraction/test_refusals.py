@@ -322,3 +322,19 @@ def test_what_a_preset_says_of_pixels_goes_before_the_library(tmp_path: Path) ->
     assert (found.size, found.mean) == (64, (0.1, 0.2, 0.3))
     own = settled(Network(name="mine", library=Library.TIMM, model="resnet10t", fields=(Field.IMAGE,)))
     assert found.std == own.std and own.size == 176 and own.interpolation == "bicubic"
+
+
+def test_a_tokenizer_that_makes_rust_panic_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        """As pyo3's, of which no module offers the class."""
+
+    def panic(*_: Any, **__: Any) -> None:
+        raise PanicException("index out of bounds")
+
+    write_text(FAMILIES["bert"], tmp_path / "bert")
+    monkeypatch.setattr(hf.AutoTokenizer, "from_pretrained", panic)
+    with pytest.raises(ModelError, match="index out of bounds"):
+        build(tmp_path / "bert")
+    monkeypatch.setattr(hf.AutoTokenizer, "from_pretrained", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "bert")
