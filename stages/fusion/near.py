@@ -6,6 +6,7 @@ Shapes: n rows, D numbers of all features together.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.vocabulary import Part
@@ -15,7 +16,6 @@ NEAR = 0.01
 half precision, differ by 0.001; of random rows of four numbers one pair in 10 ** 8 is as near."""
 PROJECTED = 64
 """Random directions that distances are measured in: their squares are right within a third, which is enough here."""
-BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,9 @@ def straddling(table: FeatureTable) -> Straddling | None:
         # whether a field is there is part of what a row is
         views += [vectors / size, feature.present[:, None].astype(np.float32)]
     rows = np.concatenate(views, axis=1) / np.sqrt(np.float32(len(table.features)))
-    known, squares = rows[fitted], np.square(rows[fitted]).sum(axis=1)
-    count, first = 0, ("", "")
-    for start in range(0, len(scored), BLOCK):
-        block = rows[scored[start : start + BLOCK]]
-        apart = squares - 2 * block @ known.T + np.square(block).sum(axis=1, keepdims=True)
-        nearest = apart.argmin(axis=1)
-        near = np.flatnonzero(apart[np.arange(len(block)), nearest] < NEAR**2)
-        if len(near) and not count:
-            first = str(table.ids[scored[start + near[0]]]), str(table.ids[fitted[nearest[near[0]]]])
-        count += len(near)
-    return Straddling(count, len(scored), first) if count else None
+    # every row against every other would be hours for a million; so small a distance leaves a tree few places to look
+    far, nearest = KDTree(rows[fitted], balanced_tree=False).query(rows[scored], distance_upper_bound=NEAR)
+    near = np.flatnonzero(np.isfinite(far))
+    if not len(near):
+        return None
+    return Straddling(len(near), len(scored), (str(table.ids[scored[near[0]]]), str(table.ids[fitted[nearest[near[0]]]])))
