@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -59,7 +60,9 @@ def test_what_the_engine_does_not_take_is_refused(model, tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_models_answer_as_predict_does_and_a_killed_job_answers_nothing_twice(model, sample_cut, tmp_path) -> None:
+def test_two_models_answer_as_predict_does_and_a_killed_job_answers_nothing_twice(
+    model, sample_cut, tmp_path, monkeypatch
+) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed")
     catalogue = read_catalogue(sample_cut, ReadingOptions(labels=False))
@@ -77,6 +80,8 @@ def test_two_models_answer_as_predict_does_and_a_killed_job_answers_nothing_twic
     parts = [rows[start : start + block] for start in range(0, len(rows), block)]
     for number, part in enumerate(parts):
         pq.write_table(pa.Table.from_pylist(part), tmp_path / "in" / f"{number:02d}.parquet")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # else a cluster that finds an old token in the home folder asks for it
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     # in a process of its own, because its libraries warn; it ends when its stdin does
     with subprocess.Popen([sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cluster:
         address = cluster.stdout.readline().strip()
