@@ -98,7 +98,7 @@ def run(job: Job) -> dict[str, Any]:
         try:
             answers.write_parquet(job.target)
         except RayError as error:
-            raise _cause(error) from error
+            raise _cause(error) from None
     return _counted(job, products) | {"actors": actors, "strategy": model.strategy, "columns": fields}
 
 
@@ -166,13 +166,9 @@ def _actors(wanted: int) -> tuple[int, int]:
 
 
 def _cause(error: Exception) -> Exception:
-    """The line that is worth telling of a failure in another process."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, DataError):
-            return DataError(str(inner).rpartition("DataError: ")[2].splitlines()[0])
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    return error
+    """The line that is worth telling of a failure in another process, whose traceback is the text of Ray's error."""
+    _, found, said = str(error).rpartition(f"{DataError.__name__}: ")
+    return DataError(said.splitlines()[0]) if found else RuntimeError(str(error).strip().splitlines()[-1])
 
 
 def _counted(job: Job, products: int) -> dict[str, Any]:
