@@ -8,6 +8,7 @@ import csv
 import io
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 FILE = "questions.json"
 SUSPECTED = "suspected-labels.csv"
-REVISION = 1
+REVISION = 2
 """Part of what answers are kept by: raise it when the same runs give other ones."""
 
 
@@ -233,12 +234,13 @@ def _refittable(row: "Row") -> bool:
 def _table(comparison: "Comparison", features: Collection[str]) -> "FeatureTable":
     """These features. Raises UsageError where they are no longer what the runs were fitted on."""
     from fusecat.cache.store import FeatureCache
+    from fusecat.stages.catalogue.split import groups_in
 
     place = comparison.study.workspace
     table = FeatureCache(place.features).table(list(features))
     if table.fingerprint != comparison.study.products.fingerprint:
         raise UsageError(f"{place.features} holds other products or another split than the runs: run 'fusecat fuse' again")
-    return table
+    return replace(table, groups=groups_in(place.split, table.ids.tolist()))
 
 
 def _scored(metric: Any, outcomes: list[list["Outcome"]]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:

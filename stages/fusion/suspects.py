@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import DataError
+from fusecat.stages.fusion.late.crossfit import FOLDS, folds
 from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Part
 
-FOLDS = 5
 WITHOUT = "no feature has out-of-fold logits, nor vectors that no label has shaped"
 
 
@@ -43,11 +43,13 @@ def suspects(table: FeatureTable, honest: Sequence[str], *, seed: int = 0) -> Su
     Raises: DataError where no feature gives predictions out of fold.
     """
     rows = table.rows(*(part for part in (Part.TRAIN.value, Part.HEAD.value) if part in table.parts))
-    labels, folds = table.labels[rows], _folds(table.labels[rows], seed)
+    labels = table.labels[rows]
+    # copies of a product share a fold: one would tell the label of the other
+    fold = folds(labels, None if table.groups is None else table.groups[rows], seed=seed)
     total, voices, used = np.zeros((len(rows), len(table.classes))), np.zeros(len(rows)), []
     for name, feature in table.features.items():
         with phase(f"{name}: predictions out of fold"):
-            said = _said(feature, rows, labels, folds, len(table.classes), honest=name in honest)
+            said = _said(feature, rows, labels, fold, len(table.classes), honest=name in honest)
         if said is None:
             continue
         there = feature.present[rows] & (said.sum(axis=1) > 0)
@@ -87,7 +89,7 @@ def _said(
     feature: Feature,
     rows: NDArray[np.intp],
     labels: NDArray[np.integer],
-    folds: NDArray[np.intp],
+    fold: NDArray[np.intp],
     classes: int,
     *,
     honest: bool,
@@ -105,7 +107,7 @@ def _said(
     present, found = feature.present[rows], np.zeros((len(rows), classes))
     vectors = np.asarray(feature.embedding[rows], np.float32)
     for number in range(FOLDS):
-        seen, held = present & (folds != number), present & (folds == number)
+        seen, held = present & (fold != number), present & (fold == number)
         if not held.any() or len(set(labels[seen].tolist())) < 2:
             continue
         centre = vectors[seen].mean(axis=0)
@@ -113,15 +115,6 @@ def _said(
         model = LogisticRegression(C=1.0, max_iter=500).fit((vectors[seen] - centre) / scale, labels[seen])
         found[np.ix_(np.flatnonzero(held), model.classes_)] = model.predict_proba((vectors[held] - centre) / scale)
     return found
-
-
-def _folds(labels: NDArray[np.integer], seed: int) -> NDArray[np.intp]:
-    """(n,) fold of each product: every class in turn over the folds, in random order."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    folds = np.empty(len(labels), np.intp)
-    folds[order] = np.arange(len(labels)) % FOLDS
-    return folds
 
 
 def by_class(labels: NDArray[np.integer], found: Suspects, classes: Sequence[str]) -> Mapping[str, int]:

@@ -34,6 +34,28 @@ def test_planted_errors_are_doubted_and_little_else():
     assert sum(by_class(made.labels, found, made.classes).values()) == len(found.rows)
 
 
+def test_a_copy_does_not_vouch_for_its_own_label():
+    made = table({"a.title": 200}, products=400, signal=0.6)
+    twice = np.repeat(np.arange(400), 2)
+    vectors = made.features["a.title"]
+    labels = made.labels.copy()
+    wrong = made.rows("train")[:20]
+    labels[wrong] = (labels[wrong] + 1) % 4
+    copies = replace(
+        made,
+        ids=np.array([f"{made.ids[row]}-{at % 2}" for at, row in enumerate(twice)]),
+        labels=labels[twice],
+        split=made.split[twice],
+        features={"a.title": replace(vectors, embedding=vectors.embedding[twice], present=vectors.present[twice], logits=None)},
+        groups=twice,
+    )
+
+    def hits(of):
+        return int(np.isin(twice[suspects(of, ["a.title"]).rows], wrong).sum())
+
+    assert hits(copies) > 2 * hits(replace(copies, groups=None))
+
+
 def test_clean_labels_are_hardly_doubted_and_the_gap_orders_them():
     made, _ = planted(0.0)
     found = suspects(made, ["a.title", "b.image"])
