@@ -136,5 +136,5 @@ def show(screen: Any, result: dict[str, Any]) -> None:
     if result["scores"]:
         scores = ", ".join(f"{metric.shown} {result['scores'][metric.key]:.4f}" for metric in METRICS.values())
         lines.append(f"scores on {result['scored']:,} labelled products: {scores}")
-    for line in [*lines, result["output"]]:
+    for line in [*lines, *result["formulas"], result["output"]]:
         screen.print(safe(line), markup=False)

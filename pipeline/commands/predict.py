@@ -180,7 +180,7 @@ def command(
     from fusecat.stages.prediction.answer import as_in_study, predict_with_reasons
     from fusecat.stages.prediction.chosen import chosen_model
     from fusecat.stages.prediction.external_chunks import products_of
-    from fusecat.stages.prediction.formats import Format, Layout, check, write
+    from fusecat.stages.prediction.formats import Format, Layout, check, formulas, write
 
     if folder and (strategy or refit or metric or seed is not None):
         raise UsageError("--model: an exported model is one strategy; leave out --strategy, --metric, --run and --refit")
@@ -232,6 +232,7 @@ def command(
         "output": str(path),
         "encoded": encoded,
         "vectors": joined,
+        "formulas": formulas(read, layout, model),
         **tally.record(),
     }
     if as_json:

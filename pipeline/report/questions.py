@@ -23,9 +23,9 @@ from fusecat.pipeline.places import may_write
 from fusecat.pipeline.report.memorisation import unshaped
 from fusecat.pipeline.report.provenance import runs_digest
 from fusecat.pipeline.report.statistics import Estimates, bootstrap
-from fusecat.pipeline.report.tables import spreadsheet
 from fusecat.stages.errors import UsageError
 from fusecat.stages.progress import Phase, phase
+from fusecat.stages.spreadsheet import harmless
 from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def suspected_labels(answer: Mapping[str, Any], names: Mapping[str, str]) -> str
     for each in answer["products"]:
         label, other = each["label"], each["suggested"]
         cells = [each["id"], label, names.get(label, ""), other, names.get(other, "")]
-        writer.writerow([*map(spreadsheet, cells), f"{each['own']:.4f}", f"{each['other']:.4f}", ""])
+        writer.writerow([*map(harmless, cells), f"{each['own']:.4f}", f"{each['other']:.4f}", ""])
     return out.getvalue()
 
 

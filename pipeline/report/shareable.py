@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusecat.cache.publish import publishing
-from fusecat.pipeline.report.tables import spreadsheet
 from fusecat.stages.metrics import METRICS
 from fusecat.stages.progress import phase
+from fusecat.stages.spreadsheet import harmless
 
 if TYPE_CHECKING:
     from fusecat.pipeline.report.comparison import Comparison
@@ -103,7 +103,7 @@ def _predictions(comparison: "Comparison", salt: bytes) -> str:
         keys = [hashlib.sha256(salt + str(study.products.ids[row]).encode()).hexdigest()[:24] for row in rows]
         predicted = np.stack([candidate.outcomes[part][number].predicted for candidate, number in runs], axis=1)
         for at in np.argsort(keys):  # the order of the catalogue would tell who is who
-            writer.writerow([keys[at], part, *(spreadsheet(codes[code]) for code in (labels[at], *predicted[at]))])
+            writer.writerow([keys[at], part, *(harmless(codes[code]) for code in (labels[at], *predicted[at]))])
     return out.getvalue()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from fusecat.pipeline.console import safe
 from fusecat.pipeline.report.results import SINGLE
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
+from fusecat.stages.spreadsheet import harmless
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -137,20 +137,13 @@ def comma_separated(report: Mapping[str, Any]) -> str:
         cells += [row["first"], row["final"], " ".join(row["features"]), len(row["seeds"]), row["group"]]
         cells += [row["parameters"], row["fit_seconds"], row["predict_seconds"], " ".join(row["fitted_on"])]
         cells += [row[part][key][kind] for part in parts for key in keys for kind in ("mean", "sd", "low", "high")]
-        writer.writerow([spreadsheet(cell) for cell in cells])
+        writer.writerow(map(harmless, cells))
     return out.getvalue()
 
 
 def tex_text(text: str) -> str:
     """Text that TeX prints and does not obey."""
     return "".join(_TEX.get(character, character) for character in safe(text))
-
-
-def spreadsheet(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if not isinstance(cell, str):
-        return "" if cell is None else cell
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def cell(text: str) -> str:

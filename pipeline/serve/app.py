@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -28,6 +28,18 @@ from fusecat.stages.processors import processors
 
 SECONDS_TO_SEND = 30.0
 """After which a request that is still being sent is given up."""
+_SENTENCE = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": told, "content": {"application/json": {"schema": _SENTENCE}}}
+    for status, told in {
+        400: "No JSON, or no form",
+        408: "Too slow",
+        413: "Too much",
+        415: "Another type",
+        422: "No product",
+    }.items()
+}
+"""What is not answered, as OpenAPI has it: one sentence, always under `error`."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:",
     "X-Content-Type-Options": "nosniff",
@@ -86,12 +98,20 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
         return JSONResponse({"error": error.sentence}, error.status, headers=more)
 
     @app.exception_handler(HTTPException)
-    async def _failed(request: Request, error: HTTPException) -> Response:
-        if error.status_code in (404, 405):
-            return JSONResponse({"error": f"there is nothing here: POST /classify ({error.detail})"}, error.status_code)
-        return await http_exception_handler(request, error)
+    async def _failed(_: Request, error: HTTPException) -> Response:
+        missing = "there is nothing here: POST /classify ({})" if error.status_code in (404, 405) else "{}"
+        return JSONResponse({"error": missing.format(error.detail)}, error.status_code, headers=error.headers)
 
-    @app.post("/classify", openapi_extra=_schema(model.texts))
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return await _refused(request, Refused(422, f"{first['loc'][-1]}: {first['msg']}"))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, _: Exception) -> JSONResponse:
+        return await _refused(request, Refused(500, "unexpected: what it was stands in the log of the service"))
+
+    @app.post("/classify", openapi_extra=_schema(model.texts), responses=REFUSALS)
     async def classify(request: Request, top: int = 3, *, reasons: bool = False) -> dict[str, Any]:
         """Classify one product or several. `top`: codes per product; `reasons`: what text and image say alone."""
         begin = time.monotonic()

@@ -17,6 +17,7 @@ from fusecat.stages.catalogue.layouts import ENS, LAYOUTS, SIGIR, integer
 from fusecat.stages.errors import DataError, UsageError
 from fusecat.stages.prediction.answers import ALONE, Answers, Reasons
 from fusecat.stages.prediction.model import Model
+from fusecat.stages.spreadsheet import harmless, is_formula
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,6 +67,23 @@ def check(catalogue: Catalogue, layout: Layout) -> None:
             raise UsageError("--format parquet needs pyarrow: pip install 'fusecat[parquet]', or use --format csv") from error
 
 
+def formulas(catalogue: Catalogue, layout: Layout, model: Model) -> list[str]:
+    """What to say of texts in a CSV that a spreadsheet takes for formulas, a sentence for each kind of them."""
+    if layout.format is not Format.CSV:
+        return []
+    told = []
+    if classes := [text for text in (*model.classes, *model.class_names.values()) if is_formula(text)]:
+        told.append(
+            f"{len(classes):,} codes or names of classes begin like a formula (first: {classes[0]:.40}): ' stands before them"
+        )
+    if ids := [product.id for product in catalogue.products if is_formula(product.id)]:
+        told.append(
+            f"{len(ids):,} ids begin like a formula (first: {ids[0]:.40}) and are written as they are, to be joined: "
+            "open the CSV in no spreadsheet"
+        )
+    return [f"{each}; --format parquet keeps all as it is" for each in told]
+
+
 def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answers: Iterable[Answers]) -> Path:
     """Write what `answers` brings, chunk by chunk; the file appears under its name when it is complete."""
     match layout.format:
@@ -74,7 +92,7 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(columns(layout, model))
                 for batch in answers:
-                    writer.writerows(rows(model, batch, layout))
+                    writer.writerows((identity, *map(harmless, rest)) for identity, *rest in rows(model, batch, layout))
         case Format.PARQUET:
             _write_parquet(path, layout, model, answers)
         case Format.SIGIR | Format.ENS:

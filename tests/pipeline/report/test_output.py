@@ -82,11 +82,11 @@ def test_the_form_of_a_small_fixed_study_is_the_golden_one(written):
 
 def test_a_spreadsheet_takes_no_cell_for_a_formula(report):
     hostile = json.loads(json.dumps(report))
-    for row, name in zip(hostile["rows"], ("=cmd()", "+1", "-1", "@x", "\tx", "\rx"), strict=False):
+    for row, name in zip(hostile["rows"], ("=cmd()", "+A1", "-A1", "-1,5", "\tx", "\rx"), strict=False):
         row["strategy"] = name
         row["test"]["macro_f1"]["mean"] = -0.5
     lines = list(csv.DictReader(comma_separated(hostile).splitlines()))
-    assert [line["strategy"] for line in lines[:4]] == ["'=cmd()", "'+1", "'-1", "'@x"]
+    assert [line["strategy"] for line in lines[:4]] == ["'=cmd()", "'+A1", "'-A1", "-1,5"]
     assert lines[0]["test_macro_f1_mean"] == "-0.5"
 
 

@@ -176,12 +176,17 @@ def test_a_malformed_or_oversized_body_is_refused(client, status: int, body: byt
 
 
 def test_other_requests_are_refused_in_a_sentence(client) -> None:
-    assert client.post("/classify?top=0", json={"title": "x"}).status_code == 422
+    for query, place in (("top=0", "top"), ("top=x", "top"), ("top=", "top"), ("reasons=maybe", "reasons")):
+        answer = client.post(f"/classify?{query}", json={"title": "x"})
+        assert (answer.status_code, set(answer.json())) == (422, {"error"})
+        assert answer.json()["error"].startswith(f"{place}: ") and "\n" not in answer.json()["error"]
+    told = client.get("/openapi.json").text
+    assert '"error"' in told and '"detail"' not in told
     assert client.post("/classify", content=b"x", headers={"content-type": "text/xml"}).status_code == 415
     assert client.post("/classify", data={"titel": "x"}, files={"image": ("a", jpeg())}).status_code == 422
     malformed = {"content-type": "multipart/form-data"}
     assert client.post("/classify", content=b"--x", headers=malformed).status_code == 400
-    assert client.get("/classify").status_code == 405
+    assert (answer := client.get("/classify")).status_code == 405 and set(answer.json()) == {"error"}
     assert client.get("/../etc/passwd").status_code == 404
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fusecat.cache.errors import DamagedFile
 from fusecat.cache.publish import publish
+from fusecat.cache.store import FeatureCache
 from fusecat.stages.errors import ModelError
 from fusecat.stages.extraction import extract as extraction
 from fusecat.stages.extraction import text_backbones
@@ -69,6 +71,31 @@ def test_half_precision_is_made_anew_and_nothing_else_is(
         state = load_file(place.encoders / FEATURE / "network.safetensors")
         assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {torch.float32}
         assert explain(study, chosen(tmp_path / "w"), place, MACRO_F1)[FEATURE].state == "hit"
+
+
+@pytest.mark.parametrize("header", [b"[]", b"3", b"null", b'{"a": 3}', b'{"a": {"dtype": ["F16"]}}', b"{", b"\xff\xff", b""])
+def test_a_network_that_says_nothing_readable_is_named_with_a_way_that_works(
+    header: bytes, sample_cut: Path, tmp_path: Path, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint(tmp_path / "w")
+    study = open_study(sample_cut)
+    with monkeypatch.context() as before:
+        by_version("0.1.0", before)
+        extract(study, chosen(tmp_path / "w"), place)
+    kept, made = place.encoders / FEATURE / "network.safetensors", FeatureCache(place.features).path(FEATURE)
+    kept.write_bytes(len(header).to_bytes(8, "little") + header)
+    for command in (
+        lambda: explain(study, chosen(tmp_path / "w"), place, MACRO_F1),
+        lambda: extract(study, chosen(tmp_path / "w"), place),
+    ):
+        with pytest.raises(DamagedFile, match=rf"^{kept}: damaged .*; remove it and {made}, ") as refused:
+            command()
+        assert "\n" not in str(refused.value)
+    if header == b"[]":  # the way out is the same for all
+        kept.unlink()
+        made.unlink()
+        (outcome,) = extract(study, chosen(tmp_path / "w"), place)
+        assert outcome.state == "extracted" and kept.exists()
 
 
 def test_an_interruption_forgets_neither_network_nor_feature(

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from fusecat.stages.fusion.restore import load
 from fusecat.stages.fusion.runs import Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.prediction import Model, classify, load_model, predict, save_model
+from fusecat.stages.prediction.answer import predict_with_reasons
 from fusecat.stages.prediction.external_chunks import products_of
-from fusecat.stages.prediction.formats import Format, Layout, check, write
+from fusecat.stages.prediction.formats import Format, Layout, check, formulas, write
 from fusecat.stages.prediction.refit import read_refit, refit, refitted
 from fusecat.stages.vocabulary import Late
 from fusecat.stages.workspace import Workspace
@@ -239,6 +241,25 @@ def test_tables_hold_the_most_probable_codes_and_where_the_model_abstains(place,
             assert row["code_2"] == model.classes[second]
             assert float(row["probability"]) == pytest.approx(chances[best], abs=1e-6)
         assert {row["flag"] for row in rows} == {"", "abstained"}
+
+
+def test_a_csv_holds_no_formula_of_a_stranger_and_ids_stay_what_they_are(place, sample_cut, store, tmp_path) -> None:
+    products, model = read(sample_cut), model_of(place, BASELINE)
+    first, *rest = products.products
+    products = replace(products, products=[replace(first, id="=1+1"), *rest])
+    evil = ["=cmd|' /C calc'!A0", "@SUM(A1)", *(f"-{number}" for number in range(len(model.classes) - 2))]
+    model = replace(model, classes=tuple(evil), class_names=dict.fromkeys(evil, "+HYPERLINK(1)"))
+    (told_classes, told_ids) = formulas(products, Layout(Format.CSV), model)
+    assert f"first: {evil[0]}" in told_classes and "1 ids" in told_ids
+    assert not formulas(products, Layout(Format.PARQUET), model)
+    for reasons in (False, True):
+        answers = (predict_with_reasons if reasons else predict)(model, products, store)
+        path = write(tmp_path / "a.csv", Layout(Format.CSV, len(evil), reasons=reasons), model, products, answers)
+        table = read_table(path, ",")
+        assert [row["id"] for row in table] == [product.id for product in products.products]
+        cells = {cell for row in table for name, cell in row.items() if name != "id"}
+        assert {f"'{evil[0]}", "'@SUM(A1)", "'+HYPERLINK(1)", "-3"} <= cells
+        assert not cells & {*evil[:2], "+HYPERLINK(1)"}
 
 
 def test_each_feature_is_standardised_once_for_all_heads(place, sample_cut, store, monkeypatch) -> None:
