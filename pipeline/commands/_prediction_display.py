@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ from fusecat.stages.metrics import METRICS
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fusecat.stages.catalogue.data_model import Catalogue
-    from fusecat.stages.external.vectors import ExternalVectors
+    from fusecat.stages.external.vectors import ExternalVectors, Files
     from fusecat.stages.prediction import Answers, Model
     from fusecat.stages.prediction.seen import Seen
     from fusecat.stages.scores import Outcome
@@ -76,7 +77,7 @@ class Tally:
             "abstained": self.abstained,
             "scored": len(judged.labels) if judged else 0,
             "left_out_of_scores": self.left_out,
-            "left_out_by": "id and label" if self.seen.texts is None else "content",
+            "left_out_by": "id and label" if self.seen.texts is None and self.seen.same is None else "content",
             "ids_of_other_products": self.restarted,
             "warnings": [vars(finding) for finding in self.findings],
             "unknown_codes": self.foreign,
@@ -85,9 +86,16 @@ class Tally:
         }
 
 
-def judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> "Seen":
-    """The products that networks and heads were fitted on, or that chose among them."""
+def judged_before(
+    workspace: Path, folder: Path | None, catalogue: "Catalogue", external: "Mapping[str, Files]", *, refit: bool
+) -> "Seen":
+    """The products that networks and heads were fitted on, or that chose among them.
+
+    A study that kept no texts and pictures knows those of `catalogue` by their vectors in `external`, if it imported such.
+    """
+    from fusecat.cache.store import FeatureCache
     from fusecat.stages.prediction.seen import Seen
+    from fusecat.stages.prediction.seen_vectors import same_vectors
 
     if folder is not None:
         return Seen()
@@ -98,7 +106,12 @@ def judged_before(workspace: Path, folder: Path | None, *, refit: bool) -> "Seen
     products = Runs(place.runs).products()
     parts = [part for part in Part if part in products.parts and (refit or part is not Part.TEST)]
     codes = {str(products.ids[row]): products.classes[products.labels[row]] for part in parts for row in products.rows(part)}
-    return Seen.of(place.contents, codes)
+    seen, cache = Seen.of(place.contents, codes), FeatureCache(place.features)
+    labelled = any(product.code is not None for product in catalogue.products)
+    if seen.texts is None and labelled and external and external.keys() <= set(cache.names()):
+        ids = [product.id for product in catalogue.products]
+        return replace(seen, same=same_vectors(cache, external, codes, ids, products.classes))
+    return seen
 
 
 def joined(found: "ExternalVectors", catalogue: "Catalogue") -> dict[str, Any]:

@@ -209,7 +209,7 @@ def command(
     if not may_write(path):
         raise PermissionError(errno.EACCES, "may not be written: name another file with --output FILE", str(path))
     screen, encoded, joined = console(quiet=as_json), dict[str, int](), dict[str, dict[str, Any]]()
-    tally = Tally(model, read, judged_before(workspace, folder, refit=refit))
+    tally = Tally(model, read, judged_before(workspace, folder, read, external, refit=refit))
     with keeping(workspace / "predictions") as store, Ticker(screen) as ticker:
         answers = (predict_with_reasons if reasons else predict)(
             model,

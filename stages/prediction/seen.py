@@ -30,13 +30,15 @@ def write_contents(path: Path, products: Sequence[Product], images: ImageIndex) 
 class Seen:
     """Products that the study saw. `codes`: id -> type code of these; `texts` and `pictures`: digests, None where it kept none.
 
-    `others`: id -> digest of the text, of every product of the study.
+    `others`: id -> digest of the text, of every product of the study. `same`: ids that are told by their
+    vectors alone, where the study kept nothing else.
     """
 
     codes: Mapping[str, str] = field(default_factory=dict)
     texts: frozenset[str] | None = None
     pictures: frozenset[str] = frozenset()
     others: Mapping[str, str] = field(default_factory=dict)
+    same: frozenset[str] | None = None
 
     @classmethod
     def of(cls, path: Path, codes: Mapping[str, str]) -> "Seen":
@@ -55,7 +57,9 @@ class Seen:
         return cls(codes, texts, pictures, {identity: own[0] for identity, own in products.items() if own})
 
     def __contains__(self, product: Product) -> bool:
-        """Whether the study saw a product of this text or with one of these pictures."""
+        """Whether the study saw a product of this text or with one of these pictures; or of these vectors."""
+        if self.same is not None:
+            return product.id in self.same
         if self.texts is None or not (product.text or product.images):
             return self.codes.get(product.id) == product.code
         return _text(product) in self.texts or any(_picture(path) in self.pictures for path in product.images)

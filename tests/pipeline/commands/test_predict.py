@@ -164,6 +164,21 @@ def test_a_study_of_imported_vectors_alone_predicts_imported_vectors(run, tmp_pa
     catalogue = (tmp_path / "products.csv", "--columns", "id=id,title=title")
     told = run("predict", *catalogue, *options, *vectors[2:], "--ids", tmp_path / "new.csv", code=4)
     assert "needs mine.title_description, which no network here computes" in told
+    # rows of the study under ids of others, among new ones: only what is new is scored
+    for name in ("mine.title_description", "mine.image"):
+        both = [np.load(tmp_path / f"{name}{end}.npy") for end in ("", ".new")]
+        np.save(tmp_path / f"{name}.mixed.npy", np.concatenate(both))
+    names = [f"p{(at + 3) % 150}" for at in range(150)] + [f"n{at}" for at in range(20)]
+    (tmp_path / "mixed.csv").write_text("\n".join(names), encoding="utf-8")
+    truth = [*labels, *labels[:20]]
+    lines = [f"{name},un titre,{label}" for name, label in zip(names, truth, strict=True)]
+    (tmp_path / "judged.csv").write_text("\n".join(["id,title,label", *lines]), encoding="utf-8")
+    mixed = [word.replace(".new.npy", ".mixed.npy") for word in vectors]
+    judged = ("--columns", "id=id,title=title,label=label", "--images", "none", "--ids", tmp_path / "mixed.csv")
+    found = run("predict", tmp_path / "judged.csv", *judged, *mixed, *options[:-1], tmp_path / "judged.out")
+    parts = json.loads((tmp_path / "w" / "split.json").read_text(encoding="utf-8"))["parts"]
+    tests = list(parts.values()).count("test")
+    assert (found["left_out_by"], found["left_out_of_scores"], found["scored"]) == ("content", 150 - tests, 20 + tests)
     run("export", tmp_path / "model", *where, "--strategy", "baseline/average")
     again = ("--model", tmp_path / "model", "--output", tmp_path / "again.csv", "--workspace", tmp_path / "elsewhere")
     run("predict", *again, *vectors, "--ids", tmp_path / "new.csv")
