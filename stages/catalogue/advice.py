@@ -2,10 +2,11 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fusecat.stages.catalogue.columns import listed, shown
+from fusecat.stages.catalogue.column_names import FURTHER, plain
+from fusecat.stages.catalogue.columns import check_fields, holes, listed, shown
 from fusecat.stages.catalogue.data_model import Findings, ImageUse, ReadingOptions
 from fusecat.stages.catalogue.guess import Guess, guess, sample
 from fusecat.stages.catalogue.image_files import PictureTree
@@ -13,9 +14,11 @@ from fusecat.stages.catalogue.layouts import LAYOUTS, Layout
 from fusecat.stages.catalogue.messages import fail, pasted
 from fusecat.stages.catalogue.picture_guess import picture_template
 from fusecat.stages.catalogue.tables import AnyTable, is_table, open_any
+from fusecat.stages.errors import UsageError
 
 NO_LAYOUT = "no X_train.tsv (SIGIR layout), no X_train_update.csv (ENS layout), no catalogue.toml"
 _SINGLE = "'"
+_LETTER = re.compile(r"[^\W\d_]")
 MOST = 3
 """Names that a line tells."""
 MOST_TABLES = 20
@@ -99,8 +102,30 @@ def guessed(root: Path, tables: Sequence[Path], options: ReadingOptions) -> str:
     if "image" not in mapping and options.images is not ImageUse.NONE and (way := _template(table, root, options)):
         mapping["image"] = way
     doubts = f" ({'; '.join(found.doubts)})" if found.doubts else ""
-    told = shown(mapping)
-    return f"{columns}{doubts}: {alone}try --columns {shlex.quote(told) if _SINGLE in told else _SINGLE + told + _SINGLE}"
+    told = f"{columns}{doubts}: {alone}try --columns {_quoted(shown(mapping))}"
+    if more := further_texts(table, mapping):
+        told += f"; further texts, where networks are to read them: --columns {_quoted(shown(mapping | more))}"
+    return told
+
+
+def further_texts(table: AnyTable, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Name -> column of texts beside title and description, by what they are called: to be suggested, never taken."""
+    used = {column for value in mapping.values() for column in (holes(value) or [value])}
+    found: dict[str, str] = {}
+    for column, cells in sample(table).items():
+        name = plain(column)
+        if column in used or name in found or not re.fullmatch(FURTHER, name) or not any(map(_LETTER.search, cells)):
+            continue
+        try:
+            check_fields((*mapping, name), "")
+        except UsageError:
+            continue  # a word that means something else in a mapping
+        found[name] = column
+    return found
+
+
+def _quoted(mapping: str) -> str:
+    return shlex.quote(mapping) if _SINGLE in mapping else _SINGLE + mapping + _SINGLE
 
 
 def _worth(table: AnyTable, found: Guess) -> tuple[bool, bool, bool]:

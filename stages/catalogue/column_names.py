@@ -16,6 +16,13 @@ NAMES: Mapping[str, str] = {
 }
 """Field -> pattern of the names that its column often has."""
 
+FURTHER = (
+    r"(brand|marque|marke|marca|manufacturer|fabricant|hersteller|bullets?(_?points?)?|features?|about|attributes?|attributs?|"
+    r"specs?|specifications?|keywords?|tags|mots_cles|schlagworte|subtitle|sous_titre|untertitel|material|materiau|matiere|"
+    r"model|modele|modell|composition|ingredients?|zutaten)(_?\d{1,2})?"
+)
+"""What texts beside title and description are often called."""
+
 
 def is_named(field: str, column: str) -> bool:
     """Whether a column is called as this field often is."""

@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import lzma
+import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -169,6 +171,23 @@ def test_of_several_tables_the_one_that_fits_is_proposed_alone(tmp_path: Path) -
     (tmp_path / "b.csv").write_text("u,v\n1,2\n")
     message = refused(tmp_path, ReadingOptions())
     assert f"b.csv has others, so name {tmp_path / 'a.csv'} alone and say which is what" in message
+
+
+def test_further_texts_are_suggested_and_both_mappings_can_be_pasted(tmp_path: Path) -> None:
+    from fusecat.stages.catalogue.columns import parse_columns
+
+    (tmp_path / "a.csv").write_text(
+        "sku,name,description,Brand,Bullet points,attributes,tags,category\n"
+        + "".join(f"s{row},ein Stuhl {row},steht gut,Nord {row % 2},aus Holz {row},x,7,{'ab'[row % 2]}\n" for row in range(20))
+    )
+    message = refused(tmp_path / "a.csv", ReadingOptions())
+    plain, full = (shlex.split(part)[1] for part in re.findall(r"--columns '[^']*'", message))
+    assert plain == "id=sku,title=name,description=description,label=category"
+    assert full == plain + ',brand=Brand,bullet_points="Bullet points"'  # tags are numbers, attributes are no text
+    for told, further in ((plain, {}), (full, {"brand": "Nord 0", "bullet_points": "aus Holz 0"})):
+        product = read_catalogue(tmp_path / "a.csv", ReadingOptions(columns=parse_columns(told))).products[0]
+        texts = {name: found for name in ("brand", "bullet_points") if (found := product.text_of(name))}
+        assert texts == further
 
 
 def test_a_folder_that_may_not_be_listed_is_only_named(tmp_path: Path) -> None:
