@@ -103,7 +103,8 @@ def heartbeat() -> Iterator[None]:
                 continue
             line = f"{doing()}, {time.monotonic() - begun:.0f} s so far"
             terminal = sys.stderr is not None and sys.stderr.isatty()
-            _write(f"\r\x1b[2K{line}" if terminal else f"{line}\n")
+            wide = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be taken away
+            _write(f"\r\x1b[2K{line[:wide]}" if terminal else f"{line}\n")
             _last, _shown = time.monotonic(), terminal
 
     told()

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 
 class Ticker:
-    """Progress of stage one: a live line on a terminal, a plain line now and then elsewhere."""
+    """Progress of stage one: a live line on a terminal; elsewhere the heartbeat tells the phase, and nobody tells it again."""
 
     def __init__(self, screen: "Console") -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         self.screen, self.open = screen, ExitStack()
-        self.told = 0.0
         self.place = ("", "")
         self.begun = (0.0, 0)
         self.live = Progress(
@@ -54,12 +53,8 @@ class Ticker:
             self.place = (feature, phase)
             self.begun = (time.monotonic(), done)
             self.live.reset(self.task, total=total, description=f"{feature} {phase}", note=note)
-        self.now.text = f"{feature}: {phase} {done:,}/{total:,}"
+        self.now.text = f"{feature}: {phase} {done:,}/{total:,}{note and f', {note}'}{self._left(done, total)}"
         self.live.update(self.task, completed=done, total=total, note=note)
-        if not self.screen.is_terminal and time.monotonic() - self.told > progress.EVERY:
-            self.told = time.monotonic()
-            note = f", {note}" if note else ""
-            self.screen.print(f"{feature}: {phase} {done:,}/{total:,}{note}{self._left(done, total)}", markup=False)
 
     def _left(self, done: int, total: int) -> str:
         """The time that this phase still takes, once there is something to tell it from."""
@@ -86,4 +81,3 @@ class Ticker:
                 if outcome.out_of_fold:
                     line += f"; out of fold on train: macro-F1 {outcome.out_of_fold['macro_f1']:.3f}"
         self.screen.print(f"{outcome.feature}: {line}", markup=False)
-        self.told = time.monotonic()

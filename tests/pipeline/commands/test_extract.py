@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from fusecat.pipeline.commands._progress import Ticker
 from fusecat.pipeline.commands.extract import command
+from fusecat.pipeline.console import console
+from fusecat.stages import progress
 from fusecat.stages.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
@@ -150,3 +153,16 @@ def test_without_tensorboard_its_flag_names_the_extra(monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tensorboard" else found(name, *rest))
     with pytest.raises(UsageError, match=r"--tracker tensorboard: .*pip install fusecat\[tensorboard\]"):
         command.main([str(PRESET.parent), "--tensorboard"], standalone_mode=False)
+
+
+def test_no_step_is_told_twice(monkeypatch, capsys):
+    monkeypatch.delenv("FUSECAT_SILENCE", raising=False)
+    monkeypatch.setattr(progress, "EVERY", 0.3)
+    with progress.heartbeat(), Ticker(console()) as ticker:
+        for done in range(1, 4):
+            ticker(FEATURE, "extraction", done, 3, "5 products/s")
+            time.sleep(0.9)  # slower than told: the clock tells each step, and so did the next call
+    out, err = capsys.readouterr()
+    assert out == ""
+    steps = [line.split(", ")[:2] for line in err.splitlines()]
+    assert [f"{FEATURE}: extraction 3/3", "5 products/s"] in steps
