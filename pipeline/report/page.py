@@ -45,7 +45,6 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "plain": safe,
         "figure": metric.figure,
         "gain": metric.gain,
-        "level": tables.level,
         "per_cent": _per_cent,
         "breakable": breakable,
     }

@@ -59,11 +59,6 @@ def interval_text(metric: Metric, score: Mapping[str, Any] | None) -> str:
     return f"{metric.figure(score['low'])} to {metric.figure(score['high'])}"
 
 
-def level(share: float) -> str:
-    """`97.5 %`, `99.93 %`: the level of an interval."""
-    return f"{100 * share:.4g} %"
-
-
 def group_text(letters: str | None) -> str:
     """`abcdef` as `a–f`: runs of three letters and more are shortened."""
     text, run = "", ""
@@ -109,9 +104,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"## Planned differences ({report['judged']}, p corrected over all of them)", ""]
-    lines += ["| one | other | difference | interval at the corrected level | p | real |", "|---|---|---|---|---|---|"]
+    lines += ["| one | other | difference | interval, corrected | p | real |", "|---|---|---|---|---|---|"]
     for contrast in report["contrasts"]:
-        span = f"{metric.gain(contrast['level_low'])} to {metric.gain(contrast['level_high'])} ({level(contrast['level'])})"
+        span = f"{metric.gain(contrast['level_low'])} to {metric.gain(contrast['level_high'])}"
         cells = [cell(contrast["one"]), cell(contrast["other"]), metric.gain(contrast["difference"]), span]
         cells += [format(contrast["p"], ".3g"), "yes" if contrast["real"] else "no"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -6,7 +6,6 @@ import numpy as np
 
 from fusecat.pipeline.report.contrasts import Contrast
 from fusecat.pipeline.report.doubts import doubts, left_out, listed
-from fusecat.pipeline.report.tables import level
 from fusecat.stages.fields import Field
 from fusecat.stages.fusion.wiring import field_of, stands_alone
 from fusecat.stages.vocabulary import Architecture, Part
@@ -84,9 +83,12 @@ def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:
 
 
 def _span(comparison: "Comparison", contrast: Contrast) -> str:
-    """`97.5 % interval +0.9 to +9.8`."""
-    gain = comparison.metric.gain
-    return f"{level(1 - contrast.level)} interval {gain(contrast.low)} to {gain(contrast.high)}"
+    """`corrected 95 % interval +0.9 to +9.8`, at the level of the test; the headline's says for how many comparisons."""
+    gain, count = comparison.metric.gain, len(comparison.contrasts)
+    kind = "corrected 95 % interval" if count > 1 else "95 % interval"
+    if count > 1 and contrast is comparison.headline:
+        kind = f"95 % interval, corrected for {count:,} comparisons:"
+    return f"{kind} {gain(contrast.low)} to {gain(contrast.high)}"
 
 
 def _tied(comparison: "Comparison") -> list[str]:
@@ -227,4 +229,5 @@ def _others(comparison: "Comparison") -> list[str]:
             else "not shown to differ"
         )
         return [f"{'The other strategy' if len(others) == 1 else f'All {len(others)} others'} {rest} {what}."]
-    return [f"Of the {len(others)} others, {'; '.join(told)}."]
+    once = " (equal functions count once)" if any(row.candidate.also for row in comparison.rows) else ""
+    return [f"Of the {len(others)} others{once}, {'; '.join(told)}."]
