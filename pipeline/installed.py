@@ -11,20 +11,9 @@ REMEDIES = {
     "libcuda": "this build of torch needs a GPU driver: remove .venv and install the CPU builds of torch and torchvision",
 }
 MODULES = (
-    *("torch", "torchvision", "transformers", "accelerate", "pretrainedmodels", "cv2", "h5py", "numpy", "sklearn"),
-    *(
-        "scipy",
-        "lightgbm",
-        "optuna",
-        "PIL",
-        "imagehash",
-        "selectolax",
-        "sacremoses",
-        "safetensors",
-        "tokenizers",
-    ),
-    *("tokenizers", "click", "rich", "pydantic", "jinja2", "matplotlib", "filelock"),
-)
+    "torch torchvision transformers accelerate pretrainedmodels cv2 h5py numpy sklearn scipy lightgbm optuna PIL imagehash "
+    "selectolax sacremoses safetensors tokenizers click rich pydantic jinja2 matplotlib filelock"
+).split()
 
 
 def main() -> int:

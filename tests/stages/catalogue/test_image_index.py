@@ -114,6 +114,33 @@ CAUSES = {
 }
 
 
+@pytest.mark.parametrize(("mode", "scale"), [("I", 256), ("F", 1 / 255), ("F", 256)])
+def test_wide_pixels_of_a_tiff_keep_their_brightness(mode: str, scale: float, tmp_path: Path) -> None:
+    ramp = (np.arange(256)[None].repeat(4, axis=0) * scale).astype({"I": np.int32, "F": np.float32}[mode])
+    pixels = decoded(coded(Image.fromarray(ramp, mode), "TIFF"), tmp_path)
+    assert np.abs(pixels[0, :, 2].astype(int) - np.arange(256)).max() <= 1
+
+
+def test_what_is_no_file_to_read_says_why(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "closed.jpg").write_bytes(b"x")
+    (tmp_path / "closed.jpg").chmod(0)
+    (tmp_path / "folder.jpg").mkdir()
+    with (tmp_path / "large.jpg").open("wb") as file:
+        file.truncate(2**40)
+    causes = {
+        "pipe": "a pipe or a device",
+        "closed": "no permission to read",
+        "folder": "a folder",
+        "large": "larger than 256 MiB",
+        "gone": "not there",
+    }
+    for name, cause in causes.items():
+        with pytest.raises(UnreadableImage) as raised:
+            decode(tmp_path / f"{name}.jpg")
+        assert raised.value.cause == cause
+
+
 @pytest.mark.parametrize("name", [name for name in BROKEN if name != "a_jpeg_with_a_hole"])
 def test_what_is_no_whole_picture_says_why(name: str, tmp_path: Path) -> None:
     spoilt = draft(default_catalogue(), tmp_path / "it", per_class=1)

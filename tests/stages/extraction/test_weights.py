@@ -148,6 +148,25 @@ def test_weights_that_cannot_be_had_say_where_to_put_them(tmp_path: Path) -> Non
         build_image_network(image_network(weights="nobody/nothing"), classes=2)
 
 
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [(["a.pth", "b.pth"], "holds 2 weights files, one is needed"), ([], "holds 0 weights files")],
+)
+def test_a_folder_of_an_image_network_holds_one_file(files, told, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    for name in files:
+        torch.save(state, folder / name)
+    with pytest.raises(ModelError, match=told):
+        build_image_network(image_network(weights=str(folder)), classes=2)
+
+
+def test_imagenet_weights_without_a_checked_address_are_refused() -> None:
+    network = Network(name="x", library=Library.PRETRAINEDMODELS, model="nasnetamobile", weights="imagenet")
+    with pytest.raises(ModelError, match="no checked ImageNet weights are known for nasnetamobile; pass --weights x=FILE"):
+        build_image_network(network, classes=2)
+
+
 def test_unknown_names_are_refused() -> None:
     for library in (Library.TIMM, Library.PRETRAINEDMODELS):
         with pytest.raises(UsageError, match="no model 'nonesuch'"):
