@@ -23,14 +23,15 @@ def temperature(probabilities: Probabilities, labels: NDArray[np.integer]) -> fl
     """The T at which p^(1/T), normalised, has the lowest log loss on these products (Guo et al. 2017, section 4.2).
 
     One product of no known class counts beside them, so that T stays finite where a model is never wrong. `probabilities`
-    (n, C); of more than 4 million, the first products are taken. Returns a number between 0.1 and 10, 1 for too few products.
+    (n, C); of more than 4 million, products from all over the table are taken, which may be sorted by class. Returns a number
+    between 0.1 and 10, 1 for too few products.
     """
     from scipy.optimize import minimize_scalar
 
     count = min(len(labels), max(1, WHOLE // probabilities.shape[1]))
     if count < LEAST:
         return 1.0
-    logs, truth = _logs(probabilities[slice(0, count)]), labels[:count]
+    logs, truth = _spread(probabilities, labels, count)
 
     def loss(inverse: float) -> float:
         scaled = logs * inverse
@@ -39,6 +40,16 @@ def temperature(probabilities: Probabilities, labels: NDArray[np.integer]) -> fl
 
     found = minimize_scalar(loss, bounds=(1 / RANGE[1], 1 / RANGE[0]), method="bounded", options={"xatol": 1e-4})
     return float(1 / found.x)
+
+
+def _spread(
+    probabilities: Probabilities, labels: NDArray[np.integer], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+    """The logarithms (m, C) of at most `count` rows and their labels: runs of neighbours, evenly far apart."""
+    runs = 1 if count == len(labels) else min(64, count)
+    length = count // runs
+    cuts = [slice(start, start + length) for start in np.linspace(0, len(labels) - length, runs).astype(int)]
+    return np.concatenate([_logs(probabilities[cut]) for cut in cuts]), np.concatenate([labels[cut] for cut in cuts])
 
 
 def tempered(probabilities: NDArray[np.floating], heat: float) -> NDArray[np.float32]:

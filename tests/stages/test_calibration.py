@@ -30,6 +30,16 @@ def test_the_planted_temperature_is_found(heat):
     assert heat == 1 or calibration_error(probabilities.max(1), right) > 0.05
 
 
+def test_a_large_table_that_is_sorted_by_class_gives_the_temperature_of_all():
+    """Half of the classes are three times too sure, half honest: the first rows would say that all of them are."""
+    (sure, first), (honest, second) = drawn(10_000, 3.0, classes=500), drawn(10_000, 1.0, classes=500, seed=1)
+    both, labels = np.concatenate([sure, honest]), np.concatenate([first, second])
+    found = temperature(both, labels)
+    mixed = np.random.default_rng(2).permutation(len(labels))
+    assert found < 2.5 < 2.9 < temperature(sure, first)
+    assert found == pytest.approx(temperature(both[mixed], labels[mixed]), rel=0.05)
+
+
 @pytest.mark.parametrize("heat", [RANGE[0], 0.7, 3.0, RANGE[1]])
 def test_no_answer_changes_whatever_the_temperature(heat):
     probabilities, _ = drawn(500, 3.0)

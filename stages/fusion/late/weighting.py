@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fusecat.stages.fusion.late.method import LateMethod, State, shaped
 from fusecat.stages.fusion.late.modality_logits import SMALLEST, Array, ModalityLogits, Opinions
-from fusecat.stages.fusion.predictions import blocks
+from fusecat.stages.fusion.predictions import WHOLE, blocks
 
 
 class Weighted(LateMethod):
@@ -68,6 +68,8 @@ class Calibrated(Weighted):
         """One temperature after the other, then the weights."""
         for place in range(self.features):
             rows = np.flatnonzero(modality_logits.present[:, place])
+            # one number needs no more than that, taken evenly: minutes become seconds where there are thousands of classes
+            rows = rows[:: -(-len(rows) * len(self.prior) // WHOLE) or 1]
             if len(rows):
                 self.temperatures[place] = _temperature(modality_logits.of(place, rows), labels[rows])
         super().fit(modality_logits, labels)
