@@ -11,9 +11,10 @@ REMEDIES = {
     "libcuda": "this build of torch needs a GPU driver: remove .venv and install the CPU builds of torch and torchvision",
 }
 MODULES = (
-    "torch torchvision transformers accelerate pretrainedmodels cv2 h5py numpy sklearn scipy lightgbm optuna PIL imagehash "
-    "selectolax sacremoses safetensors tokenizers click rich pydantic jinja2 matplotlib filelock"
-).split()
+    *("torch", "torchvision", "transformers", "accelerate", "pretrainedmodels", "cv2", "h5py", "numpy", "sklearn"),
+    *("scipy", "lightgbm", "optuna", "PIL", "imagehash", "selectolax", "sacremoses"),
+    *("safetensors", "tokenizers", "click", "rich", "pydantic", "jinja2", "matplotlib", "filelock"),
+)
 
 
 def main() -> int:
