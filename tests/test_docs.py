@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fusecat.pipeline.cli import COMMANDS
+from fusecat.pipeline.cli import COMMANDS, cli
 from fusecat.stages.fusion.estimator import FusionClassifier
 from fusecat.stages.vocabulary import Architecture, Late, Merge, Variant
 from tests.readme_tree import DOCS, ROOT
@@ -19,6 +20,10 @@ PAGES = sorted(DOCS.rglob("*.md"))
 NAMES = [path.relative_to(DOCS).as_posix() for path in PAGES]
 LONGEST = 1500  # words: a page that is read in ten minutes
 FILES = ("changelog.md",)  # grows by its nature
+
+
+RUN = {"vectors.md": 3, "scale.md": 1, "prediction.md": 2, "extending.md": 3}
+"""Python examples per page: the first two are run below, the others by test_readme.py and test_extending.py."""
 
 
 def text_of(name: str) -> str:
@@ -76,6 +81,39 @@ def test_the_estimator_of_the_example_is_one() -> None:
     labels = np.arange(90) % 3
     columns = random.normal(size=(90, 2816)).astype(np.float32) + labels[:, None]
     assert (model.fit(columns, labels).predict(columns) == labels).mean() > 0.9
+
+
+def test_every_python_example_is_run_by_a_test() -> None:
+    assert {name: count for name in NAMES if (count := len(blocks(name, "python")))} == RUN
+
+
+@pytest.mark.filterwarnings("default")  # of the cluster's own sockets
+def test_the_example_on_a_cluster_and_the_one_that_reads_features_back_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.chdir(tmp_path)
+    random, labels = np.random.default_rng(3), np.arange(120) % 3
+    rows = [f"p{at},{label}" for at, label in enumerate(labels)]
+    Path("labels.csv").write_text("\n".join(["id,label", *rows]), encoding="utf-8")
+    for name in ("title", "image"):
+        np.savez(name, embedding=random.normal(size=(120, 4)) + labels[:, None], id=[f"p{at}" for at in range(120)])
+        given = ["--name", "words", "--field", name, "--vectors", f"{name}.npz", "--labels", "labels.csv"]
+        cli.main(["import", *given, "--fitted-on", "none"], standalone_mode=False)
+    monkeypatch.setattr("fusecat.stages.fusion.parallel.WORTH_SPREADING", 0.0)
+    (example,) = blocks("scale.md", "python")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        for written, here in (("scheduler:8786", cluster.scheduler_address), ("/shared/study", "workspace"), ("32", "2")):
+            assert written in example
+            example = example.replace(written, here)
+        exec(example.replace('"fuse",', '"fuse", "--seeds", "2", "--architecture", "baseline",'), {})
+    assert len(list(Path("workspace/runs").glob("*/*"))) > 2
+    scope: dict[str, Any] = {}
+    exec(blocks("vectors.md", "python")[2], scope)
+    assert {name: len(feature.embedding) for name, feature in scope["table"].features.items()} == {
+        "words.title": 120,
+        "words.image": 120,
+    }
 
 
 def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_path: Path) -> None:
