@@ -55,7 +55,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Card:
-    """One product of the judged part."""
+    """One product of the report's part."""
 
     id: str
     label: str
@@ -98,7 +98,7 @@ class Cards:
 @phase("fetching products for the page")
 def cards(comparison: "Comparison", shown: int = SHOWN) -> Cards:
     """Choose the products that tell most, by probabilities averaged over seeds, and fetch what the catalogue says of them."""
-    study, part = comparison.study, comparison.judged
+    study, part = comparison.study, comparison.report_part
     compared = compared_rows(comparison)
     rows, labels, codes = study.products.rows(part), study.labels(part), study.products.classes
     outcomes = {side: row.candidate.average(part) for side, row in compared.items()}

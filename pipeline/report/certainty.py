@@ -91,7 +91,7 @@ class Certainty:
 def certainty(comparison: "Comparison") -> Certainty | None:
     """None where there is no test part to measure on, or the runs are not on disk (a comparison in a notebook)."""
     study, candidate = comparison.study, comparison.chosen.candidate
-    if comparison.judged != Part.TEST or not study.workspace.runs.is_dir():
+    if comparison.report_part != Part.TEST or not study.workspace.runs.is_dir():
         return None
     labels = {part: study.labels(part) for part in study.parts}
     told = {part: study.probabilities(candidate, part) for part in study.parts}

@@ -1,6 +1,6 @@
 """The comparison of all runs of a workspace: one immutable answer that every output only renders.
 
-Validation chooses (the strategy, the reference, the best of each kind); the judged part - test, or validation where there
+Validation chooses (the strategy, the reference, the best of each kind); the report's part - test, or validation where there
 is no test - is only reported.
 """
 
@@ -115,9 +115,9 @@ class Comparison:
         return self.study.metric
 
     @property
-    def judged(self) -> str:
+    def report_part(self) -> str:
         """The part whose figures are reported as the result."""
-        return self.study.judged
+        return self.study.report_part
 
     def row(self, strategy: str) -> Row:
         """The row of a strategy."""
@@ -128,7 +128,7 @@ class Comparison:
         """One mapping per strategy, the best on validation first: what `pandas.DataFrame` takes.
 
         Scores are those of the metric that ranks, on validation and on test where it exists: mean and `_sd` over seeds; `low`
-        and `high` bound the 95 % interval of the judged part. `difference` is that from the reference, `p` corrected over all
+        and `high` bound the 95 % interval of the report's part. `difference` is that from the reference, `p` corrected over all
         planned differences, `real` whether it is below 5 %; None where the two were not compared. Strategies that share a
         letter of `group` are not shown to differ.
         """
@@ -139,11 +139,16 @@ class Comparison:
                 against[turned.one] = turned
         lines = []
         for row in self.rows:
-            judged, contrast = row.parts[self.judged][key], against.get(row.strategy)
+            report_part, contrast = row.parts[self.report_part][key], against.get(row.strategy)
             line: dict[str, Any] = {"strategy": row.strategy, "seeds": len(row.candidate.seeds)}
             for part, scores in row.parts.items():
                 line |= {part: scores[key].mean, f"{part}_sd": scores[key].sd}
-            line |= {"low": judged.low, "high": judged.high, "group": row.group, "features": list(row.candidate.features)}
+            line |= {
+                "low": report_part.low,
+                "high": report_part.high,
+                "group": row.group,
+                "features": list(row.candidate.features),
+            }
             line |= {"also": list(row.candidate.also), "share": row.share}
             line |= {"difference": contrast and contrast.difference.value, "p": contrast and contrast.p}
             lines.append(line | {"real": contrast and contrast.real})
@@ -184,7 +189,7 @@ class Comparison:
     def _cells(self) -> list[list[str]]:
         """The table as people read it, its head first."""
         metric, parts = self.metric, list(self.rows[0].parts)
-        interval, difference = f"95 % interval ({self.judged})", f"from {self.reference}"
+        interval, difference = f"95 % interval ({self.report_part})", f"from {self.reference}"
         cells = [["strategy", *(f"{part} {metric.shown}" for part in parts), interval, "group", difference, "p"]]
         for line in self.table:
             spread = {part: "" if (sd := line[f"{part}_sd"]) is None else f" ± {metric.figure(sd)}" for part in parts}
@@ -223,10 +228,10 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
     order = sorted(range(len(study.candidates)), key=lambda at: rank(study.candidates[at].runs, metric))
     ranked = [study.candidates[at] for at in order]
     reference = against or next((candidate.strategy for candidate in ranked if candidate.single), None)
-    judged = estimates[study.judged][metric.key].take(order)
-    right = voted_right(ranked, study.judged, study.labels(study.judged))
-    contrasts = tested(ranked, judged, right, reference)
-    pairs = all_pairs(ranked, judged, contrasts)
+    report_part = estimates[study.report_part][metric.key].take(order)
+    right = voted_right(ranked, study.report_part, study.labels(study.report_part))
+    contrasts = tested(ranked, report_part, right, reference)
+    pairs = all_pairs(ranked, report_part, contrasts)
     rows = tuple(
         Row(study.candidates[at], {part: scores[part][at] for part in study.parts}, _ensemble(study, at), group, share)
         for at, group, share in zip(order, pairs.groups, choices(drawn[Part.VALIDATION][order], metric), strict=True)

@@ -25,7 +25,7 @@ catalogue, 49 steps, average had 16 points and concatenation 34; trained to the 
 def doubts(comparison: "Comparison") -> list[str]:
     """Reasons to trust the figures less, a sentence each."""
     said = []
-    if comparison.judged == Part.VALIDATION:
+    if comparison.report_part == Part.VALIDATION:
         said.append("There is no test part: these are selection scores, better than what new products will show.")
     said += _untold(comparison)
     if any(row.candidate.one_seed for row in comparison.rows):
@@ -33,7 +33,7 @@ def doubts(comparison: "Comparison") -> list[str]:
             "Heads with one seed only: their spread over seeds is not known, so no difference from them is called real."
         )
     said += _few_steps(comparison)
-    said += caveats(comparison.study, comparison.judged)
+    said += caveats(comparison.study, comparison.report_part)
     return said
 
 
@@ -74,15 +74,19 @@ def _takings(kinds: Sequence[Architecture], features: Sequence[str]) -> list[str
 
 def _untold(comparison: "Comparison") -> list[str]:
     """What no interval can hold: classes of one product, and a chosen strategy that is never wrong, or always."""
-    judged, sizes = comparison.judged, np.bincount(comparison.study.labels(comparison.judged))
+    report_part, sizes = comparison.report_part, np.bincount(comparison.study.labels(comparison.report_part))
     single = int((sizes == 1).sum())
     said = []
     if single:
-        said.append(f"{single:,} of {(sizes > 0).sum():,} type codes have one {judged} product: no interval counts its luck.")
-    values = comparison.chosen.parts[judged][ACCURACY.key].values
+        said.append(
+            f"{single:,} of {(sizes > 0).sum():,} type codes have one {report_part} product: no interval counts its luck."
+        )
+    values = comparison.chosen.parts[report_part][ACCURACY.key].values
     if set(values) <= {0.0} or set(values) <= {1.0}:
         extreme = "right" if values[0] else "wrong"
-        said.append(f"It has every {judged} product {extreme}, so its interval says nothing: a larger {judged} set would.")
+        said.append(
+            f"It has every {report_part} product {extreme}, so its interval says nothing: a larger {report_part} set would."
+        )
     return said
 
 

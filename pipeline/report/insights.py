@@ -25,7 +25,7 @@ class Insights:
 
     `paths`: hierarchical F1 of what is compared, () where type codes are no category paths.
 
-    `controls`: strategy -> control -> metric -> mean over seeds on the judged part. `fit`: strategy -> metric -> mean over
+    `controls`: strategy -> control -> metric -> mean over seeds on the report's part. `fit`: strategy -> metric -> mean over
     seeds on the rows that the head was fitted on; `present`: the same on the judged products that have the one field that the
     strategy looks at. `errors`: strategy -> expected calibration error. `ablated`: the best fusion with a head on validation,
     whose controls and `memory` are shown; None where there is none. `asked`: question -> answer, see `questions`.
@@ -54,7 +54,7 @@ class Insights:
 @phase("working out what the report says")
 def insights(comparison: "Comparison", asked: Collection[Question] = ()) -> Insights:
     """Look at a comparison from every side that the report shows; `asked`: what is worked out only then."""
-    study, part = comparison.study, comparison.judged
+    study, part = comparison.study, comparison.report_part
     labels, compared = study.labels(part), compared_rows(comparison)
     candidates = [row.candidate for row in comparison.rows]
     classes = class_lines(comparison, list(compared.values()))

@@ -1,7 +1,7 @@
 """What heads were fitted on, and whether the networks had memorised it.
 
 A head that learns from vectors whose network has seen the label trusts them more than new products deserve. Its score on
-such rows beside its score on rows that no network has seen, and on the judged part, says how much.
+such rows beside its score on rows that no network has seen, and on the report's part, says how much.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ FIT = "fit"
 
 @dataclass(frozen=True)
 class Memory:
-    """One part whose labels the head has seen, or the judged part.
+    """One part whose labels the head has seen, or the report's part.
 
     `networks`: whether a network has seen them too, None where nobody said. `scores`: metric -> mean over seeds on that part.
     """
@@ -29,12 +29,12 @@ class Memory:
 
 
 def memories(study: Study, candidate: Candidate) -> tuple[Memory, ...]:
-    """One line per part that the strategy's heads were fitted on, then the judged part."""
+    """One line per part that the strategy's heads were fitted on, then the report's part."""
     run = candidate.runs[0]
     known = [fitted_on(study.info, feature) for feature in run.features]
     found = []
     keys = {part: FIT if len(run.fitted_on) == 1 else f"{FIT}_{part}" for part in run.fitted_on}
-    for part, key in {**keys, study.judged: study.judged}.items():
+    for part, key in {**keys, study.report_part: study.report_part}.items():
         scores = mean_scores(candidate, key)
         seen = any(part in parts for parts in known if parts is not None)
         if scores:
@@ -72,22 +72,22 @@ def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {metric: float(np.mean([each[metric] for each in scores])) for metric in shared}
 
 
-def caveats(study: Study, judged: str) -> list[str]:
-    """Sentences about imported vectors whose network may have seen, or has seen, the labels of the judged part."""
+def caveats(study: Study, report_part: str) -> list[str]:
+    """Sentences about imported vectors whose network may have seen, or has seen, the labels of the report's part."""
     used = {feature for candidate in study.candidates for feature in candidate.features}
     told = {feature: fitted_on(study.info, feature) for feature in sorted(used)}
     unknown = [feature for feature, parts in told.items() if parts is None]
-    leaky = [feature for feature, parts in told.items() if parts is not None and judged in parts]
+    leaky = [feature for feature, parts in told.items() if parts is not None and report_part in parts]
     said = []
     if unknown:
         names, were, it = _together(unknown)
         said.append(
-            f"Nobody said which rows {names} {were} fitted on (import {it} again with --fitted-on): if {judged} is among them,"
-            f" every figure with {it} is too good."
+            f"Nobody said which rows {names} {were} fitted on (import {it} again with --fitted-on): "
+            f"if {report_part} is among them, every figure with {it} is too good."
         )
     if leaky:
         names, were, it = _together(leaky)
-        said.append(f"{names} {were} fitted on {judged}: every figure with {it} is too good.")
+        said.append(f"{names} {were} fitted on {report_part}: every figure with {it} is too good.")
     return said
 
 

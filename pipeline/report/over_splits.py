@@ -36,7 +36,7 @@ class OverSplits:
         found = []
         for row in self.pool.rows:
             line: dict[str, Any] = {"strategy": row.strategy, "validation": row.validation}
-            line |= {self.pool.judged: row.mean, "low": row.low, "high": row.high, "chosen": row.chosen}
+            line |= {self.pool.report_part: row.mean, "low": row.low, "high": row.high, "chosen": row.chosen}
             line |= {"difference": row.difference, "p": row.p, "real": None if row.difference is None else row.real}
             found.append(line | {"splits": list(row.values)})
         return found

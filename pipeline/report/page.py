@@ -65,7 +65,7 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         report=report,
         metric=metric,
         others=[each for each in METRICS.values() if each != metric],
-        judged=comparison.judged,
+        report_part=comparison.report_part,
         headline=headline(report),
         hidden=hidden,
         sentences=sentences(comparison),

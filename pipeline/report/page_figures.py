@@ -35,7 +35,7 @@ class Pictures:
         self.comparison, self.seen, self.sheet = comparison, seen, sheet
         self.scale = comparison.metric.scale
         unit = "" if self.scale == 1 else ", per cent"
-        self.axis = f"{comparison.judged} {comparison.metric.shown}{unit}"
+        self.axis = f"{comparison.report_part} {comparison.metric.shown}{unit}"
 
     def all(self) -> dict[str, Markup | None]:
         """Every picture by name."""
@@ -52,7 +52,7 @@ class Pictures:
         }
 
     def ranked(self) -> Markup:
-        """The strategies in validation's order, with their figures on the judged part."""
+        """The strategies in validation's order, with their figures on the report's part."""
         shown = [row for row in self.comparison.rows if row.strategy not in self.hidden]
         rows = [self._dot(row) for row in shown]
         shapes = list(dict.fromkeys(row.candidate.architecture for row in shown))
@@ -165,7 +165,7 @@ class Pictures:
         return picture(draw, self.sheet, name=name, label=f"{axis} over epochs: {name}")
 
     def _dot(self, row: "Row") -> Dot:
-        score = row.parts[self.comparison.judged][self.comparison.metric.key]
+        score = row.parts[self.comparison.report_part][self.comparison.metric.key]
         is_chosen, kind = row.strategy == self.comparison.chosen.strategy, row.candidate.architecture
         low, high = (None if bound is None else bound * self.scale for bound in (score.low, score.high))
         ticks = [value * self.scale for value in score.values] if len(score.values) > 1 else []

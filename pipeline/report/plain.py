@@ -13,15 +13,15 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 def headline(report: Mapping[str, Any]) -> str:
     """What to use, in plain words, and what it scores in the form in which `fusecat predict` uses it."""
-    top, metric, judged = report["rows"][0], METRICS[report["metric"]], report["judged"]
+    top, metric, report_part = report["rows"][0], METRICS[report["metric"]], report["report_part"]
     shipped = next((row for row in report["ensembles"] if row["strategy"] == top["strategy"]), top)
     words = in_words(top["strategy"], top["features"])
     said = top["strategy"] if words == top["strategy"] else f"{top['strategy']} ({words})"
-    scores = [f"{metric.shown} {metric.figure(shipped[judged][metric.key]['mean'])}{' %' if metric.percent else ''}"]
+    scores = [f"{metric.shown} {metric.figure(shipped[report_part][metric.key]['mean'])}{' %' if metric.percent else ''}"]
     if metric is not ACCURACY:
-        scores.append(f"{ACCURACY.figure(shipped[judged][ACCURACY.key]['mean'])} % of the products right")
+        scores.append(f"{ACCURACY.figure(shipped[report_part][ACCURACY.key]['mean'])} % of the products right")
     averaged = f" with its {len(top['seeds'])} seeds averaged" if shipped is not top else ""
-    return f"Use {said}: on {judged}{averaged}, {', '.join(scores)}."
+    return f"Use {said}: on {report_part}{averaged}, {', '.join(scores)}."
 
 
 def doubling(metric: Metric, curve: Mapping[str, Any]) -> str:
@@ -58,7 +58,7 @@ def lacking(metric: Metric, missing: Mapping[str, Any]) -> str:
         f"{line['field']} {metric.figure(line['scores'][half]['mean'])} and {metric.figure(line['scores'][-1]['mean'])}"
         for line in missing["lines"]
     ]
-    whole = f"{metric.shown} {metric.figure(missing['lines'][0]['scores'][0]['mean'])} on {missing['judged']}"
+    whole = f"{metric.shown} {metric.figure(missing['lines'][0]['scores'][0]['mean'])} on {missing['report_part']}"
     return f"{missing['strategy']} has {whole}; with half of a field missing, and all: {', '.join(told)}."
 
 

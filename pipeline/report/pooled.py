@@ -136,7 +136,7 @@ def _picture(pooled: Pool, sheet: Sheet) -> Markup:
             dots.append(Dot(row.strategy, row.mean * scale, row.low * scale, row.high * scale, *look, ticks, bold=best))
         else:
             dots.append(Dot(row.strategy, row.rank, row.rank - half, row.rank + half, *look, bold=best))
-    axis = f"{pooled.judged} {metric.shown}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
+    axis = f"{pooled.report_part} {metric.shown}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
 
     def draw(narrow: bool) -> "Figure":  # noqa: FBT001
         return figures.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)

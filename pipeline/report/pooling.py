@@ -26,7 +26,7 @@ from fusecat.stages.vocabulary import Part
 
 @dataclass(frozen=True)
 class Pooled:
-    """One strategy over all workspaces: the metric of each, on the judged part, in the workspaces' order.
+    """One strategy over all workspaces: the metric of each, on the report's part, in the workspaces' order.
 
     `low`, `high`: 95 % interval of the mean over workspaces; `rank`: mean rank (1 is best); `difference`, `difference_low`,
     `difference_high`, `p` (Holm's) and `real`: against the reference, paired by workspace; None for the reference itself.
@@ -64,7 +64,7 @@ class Pool:
     over: Over
     units: int
     metric: str
-    judged: str
+    report_part: str
     reference: str
     rows: tuple[Pooled, ...]
     left_out: tuple[str, ...]
@@ -84,7 +84,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     """
     _refuse(comparisons)
     first = comparisons[0]
-    metric, judged = first.metric, first.judged
+    metric, report_part = first.metric, first.report_part
     names = [row.strategy for row in first.rows if all(_has(other, row.strategy) for other in comparisons)]
     if not names:
         raise UsageError("--pool: no strategy was run in all of these workspaces")
@@ -102,7 +102,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     rows = _rows(names, repeated, chooses, metric, reference, picked)
     gain = _gain(comparisons, names, repeated)
     first_row = [comparison.row(names[0]) for comparison in comparisons]
-    scores = [row.parts[judged][metric.key] for row in first_row]
+    scores = [row.parts[report_part][metric.key] for row in first_row]
     of_seeds = repeated.of_seeds(0, [(score.sd or 0.0, len(score.values)) for score in scores])
     same = repeated.over is not Over.CATALOGUES
     friedman, critical = (None, None) if same else _ranks(repeated.by_unit)
@@ -112,7 +112,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
         repeated.over,
         len(repeated.units),
         metric.name,
-        judged,
+        report_part,
         names[reference],
         rows,
         tuple(sorted(everything)),
@@ -120,7 +120,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
         critical,
         gain,
         of_seeds,
-        " ".join([_verdict(rows, names[reference], repeated, metric, judged), *_choice(picked, gain, of_seeds, metric)]),
+        " ".join([_verdict(rows, names[reference], repeated, metric, report_part), *_choice(picked, gain, of_seeds, metric)]),
     )
 
 
@@ -133,8 +133,8 @@ def _refuse(comparisons: Sequence[Comparison]) -> None:
         where = f"{first.study.workspace.root} and {other.study.workspace.root} cannot be pooled"
         if other.metric != first.metric:
             raise UsageError(f"{where}: their metrics are {first.metric} and {other.metric}")
-        if other.judged != first.judged:
-            raise UsageError(f"{where}: one is judged on {first.judged}, the other on {other.judged}")
+        if other.report_part != first.report_part:
+            raise UsageError(f"{where}: one is judged on {first.report_part}, the other on {other.report_part}")
         if set(_ids(other)) == set(_ids(first)) and products(other) != products(first):
             raise UsageError(f"{where}: the same product ids carry other type codes")
         shared = len(set(_ids(other)) & set(_ids(first)))
@@ -222,7 +222,7 @@ def _ranks(scores: NDArray[np.float64]) -> tuple[float | None, float]:
     return friedman, float(q * np.sqrt(strategies * (strategies + 1) / (6 * blocks)))
 
 
-def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric: Metric, judged: str) -> str:
+def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric: Metric, report_part: str) -> str:
     studies, units = repeated.values.shape[1], len(repeated.units)
     match repeated.over:
         case Over.NETWORKS:
@@ -235,7 +235,9 @@ def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric:
             assert_never(repeated.over)
     top = rows[0]
     within = f"{metric.figure(top.low)} to {metric.figure(top.high)}"
-    said = f"Over {kind}, {top.strategy} is best on validation ({judged} {metric.shown} {metric.figure(top.mean)}, {within})."
+    said = (
+        f"Over {kind}, {top.strategy} is best on validation ({report_part} {metric.shown} {metric.figure(top.mean)}, {within})."
+    )
     best = next((row for row in rows if row.strategy != reference), None)
     if best is None or best.difference is None or best.difference_low is None or best.difference_high is None:
         return said

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FILE = "questions.json"
 SUSPECTED = "suspected-labels.csv"
-REVISION = 2
+REVISION = 3
 """Part of what answers are kept by: raise it when the same runs give other ones."""
 
 
@@ -103,11 +103,11 @@ def _curve(comparison: "Comparison", now: Phase) -> dict[str, Any]:
     row = next((row for row in comparison.rows if _refittable(row)), None)
     if row is None:
         raise UsageError("--curve: no strategy here has a head that could be fitted again; run 'fusecat fuse' with one")
-    run, metric, judged = row.candidate.runs[0], comparison.metric, comparison.judged
+    run, metric, report_part = row.candidate.runs[0], comparison.metric, comparison.report_part
     settings = FitSettings.of(run.settings)
     data = gather(_table(comparison, run.features), run.features, run.fitted_on, standardise=settings.standardise)
     points = learning_curve(
-        data, Strategy.parse(row.strategy), settings, metric, judged, progress=_told(now, "--curve: fitting head")
+        data, Strategy.parse(row.strategy), settings, metric, report_part, progress=_told(now, "--curve: fitting head")
     )
     estimates, draws = _estimated(metric, [list(point.outcomes) for point in points])
     lines = []
@@ -116,7 +116,13 @@ def _curve(comparison: "Comparison", now: Phase) -> dict[str, Any]:
         mean = float(estimates.mean[at])
         lines.append({"share": point.share, "labels": point.labels, "mean": mean, "low": low, "high": high})
     honest = all(unshaped(comparison.study.info, name) for name in run.features)
-    answer: dict[str, Any] = {"strategy": row.strategy, "judged": judged, "points": lines, "honest": honest, "doubled": None}
+    answer: dict[str, Any] = {
+        "strategy": row.strategy,
+        "report_part": report_part,
+        "points": lines,
+        "honest": honest,
+        "doubled": None,
+    }
     if honest:
         noise = np.random.default_rng(2020).normal(size=draws.shape) * np.sqrt(estimates.between)[:, None]
         counts, error = [point.labels for point in points], _as_error(metric.sign)
@@ -144,10 +150,10 @@ def _contribution(comparison: "Comparison", now: Phase) -> dict[str, Any]:
     told = _told(now, "--contribution: subset")
     found = games(data, run.features, str(run.final), settings, metric, comparison.study.parts, progress=told)
     lines: list[dict[str, Any]] = []
-    for game, judged in zip(found[Part.VALIDATION], found[comparison.judged], strict=True):
+    for game, report_part in zip(found[Part.VALIDATION], found[comparison.report_part], strict=True):
         subsets, players = list(game.said), list(game.players)
         scored = {part: _scored(metric, [list(of.said[each]) for each in subsets]) for part, of in
-                  ((Part.VALIDATION, game), (comparison.judged, judged))}  # fmt: skip
+                  ((Part.VALIDATION, game), (comparison.report_part, report_part))}  # fmt: skip
         shares = {}
         for part, (values, draws) in scored.items():
             of_values = shapley(players, dict(zip(subsets, values, strict=True)))
@@ -172,7 +178,7 @@ def _contribution(comparison: "Comparison", now: Phase) -> dict[str, Any]:
                 line[str(part)] = {"value": float(metric.sign * known.mean[at]), "low": bounds[0], "high": bounds[1]}
             alone = values[subsets.index(frozenset([name]))]
             lines.append(line | {"alone": float(np.mean(alone))})
-    return {"strategy": row.strategy, "judged": comparison.judged, "lines": lines}
+    return {"strategy": row.strategy, "report_part": comparison.report_part, "lines": lines}
 
 
 def _missing(comparison: "Comparison") -> dict[str, Any]:
@@ -186,7 +192,7 @@ def _missing(comparison: "Comparison") -> dict[str, Any]:
         raise UsageError("--missing: no head here merges features; run 'fusecat fuse' first")
     runs, metric, candidate = Runs(comparison.study.workspace.runs), comparison.metric, row.candidate
     heads = {seed: load(runs.path(row.strategy, seed)) for seed in candidate.seeds}
-    found = without(_table(comparison, candidate.features), heads, comparison.judged)
+    found = without(_table(comparison, candidate.features), heads, comparison.report_part)
     lines = []
     for field, told in found.items():
         estimates, _ = _estimated(metric, [list(outcomes) for outcomes in told])
@@ -196,7 +202,7 @@ def _missing(comparison: "Comparison") -> dict[str, Any]:
             for mean, (low, high) in zip(estimates.mean, bounds, strict=True)
         ]
         lines.append({"field": field, "scores": scores})
-    return {"strategy": row.strategy, "judged": comparison.judged, "shares": list(SHARES), "lines": lines}
+    return {"strategy": row.strategy, "report_part": comparison.report_part, "shares": list(SHARES), "lines": lines}
 
 
 def _labels(comparison: "Comparison") -> dict[str, Any]:

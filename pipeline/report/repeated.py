@@ -118,32 +118,32 @@ def _alike(things: Sequence[frozenset[object]]) -> tuple[tuple[int, ...], ...]:
 
 
 def _mean(comparison: Comparison, strategy: str) -> float:
-    return comparison.row(strategy).parts[comparison.judged][comparison.metric.key].mean
+    return comparison.row(strategy).parts[comparison.report_part][comparison.metric.key].mean
 
 
 def _judged_ids(comparison: Comparison) -> list[str]:
     known = comparison.study.products
-    return [str(name) for name in known.ids[known.rows(comparison.judged)]]
+    return [str(name) for name in known.ids[known.rows(comparison.report_part)]]
 
 
 def _share(comparison: Comparison) -> float:
     known = comparison.study.products
     fitted = sum(len(known.rows(part)) for part in FITTED if part in known.parts)
-    return len(known.rows(comparison.judged)) / max(fitted, 1)
+    return len(known.rows(comparison.report_part)) / max(fitted, 1)
 
 
 def _draws(comparisons: Sequence[Comparison], strategies: Sequence[str], resamples: int) -> NDArray[np.float64]:
     """(S, W, B): the mean over seeds under the same resamples of the one test set."""
     first = comparisons[0]
     number = {code: place for place, code in enumerate(first.study.products.classes)}
-    labels, place = first.study.labels(first.judged), np.argsort(np.argsort(_judged_ids(first)))
+    labels, place = first.study.labels(first.report_part), np.argsort(np.argsort(_judged_ids(first)))
     found = np.empty((len(strategies), len(comparisons), resamples))
     for column, comparison in enumerate(comparisons):
         # the same products in the same order, whatever order and class numbers a workspace has
         own = np.argsort(_judged_ids(comparison))[place]
         classes = np.array([number[code] for code in comparison.study.products.classes])
         candidates: list[Candidate] = [comparison.row(name).candidate for name in strategies]
-        outcomes = [outcome.take(own) for candidate in candidates for outcome in candidate.outcomes[comparison.judged]]
+        outcomes = [outcome.take(own) for candidate in candidates for outcome in candidate.outcomes[comparison.report_part]]
         known = [replace(outcome, labels=labels, predicted=classes[outcome.predicted]) for outcome in outcomes]
         drawn = bootstrap(known, resamples, metrics=(first.metric,))[first.metric.key]
         cuts = np.cumsum([len(candidate.seeds) for candidate in candidates])[:-1]

@@ -136,7 +136,7 @@ class Study:
         return tuple(part for part in JUDGED if part in self.products.parts and len(self.products.rows(part)))
 
     @property
-    def judged(self) -> str:
+    def report_part(self) -> str:
         """The part whose figures the verdict speaks of: test, or validation where there is no test."""
         return self.parts[-1]
 

@@ -62,9 +62,9 @@ def class_f1(candidate: Candidate, part: str, labels: NDArray[np.integer], class
 def class_lines(comparison: "Comparison", rows: Sequence["Row"]) -> list[ClassLine]:
     """One line per class that occurs, in the order of the type codes."""
     study = comparison.study
-    labels, codes = study.labels(comparison.judged), study.products.classes
+    labels, codes = study.labels(comparison.report_part), study.products.classes
     names, categories = study.info.class_names, study.info.top_level
-    columns = [class_f1(row.candidate, comparison.judged, labels, len(codes)) for row in rows]
+    columns = [class_f1(row.candidate, comparison.report_part, labels, len(codes)) for row in rows]
     sizes = np.bincount(labels, minlength=len(codes))
     return [
         ClassLine(
@@ -110,7 +110,7 @@ def path_f1(comparison: "Comparison", rows: Sequence["Row"]) -> tuple[float, ...
     if sum(len(path) > 1 for path in paths) <= len(paths) / 2 or not any(comparison.study.info.top_level.values()):
         return ()
     depth = np.array([len(path) for path in paths])
-    labels = comparison.study.labels(comparison.judged)
+    labels = comparison.study.labels(comparison.report_part)
 
     def score(predicted: NDArray[np.integer]) -> float:
         pairs, counts = np.unique(np.stack([predicted, labels]), axis=1, return_counts=True)
@@ -118,7 +118,7 @@ def path_f1(comparison: "Comparison", rows: Sequence["Row"]) -> tuple[float, ...
         return 2 * float(counts @ shared) / float(depth[predicted].sum() + depth[labels].sum())
 
     return tuple(
-        float(np.mean([score(outcome.predicted) for outcome in row.candidate.outcomes[comparison.judged]])) for row in rows
+        float(np.mean([score(outcome.predicted) for outcome in row.candidate.outcomes[comparison.report_part]])) for row in rows
     )
 
 
@@ -132,7 +132,7 @@ def product_slices(comparison: "Comparison", rows: Sequence["Row"]) -> list[Slic
 
     Empty where no feature file tells (imported vectors, or features removed since).
     """
-    study, part = comparison.study, comparison.judged
+    study, part = comparison.study, comparison.report_part
     found = []
     features = [name for row in comparison.rows for name in row.candidate.features if network_of(name)]
     further = [field for field in map(field_of, features) if field not in KNOWN and len(parts_of(field)) == 1]

@@ -103,7 +103,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             ", ".join(row["fitted_on"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"## Planned differences ({report['judged']}, p corrected over all of them)", ""]
+    lines += ["", f"## Planned differences ({report['report_part']}, p corrected over all of them)", ""]
     lines += ["| one | other | difference | interval, corrected | p | real |", "|---|---|---|---|---|---|"]
     for contrast in report["contrasts"]:
         span = f"{metric.gain(contrast['level_low'])} to {metric.gain(contrast['level_high'])}"

@@ -82,7 +82,7 @@ def trusted(report: dict[str, Any], target: float = 0.95) -> list[str]:
     right = found["right"]
     said = (
         f"Answering only from a probability of {100 * found['threshold']:.0f} % on ('predict --threshold'), it answers "
-        f"{100 * found['answered']:.0f} % of {report['judged']}, {100 * right['value']:.0f} % of them right "
+        f"{100 * found['answered']:.0f} % of {report['report_part']}, {100 * right['value']:.0f} % of them right "
         f"(95 % interval {100 * right['low']:.0f} to {100 * right['high']:.0f}); on validation {100 * target:.0f} %."
     )
     return [said]
@@ -93,7 +93,7 @@ def answers(report: dict[str, Any]) -> list[str]:
     metric, asked, said = METRICS[report["metric"]], report["asked"], []
     if curve := asked.get(Question.CURVE):
         first, last = (f"{metric.figure(of['mean'])} with {of['labels']:,}" for of in (curve["points"][0], curve["points"][-1]))
-        steps = f"{metric.shown} on {curve['judged']} {first} labels, {last}"
+        steps = f"{metric.shown} on {curve['report_part']} {first} labels, {last}"
         said.append(f"Learning curve of {curve['strategy']}: {steps}. {doubling(metric, curve)}")
     if contribution := asked.get(Question.CONTRIBUTION):
         said += spared(metric, contribution)
@@ -131,7 +131,7 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
     from rich.text import Text
 
     metric = METRICS[report["metric"]]
-    tested = report["judged"] == "test"
+    tested = report["report_part"] == "test"
     table = Table(
         box=box.SIMPLE_HEAD,
         title=f"{metric.shown}, ranked on validation (* chosen)",
@@ -152,11 +152,11 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
         chosen = row["strategy"] == report["chosen"] and not row["ensemble"]
         cells = {
             "test": score_text(metric, of(row, "test", metric.key)),
-            "95 %": interval_text(metric, of(row, report["judged"], metric.key)),
+            "95 %": interval_text(metric, of(row, report["report_part"], metric.key)),
             "group": group_text(row["group"]),
             "chosen in": "" if row["share"] is None else f"{100 * row['share']:.0f} %",
             "features": f"{len(row['features'])}",
-            "accuracy": score_text(ACCURACY, of(row, report["judged"], "accuracy")),
+            "accuracy": score_text(ACCURACY, of(row, report["report_part"], "accuracy")),
             "parameters": f"{row['parameters']:,}",
             "fit s": f"{row['fit_seconds']:.1f}",
             "fitted on": ", ".join(row["fitted_on"]) or "-",

@@ -22,7 +22,9 @@ def verdict(comparison: "Comparison") -> str:
 def sentences(comparison: "Comparison") -> list[str]:
     """The verdict, one thought per sentence: what is chosen, by how much it is better, how sure that is, then the doubts."""
     metric, chosen = comparison.metric, comparison.chosen
-    said = [f"{chosen.strategy} is chosen on validation: {_figures(comparison, chosen.parts[comparison.judged][metric.key])}."]
+    said = [
+        f"{chosen.strategy} is chosen on validation: {_figures(comparison, chosen.parts[comparison.report_part][metric.key])}."
+    ]
     if comparison.headline is not None:
         said += _headline(comparison, comparison.headline)
     said += _tied(comparison)
@@ -42,7 +44,7 @@ def _figures(comparison: "Comparison", score: "Score") -> str:
     if score.low is not None and score.high is not None:
         interval = f" (95 % interval {metric.figure(score.low)} to {metric.figure(score.high)})"
     seeds = f", the mean of {len(score.values)} seeds" if len(score.values) > 1 else ""
-    return f"{comparison.judged} {metric.shown} {metric.figure(score.mean)}{interval}{seeds}"
+    return f"{comparison.report_part} {metric.shown} {metric.figure(score.mean)}{interval}{seeds}"
 
 
 def _stability(comparison: "Comparison") -> list[str]:
@@ -79,7 +81,10 @@ def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:
         if one_seed and not min(headline.low, headline.high) <= 0 <= max(headline.low, headline.high):
             said.append(f"That interval holds no spread over seeds: {listed(one_seed)} has one. More seeds would tell.")
     smallest = f"{metric.figure(comparison.detectable or 0.0)}{metric.points}"
-    return [*said, f"With this {comparison.judged} set, a true difference of {smallest} would be found four times in five."]
+    return [
+        *said,
+        f"With this {comparison.report_part} set, a true difference of {smallest} would be found four times in five.",
+    ]
 
 
 def _span(comparison: "Comparison", contrast: Contrast) -> str:
@@ -92,9 +97,9 @@ def _span(comparison: "Comparison", contrast: Contrast) -> str:
 
 
 def _tied(comparison: "Comparison") -> list[str]:
-    """Single features that validation hardly tells from the reference, and what they reach on the judged part."""
-    metric, judged = comparison.metric, comparison.judged
-    if comparison.reference is None or comparison.headline is None or judged == Part.VALIDATION:
+    """Single features that validation hardly tells from the reference, and what they reach on the report's part."""
+    metric, report_part = comparison.metric, comparison.report_part
+    if comparison.reference is None or comparison.headline is None or report_part == Part.VALIDATION:
         return []
     reference = comparison.row(comparison.reference)
     best = reference.parts[Part.VALIDATION][metric.key]
@@ -109,11 +114,11 @@ def _tied(comparison: "Comparison") -> list[str]:
     ]  # fmt: skip
     if not near:
         return []
-    values = [row.parts[judged][metric.key].mean for row in near]
+    values = [row.parts[report_part][metric.key].mean for row in near]
     figures = " to ".join(dict.fromkeys(metric.figure(value) for value in (min(values), max(values))))
-    own = f"{reference.strategy} {metric.figure(reference.parts[judged][metric.key].mean)}"
+    own = f"{reference.strategy} {metric.figure(reference.parts[report_part][metric.key].mean)}"
     names = listed([row.strategy for row in near])
-    return [f"As good as that feature on validation, within one standard error: {names} (on {judged} {figures}; {own})."]
+    return [f"As good as that feature on validation, within one standard error: {names} (on {report_part} {figures}; {own})."]
 
 
 def _against_regression(comparison: "Comparison") -> list[str]:
@@ -165,12 +170,12 @@ def _fields(comparison: "Comparison") -> list[str]:
         real = "" if refitted.real else "; not shown to differ"
         gain = f"{metric.gain(refitted.difference.value)}{metric.points}"
         return [f"The image adds {gain} to the same texts, {refitted.other} ({_span(comparison, refitted)}{real})."]
-    whole = chosen.parts[comparison.judged][metric.key].mean
+    whole = chosen.parts[comparison.report_part][metric.key].mean
     controls: dict[str, list[float]] = {}
     for run in chosen.candidate.runs:
         for name, parts in run.controls.items():
-            if name.startswith("without ") and metric.key in parts.get(comparison.judged, {}):
-                controls.setdefault(name, []).append(parts[comparison.judged][metric.key] - whole)
+            if name.startswith("without ") and metric.key in parts.get(comparison.report_part, {}):
+                controls.setdefault(name, []).append(parts[comparison.report_part][metric.key] - whole)
     if not controls:
         return []
     changes = sorted(((float(np.mean(values)), name) for name, values in controls.items()), key=lambda it: metric.sign * it[0])
@@ -202,7 +207,7 @@ def _without_image(comparison: "Comparison") -> Contrast | None:
 
 
 def _others(comparison: "Comparison") -> list[str]:
-    """How many of the others are shown to be worse or better on the judged part, and which are not."""
+    """How many of the others are shown to be worse or better on the report's part, and which are not."""
     others = [row.strategy for row in comparison.rows[1:]]
     headline, chosen = comparison.headline, comparison.chosen.strategy
     if not others or (headline is not None and len(others) == 1):
@@ -214,17 +219,17 @@ def _others(comparison: "Comparison") -> list[str]:
             gains[turned.other] = comparison.metric.sign * turned.difference.value
     worse, better = ([name for name in others if sign * gains.get(name, 0) > 0] for sign in (1, -1))
     alike = [name for name in others if name not in gains]
-    judged = comparison.judged
-    told = [f"{len(worse)} {'is' if len(worse) == 1 else 'are'} shown to be worse on {judged}"] if worse else []
+    report_part = comparison.report_part
+    told = [f"{len(worse)} {'is' if len(worse) == 1 else 'are'} shown to be worse on {report_part}"] if worse else []
     told += [f"{len(better)} better ({listed(better)}), which has no say"] if better else []
     if alike:
         told.append(f"{len(alike)} {'is' if len(alike) == 1 else 'are'} not shown to differ: {listed(alike)}")
     if len(told) == 1:
         rest = "is" if len(others) == 1 else "are"
         what = (
-            f"shown to be worse on {judged}"
+            f"shown to be worse on {report_part}"
             if worse
-            else f"shown to be better on {judged}"
+            else f"shown to be better on {report_part}"
             if better
             else "not shown to differ"
         )

@@ -167,7 +167,7 @@ def test_a_split_of_ones_own_without_test_is_judged_on_validation():
     features, labels = arrays()
     parts = np.array(["train", "train", "train", "val"])[np.arange(240) % 4]
     found = compare(features, labels, split=parts, fusion="average", seeds=1, settings=CHECKED)
-    assert found.judged == "validation" and "test" not in found.table[0]
+    assert found.report_part == "validation" and "test" not in found.table[0]
 
 
 def test_vectors_are_compared_over_five_splits_each_of_which_chooses_by_itself(tmp_path):

@@ -92,7 +92,7 @@ def test_a_single_feature_that_wins_is_chosen_and_the_best_fusion_is_held_agains
 def test_without_a_test_part_the_verdict_says_that_these_are_selection_scores(tmp_path):
     comparison = compare(make_study(tmp_path, strategies=FEW, products={"train": 60, "validation": 90}), resamples=50)
     report = record(comparison)
-    assert report["judged"] == "validation"
+    assert report["report_part"] == "validation"
     assert all(row["test"] is None for row in report["rows"])
     assert "selection scores" in report["verdict"]
 

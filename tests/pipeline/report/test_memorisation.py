@@ -42,9 +42,9 @@ def test_memorised_rows_stand_beside_unseen_ones(workspace):
 def test_one_part_alone_needs_no_score_of_its_own(tmp_path):
     comparison = compare(make_study(tmp_path, strategies=FEW), resamples=20)
     seen = insights(comparison)
-    memory, judged = seen.memory
+    memory, report_part = seen.memory
     assert (memory.part, memory.networks) == ("train", True)
-    assert judged.scores["macro_f1"] == pytest.approx(seen.ablated.parts["test"]["macro_f1"].mean)
+    assert report_part.scores["macro_f1"] == pytest.approx(seen.ablated.parts["test"]["macro_f1"].mean)
     expected = np.mean([run.scores["fit"]["macro_f1"] for run in seen.ablated.candidate.runs])
     assert memory.scores["macro_f1"] == pytest.approx(expected)
 
@@ -73,9 +73,9 @@ def test_the_verdict_doubts_vectors_that_may_have_seen_the_labels(tmp_path, told
     verdict = record(comparison)["verdict"]
     assert ("camembert.title was fitted on" in verdict) == (said is not None)
     assert said is None or said in verdict
-    fit, judged = insights(comparison).memory
+    fit, report_part = insights(comparison).memory
     assert fit.networks is True  # the other networks were fitted on train in any case
-    assert judged.networks is (None if told is None else "test" in told)
+    assert report_part.networks is (None if told is None else "test" in told)
 
 
 @pytest.mark.parametrize(
