@@ -44,17 +44,22 @@ def repetitions(runs: Runs) -> Iterator[Repetitions]:
     for strategy in sorted(folders):
         kept: list[Run] = []
         left_out: list[str] = []
+        other: list[int] = []
         for seed in sorted(folders[strategy]):
             run = runs.check(strategy, seed)
-            judged = [run.scores.get(part, {}) for part in (Part.VALIDATION, Part.TEST)]
-            if not all(np.isfinite(value) for scores in judged for value in scores.values()):
+            scored = [run.scores.get(part, {}) for part in (Part.VALIDATION, Part.TEST)]
+            if not all(np.isfinite(value) for scores in scored for value in scores.values()):
                 left_out.append(f"{strategy}, seed {seed}: some of its probabilities are no numbers")
             elif kept and not _repeats(run, kept[0], runs):
-                left_out.append(
-                    f"{strategy}, seed {seed}: fitted on other terms than seed {kept[0].seed}, so it is no repetition of it"
-                )
+                other.append(seed)
             else:
                 kept.append(run)
+        if other:
+            left_out.append(
+                f"{strategy}, {'seed' if len(other) == 1 else 'seeds'} {', '.join(map(str, other))}: fitted on other terms "
+                f"(features, settings) than seed {kept[0].seed}; "
+                f"the last 'fusecat fuse' with --seeds {other[-1]} fits them alike"
+            )
         yield Repetitions(strategy, tuple(kept), tuple(left_out))
 
 

@@ -138,6 +138,9 @@ def test_a_run_on_other_terms_is_no_repetition(tmp_path):
     comparison = compare(root, resamples=20)
     assert comparison.row("flat/average").candidate.seeds == (1, 2)
     assert comparison.study.failed[0].startswith("flat/average, seed 3: fitted on other terms")
+    runs.write(replace(runs.read("flat/average", 2), settings={"epochs": 99}))
+    (line,) = compare(root, resamples=20).study.failed
+    assert line.startswith("flat/average, seeds 2, 3: fitted on other terms") and "--seeds 3" in line
 
 
 def test_an_identical_twin_is_no_real_difference_and_a_planted_one_is(tmp_path):
