@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -87,16 +88,42 @@ def holes(template: str) -> list[str]:
     return _HOLE.findall(template)
 
 
-def check_columns(template: str, columns: Sequence[str], where: str) -> None:
-    """Raise DataError where a column that a template (or plain name) needs does not exist, with those that do."""
+def check_columns(template: str, columns: Sequence[str], where: str, way: str = "") -> None:
+    """Raise DataError where a column that a template (or plain name) needs does not exist, with those that do, and a `way`."""
     missing = [name for name in (holes(template) or [template]) if name not in columns]
     if missing:
-        nearest = difflib.get_close_matches(missing[0], columns, 1)
+        plain = {name.casefold(): name for name in columns}
+        nearest = [plain[near] for near in difflib.get_close_matches(missing[0].casefold(), plain, 1)]
         hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        if len(columns) == 1:  # a line before the header, or another separator than was found out
+        if sum(map(bool, columns)) == 1 or any(re.fullmatch(r"[\d.,]+", name) for name in columns):
+            # a line before the header, no header, or another separator than was found out
             separator = offered("--separator", ", or pass --separator")
-            hint = f" (is the first line no header? Remove what stands before it{separator})"
-        fail(f"{where}: column {missing[0]!r} missing{hint}; columns found: {listed(columns)}")
+            hint = f" (is the first line no header? Remove what stands before it, or write one{separator})"
+        fail(f"{where}: column {missing[0]!r} missing{hint}; columns found: {listed(columns)}{way}")
+
+
+def resolved(template: str, columns: Sequence[str]) -> str:
+    """The template with names as the table spells them: accents (NFC, NFD) and kinds of blanks cannot be seen in a message."""
+    alike: dict[str, list[str]] = {}
+    for name in columns:
+        alike.setdefault(_seen(name), []).append(name)
+
+    def own(name: str) -> str:
+        found = alike.get(_seen(name), [])
+        return found[0] if name not in columns and len(found) == 1 else name
+
+    return _HOLE.sub(lambda hole: f"{{{own(hole[1])}}}", template) if holes(template) else own(template)
+
+
+def _seen(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def is_header(cells: Sequence[Cell], columns: Sequence[str]) -> bool:
+    """Whether a row says the names of its columns again, as where tables were put together."""
+    return len(columns) > 1 and all(
+        isinstance(cell, str) and cell.strip() == name for cell, name in zip(cells, columns, strict=True)
+    )
 
 
 def filler(
@@ -160,12 +187,12 @@ def refuse_twice(path: Path, columns: Sequence[str], names: Sequence[str]) -> No
 def listed(columns: Sequence[str]) -> str:
     """Names of columns as a message shows them, the first of many."""
     more = f" and {len(columns) - MOST} more" if len(columns) > MOST else ""
-    return ", ".join(shorten(name, 40) or "(unnamed)" for name in columns[:MOST]) + more
+    return ", ".join(shorten(_seen(name), 40) or "(unnamed)" for name in columns[:MOST]) + more
 
 
 def shown(columns: Mapping[str, str]) -> str:
     """The mapping as `--columns` takes it, quoted where needed."""
-    return ",".join(f"{field}={_quoted(column)}" for field, column in columns.items())
+    return ",".join(f"{field}={_quoted(_seen(column))}" for field, column in columns.items())
 
 
 def _quoted(column: str) -> str:

@@ -9,10 +9,22 @@ from pathlib import Path
 from fusecat.stages.catalogue import advice
 from fusecat.stages.catalogue.builder import NOTHING, PARTS, Builder, token, whole_numbers
 from fusecat.stages.catalogue.cleaning import clean
-from fusecat.stages.catalogue.columns import Cell, NotATextError, check_columns, filler, further, holes, listed, text
+from fusecat.stages.catalogue.columns import (
+    Cell,
+    NotATextError,
+    check_columns,
+    filler,
+    further,
+    holes,
+    is_header,
+    listed,
+    resolved,
+    text,
+)
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
 from fusecat.stages.catalogue.image_files import plain_token
-from fusecat.stages.catalogue.label_doubts import doubt_labels, level_of
+from fusecat.stages.catalogue.json_table import LINES, JsonTable
+from fusecat.stages.catalogue.label_doubts import doubt_ids, doubt_labels, doubt_texts, level_of
 from fusecat.stages.catalogue.messages import fail, shorten
 from fusecat.stages.catalogue.picture_cells import Pictures
 from fusecat.stages.catalogue.plan import TablePlan, tables_of
@@ -37,9 +49,10 @@ def read(path: Path, made: TablePlan, options: ReadingOptions) -> Catalogue:
             "files named as parts of a split, read as one catalogue and split anew: name one file, or pass --split-column"
         )
         builder.findings.add("files_named_as_parts", ", ".join(file.name for file in tables[:3]), treatment, len(tables))
+    alone = f"; the folder has {len(tables)} tables: name the file that is meant instead" if len(tables) > 1 else ""
     for file in tables:
         table = open_any(file, made.root, options)
-        _Rows(builder, made.columns, table, pictures).read()
+        _Rows(builder, made.columns, table, pictures, alone).read()
         names = getattr(table, "class_names", {}).get(made.columns.get("label"), ())
         classes = {str(number): name for number, name in enumerate(names)} | dict(classes)
     if not builder.products:
@@ -64,15 +77,19 @@ def not_understood(path: Path, options: ReadingOptions) -> str:
 class _Rows:
     """The rows of one table, of which only the columns are looked at that are mapped."""
 
-    def __init__(self, builder: Builder, mapping: Mapping[str, str], table: AnyTable, pictures: Pictures | None) -> None:
+    def __init__(
+        self, builder: Builder, mapping: Mapping[str, str], table: AnyTable, pictures: Pictures | None, alone: str = ""
+    ) -> None:
         self.builder, self.pictures, self.options = builder, pictures, builder.options
         given = {"--split-column": self.options.split_column, "--group-by": self.options.group_by}
         columns = {name: column for name, column in mapping.items() if name != "image" or pictures is not None}
         columns |= {flag: name for flag, name in given.items() if name is not None and self.options.labels}
+        columns = {name: resolved(template, table.columns) for name, template in columns.items()}
         self.columns = columns if self.options.labels else self._present(columns, table)
         needed = [column for template in self.columns.values() for column in holes(template) or [template]]
         for name, template in self.columns.items():
-            check_columns(template, table.columns, f"{table.path}: {name}" if name.startswith("--") else f"{table.path}")
+            where = f"{table.path}: {name}" if name.startswith("--") else f"{table.path}"
+            check_columns(template, table.columns, where, alone or (f"; {LINES}" if isinstance(table, JsonTable) else ""))
         self.texts = (*TEXTS, *further(mapping)) if self.options.texts else ()
         self.table = table.only([name for name in dict.fromkeys(needed) if name in table.columns])
         guards = {"image": plain_token}
@@ -109,6 +126,12 @@ class _Rows:
             self.builder.findings.add("rows_as_ids", self.table.path.name, treatment)
         for number, cells in self.table.rows():
             place = f"{self.table.path.name} {self.table.unit} {number}"
+            if is_header(cells, self.table.columns):
+                self.builder.findings.add("repeated_headers", place, "the header again (files put together?): no product")
+                continue
+            if "id" in self.columns and all(isinstance(cell, str) and not cell.strip() for cell in cells):
+                self.builder.findings.add("empty_rows", place, "no cell that is mapped holds anything: no product")
+                continue
             values = {name: self._text(get(cells), name, number) for name, get in self.get.items() if name not in _NOT_TEXT}
             identity = self._identity(values, number)
             if "id" in values and not self.builder.is_new(identity, place, cells):
@@ -188,6 +211,8 @@ def _finish(catalogue: Catalogue, builder: Builder, made: TablePlan) -> Catalogu
     if (ids, codes) != ([product.id for product in products], [product.code for product in products]):
         changed = zip(products, ids, codes, strict=True)
         products = tuple(replace(product, id=identity or "", code=code) for product, identity, code in changed)
+    doubt_ids([identity or "" for identity in ids], findings)
+    doubt_texts(products, catalogue.texts, findings)
     if made.classes:
         for code in sorted({code for code in codes if code is not None} - made.classes.keys()):
             findings.add("codes_without_name", f"{shorten(code)} is not in [classes]", "shown as its code")

@@ -33,7 +33,7 @@ class Table:
                     continue
                 if len(cells) != expected:
                     where = f"{self.path}: line {line} has {len(cells)} fields, {expected} expected"
-                    fail(f"{where} ({_why(len(cells), expected, line - first)})")
+                    fail(f"{where} ({_why(cells, expected, line - first)})")
                 yield line, cells if pick is None else pick(cells)
         except BadLine as error:
             fail(f"{self.path}: {error}")
@@ -44,11 +44,13 @@ class Table:
         return replace(self, columns=tuple(names), places=tuple(self.columns.index(name) for name in names))
 
 
-def _why(found: int, expected: int, distance: int) -> str:
+def _why(cells: Sequence[str], expected: int, distance: int) -> str:
     """What may be wrong with a line of another number of fields, so many lines below the header."""
-    if found < expected:
-        return "cut off, or a stray line break?"
-    if distance == 1 and found == expected + 1:
+    if len(cells) < expected:
+        return "cut off, a stray line break, or a line below the table? Mend or remove it"
+    if not any(map(str.strip, cells[expected:])):
+        return "do the lines end in a separator? Write one at the end of the header too"
+    if distance == 1 and len(cells) == expected + 1:
         return "does the header lack the name of an index column?"
     return "a stray separator in a text?"
 

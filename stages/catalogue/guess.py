@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from fusecat.stages.catalogue.column_names import NAMES, is_named, plain
-from fusecat.stages.catalogue.columns import Cell, NotATextError, NoText, text
+from fusecat.stages.catalogue.columns import Cell, NotATextError, NoText, is_header, text
 from fusecat.stages.catalogue.tables import AnyTable
 
 ROWS = 200
@@ -50,7 +50,7 @@ def guess(table: AnyTable) -> Guess:
 
 def sample(table: AnyTable) -> dict[str, list[str]]:
     """Column -> its first cells as texts; one that holds a picture looks like the name of one."""
-    rows = [cells for _, cells in islice(table.rows(), ROWS)]
+    rows = [cells for _, cells in islice(table.rows(), ROWS) if not is_header(cells, table.columns)]
     return {name: [_shown(row[number]) for row in rows] for number, name in enumerate(table.columns)}
 
 
@@ -63,6 +63,8 @@ def _shown(cell: Cell) -> str:
 
 
 def _doubts(found: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    if twice := next((name for name, cells in values.items() if name and name in cells), None):
+        yield f"{twice} is a cell too: is the header missing? Write one as first line"
     if "id" not in found:
         named = next((name for name in values if name and is_named("id", name)), None)
         repeats = named is not None and len(set(values[named])) < len(values[named])

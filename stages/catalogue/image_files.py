@@ -21,6 +21,8 @@ MOST_FOLDERS = 10_000
 
 _GLOB = frozenset("*?[")
 _ABSOLUTE = re.compile(r"/|[a-zA-Z]:[/\\]|\\\\|[a-zA-Z][a-zA-Z0-9+.-]+://")
+_ASKED = re.compile(r"(.+\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif))\?", re.IGNORECASE)
+"""A name as an address has it, before its question: `0.jpg?w=300`."""
 
 
 class UnsafeNameError(ValueError):
@@ -129,6 +131,8 @@ class PictureTree:
         found = self._in(str(relative.parent), relative.name) or self._below(relative)
         if not found and "%" in name and (plain := unquote(name)) != name:
             return self.find(plain)
+        if not found and (asked := _ASKED.match(name)):
+            return self.find(asked[1])
         return found
 
     def _inside(self, name: str) -> str:

@@ -11,6 +11,8 @@ from fusecat.stages.catalogue.columns import Cell, cell_of
 from fusecat.stages.catalogue.messages import fail
 from fusecat.stages.catalogue.text_files import head_of, lines, refuse_other_formats
 
+LINES = "a product per line is expected (JSON lines; in pandas: df.to_json(FILE, orient='records', lines=True))"
+"""What every other shape becomes."""
 LARGEST_ARRAY = 2**28
 """Characters of an array, which must be read as a whole; lines have no limit."""
 
@@ -63,10 +65,7 @@ def _object(line: str, path: Path, number: int) -> dict[str, Any]:
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        fail(
-            f"{path}: line {number} is no JSON object: a product per line is expected (JSON lines; in pandas: "
-            "df.to_json(FILE, orient='records', lines=True))"
-        )
+        fail(f"{path}: line {number} is no JSON object: {LINES}")
     if number == 1 and row and all(isinstance(value, dict) for value in row.values()):
         fail(f"{path} holds a column per key, not a product per line: df.to_json(FILE, orient='records', lines=True)")
     return row
@@ -87,5 +86,5 @@ def _array(path: Path, encoding: str) -> list[dict[str, Any]]:
         fail(f"{path}: not JSON ({error})")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            fail(f"{path}: item {number} of the array is no object: a product per object is expected")
+            fail(f"{path}: item {number} of the array is no object: {LINES}")
     return list(rows)

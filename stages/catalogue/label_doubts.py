@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fusecat.stages.catalogue.builder import Builder
 from fusecat.stages.catalogue.columns import Cell, text
+from fusecat.stages.catalogue.data_model import Findings, Product
 from fusecat.stages.catalogue.messages import fail, shorten
 
 FEWEST = 10
@@ -16,6 +17,14 @@ _LEVELS = (" > ", ">", "›", "»", "::", "|", " / ", "/")
 """What parts the levels of a category path, the surest first."""
 _PATH = re.compile(r"\S\s*(>|›|»|::)\s*\S")
 _COMPOUND = re.compile(r"\s*[|;]\s*")
+_NOTHING = frozenset(
+    {"n/a", "na", "nan", "none", "null", "(null)", "nil", "undefined", "-", "--", "?", "#n/a", "#ref!", "#value!", "#name?"}
+)
+"""What stands in tables where there is no label, in small letters, beside what is read as nothing anyway."""
+_WHOLE = re.compile(r"0*(\d+?)(\.0+)?")
+"""A whole number, whatever zeros stand around it."""
+_ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+?\d+")
+"""A long number as a spreadsheet shows it."""
 _NUMBER = re.compile(r"[-+]?\d+[.,]\d+([eE][-+]?\d+)?")
 
 
@@ -51,12 +60,17 @@ def doubt_labels(source: Path, codes: Sequence[str], builder: Builder) -> dict[s
         findings.add(
             "labels_are_numbers", shorten(codes[0], 40), "each number is a class; is this a number to regress?", numbers
         )
+    for code in sorted(code for code in counts if code.casefold() in _NOTHING):
+        treatment = "a class of its own; where it says that there is none, leave the cells empty"
+        findings.add("labels_like_nothing", repr(code), treatment, counts[code])
     alike: dict[str, str] = {}
     for code in sorted(counts):
-        known = alike.setdefault(" ".join(code.casefold().split()), code)
+        known = alike.setdefault(_alike(code), code)
         if known != code:
             findings.add(
-                "labels_alike", f"{known!r} and {code!r}", "two classes; are they one? They differ in case or blanks only"
+                "labels_alike",
+                f"{known!r} and {code!r}",
+                "two classes; are they one? They differ in case, blanks or zeros only",
             )
     single = sum(count == 1 for count in counts.values())
     if single > len(counts) / 2 and len(counts) > FEWEST:
@@ -71,6 +85,34 @@ def doubt_labels(source: Path, codes: Sequence[str], builder: Builder) -> dict[s
         return {code: levels(code)[0].strip() for code in counts}
     _count_compounds(counts, builder)
     return {}
+
+
+def doubt_ids(ids: Sequence[str], findings: Findings) -> None:
+    """Count ids that a spreadsheet rounded, and those of two products that are one number."""
+    alike: dict[str, str] = {}
+    for identity in ids:
+        if _ROUNDED.fullmatch(identity):
+            findings.add(
+                "rounded_ids", f"id {identity}", "a spreadsheet rounded them: export the column as text; used as they are"
+            )
+        known = alike.setdefault(_alike(identity), identity)
+        if known != identity and known.casefold() != identity.casefold():
+            findings.add("ids_alike", f"{known!r} and {identity!r}", "two products; are they one? The ids differ in zeros only")
+
+
+def doubt_texts(products: Sequence[Product], texts: Sequence[str], findings: Findings) -> None:
+    """Count products one text of which is the label itself, where most are so: it would answer for them."""
+    told = {product.id: product.code.casefold() for product in products if product.code}
+    for name in texts:
+        same = [p.id for p in products if p.id in told and (p.text_of(name) or "").casefold() == told[p.id]]
+        if len(same) > len(told) / 2:
+            treatment = f"{name} says the label itself, which new products lack: map {name} to another column"
+            findings.add("labels_in_texts", f"id {shorten(same[0])}", treatment, len(same))
+
+
+def _alike(code: str) -> str:
+    match = _WHOLE.fullmatch(code)
+    return match[1] if match else " ".join(code.casefold().split())
 
 
 def _count_compounds(counts: Mapping[str, int], builder: Builder) -> None:

@@ -11,12 +11,15 @@ from itertools import islice
 from pathlib import Path
 
 from fusecat.cache.disk import replacing
+from fusecat.stages.catalogue.advice import unpacking
 from fusecat.stages.catalogue.builder import NOTHING
-from fusecat.stages.catalogue.columns import Cell, NoText
+from fusecat.stages.catalogue.columns import Cell, NoText, shown
 from fusecat.stages.catalogue.data_model import Findings, Product, ReadingOptions
+from fusecat.stages.catalogue.guess import sample
 from fusecat.stages.catalogue.image_files import ElsewhereError, PictureTree, UnsafeNameError
 from fusecat.stages.catalogue.messages import fail, shorten
 from fusecat.stages.catalogue.plan import TablePlan
+from fusecat.stages.catalogue.tables import open_any
 
 MOST = 20_000
 """Files among which the nearest name is looked for."""
@@ -88,7 +91,7 @@ class Pictures:
     """The pictures that the cells of a table name or hold."""
 
     def __init__(self, made: TablePlan, options: ReadingOptions, findings: Findings) -> None:
-        self.options, self.findings = options, findings
+        self.made, self.options, self.findings = made, options, findings
         outside = options.image_folder is not None  # whoever names a folder allows it
         root = made.pictures if outside else made.root
         self.tree = PictureTree(made.pictures, root, follow_symlinks=options.follow_symlinks, prefix=options.image_prefix or "")
@@ -142,10 +145,24 @@ class Pictures:
             told += f", the nearest there is {shorten(nearest, 80)!r}"
         else:
             told += ", and no picture lies there or below"
+            if command := next((way for file in sorted(self.tree.base.iterdir()) if (way := unpacking(file))), None):
+                told += f"; unpack them: {command}"
+        if other := self._other():
+            fail(f"{self.tree.base}: 0 of {len(products)} images found ({told}): map {other}, which names pictures there")
         fail(
             f"{self.tree.base}: 0 of {len(products)} images found ({told}): name their folder with --image-folder, or pass "
             "--images none to go without"
         )
+
+    def _other(self) -> str | None:
+        """A column most cells of which are names of pictures that are there, endings included."""
+        table = open_any(self.made.tables[0], self.made.root, self.options)
+        for column, cells in sample(table).items():
+            named = [names_in(cell, self.options.image_separator, self._is_there) for cell in cells]
+            good = [names for names in named if names and all(_ENDING.search(name) and self._is_there(name) for name in names)]
+            if column and len(good) > len(cells) / 2:
+                return shown({"image": column})
+        return None
 
     def _names(self, cell: Cell) -> list[str | NoText]:
         if isinstance(cell, NoText):

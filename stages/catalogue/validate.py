@@ -13,6 +13,7 @@ from fusecat.stages.catalogue.data_model import Catalogue, Finding, ReadingOptio
 from fusecat.stages.catalogue.decode_workers import DecodeWorkers
 from fusecat.stages.catalogue.duplicates import duplicate_groups
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
+from fusecat.stages.catalogue.messages import fail
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.catalogue.split import SEED, GroupSummary, Split, split, summarise
 from fusecat.stages.progress import phase
@@ -20,6 +21,8 @@ from fusecat.stages.vocabulary import Part, SplitProtocol
 
 SCARCE = 0.1
 """Share of the training products that must have a field: below it its network learns from a handful per class."""
+SEVERAL = 10
+"""Pictures of which one at least must be readable: a whole catalogue in a form that cannot be read (HEIC) is no damage."""
 FEW = "too few to teach a network, which will answer for the others with the shares of the classes"
 
 
@@ -109,6 +112,11 @@ def validate(
     if labelled:  # too few labels are found out before a hundred thousand pictures are decoded
         draw(np.arange(len(catalogue.products)))
     images = ImageIndex.scan(catalogue, memory, max_pixels=max_pixels, progress=progress, decode_workers=decode_workers)
+    pictured = [product for product in catalogue.products if product.images]
+    several = len({product.images for product in pictured}) >= SEVERAL
+    if several and not any(map(images.usable, pictured)):  # as where none was found: a network would learn nothing of them
+        first, way = images.findings[0].first, "convert them to JPEG, or pass --images none to go without"
+        fail(f"{path}: 0 of {len(pictured)} products have a picture that can be read ({first}): {way}")
     groups = duplicate_groups(catalogue, images)
     drawn = draw(groups) if labelled else None
     return CatalogueReport(catalogue, images, summarise(catalogue, groups), drawn)

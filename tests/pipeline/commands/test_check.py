@@ -119,3 +119,19 @@ def test_the_walk_through_of_the_docs_goes_as_it_says(monkeypatch, capsys, tmp_p
     assert run(monkeypatch, tmp_path / "w", tmp_path / "c", "--json") == 0
     kinds = [warning["kind"] for warning in json.loads(capsys.readouterr().out)["warnings"]]
     assert kinds == ["codes_without_name", "unreadable_images"]
+
+
+def test_pictures_none_of_which_can_be_read_are_refused_with_a_way_that_works(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    rows = ["id,title,label,image"]
+    for number in range(30):
+        rows.append(f"{number},vase {number} {number * 7},{'ABC'[number % 3]},{number}.heic")
+        (shop / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes([number]))
+    (shop / "p.csv").write_text("\n".join(rows))
+    words = (tmp_path / "w", shop, "--columns", "id=id,title=title,label=label,image=image")
+    assert run(monkeypatch, *words) == 3
+    assert "0 of 30 products have a picture that can be read" in capsys.readouterr().err
+    assert run(monkeypatch, *words, "--images", "none") == 0

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -185,7 +186,7 @@ def test_unknown_columns_are_answered_with_a_mapping_that_works_when_pasted(rows
     write_csv(tmp_path / "p.csv", rows, ";")
     with pytest.raises(DataError) as raised:
         read_catalogue(tmp_path / "p.csv")
-    pasted = str(raised.value).partition("--columns '")[2].rstrip("'")
+    pasted = shlex.split(str(raised.value).partition("--columns ")[2].partition(";")[0])[0]
     mapping = parse_columns(pasted)
     assert mapping == MAPPING | {"description": "bullets"}
     assert len(read_catalogue(tmp_path, ReadingOptions(columns=mapping)).products) == len(rows)

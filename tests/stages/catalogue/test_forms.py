@@ -436,3 +436,99 @@ def test_files_named_as_parts_are_not_merged_in_silence(table: list[Row], tmp_pa
     assert kinds(catalogue) == {"files_named_as_parts": 2}
     (tmp_path / "data").rename(tmp_path / "train")
     assert f"name the folder {tmp_path / 'train'}" in refused(tmp_path)
+
+
+def test_headers_and_empty_rows_among_the_rows_are_no_products(table: list[Row], folder: Path, expected: list[tuple]) -> None:
+    header, *lines = csv_text(table).splitlines()
+    path = folder / "p.csv"
+    path.write_text("\n".join([header, *lines[:9], header, *lines[9:], "," * header.count(",")]), encoding="utf-8")
+    catalogue = read_catalogue(path, ReadingOptions(columns=MAPPING))
+    assert told(catalogue) == expected
+    assert kinds(catalogue) == {"repeated_headers": 1, "empty_rows": 1}
+    assert "is the header missing" not in refused(path)
+
+
+def test_a_table_without_a_header_is_noticed(table: list[Row], tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "\n".join(f"{number},vase {row['id']},{'AB'[number % 2]}" for number, row in enumerate(table)), encoding="utf-8"
+    )
+    assert "is the header missing? Write one as first line" in refused(path)
+    assert "is the first line no header?" in refused(path, columns=TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [("Cate\u0301gorie", "Cat\u00e9gorie"), ("nom\u00a0famille", "nom famille"), ('"nom\nfamille"', "nom famille")],
+)
+def test_columns_are_found_however_their_accents_and_blanks_are_written(
+    header: str, asked: str, table: list[Row], tmp_path: Path
+) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(csv_text(table).replace(MAPPING["label"], header, 1), encoding="utf-8", newline="")
+    catalogue = read_catalogue(path, ReadingOptions(columns=TEXTS | {"label": asked}))
+    assert [product.code for product in catalogue.products] == [row["label"] for row in table]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "kind", "count"),
+    [
+        ("id", lambda n: f"{1 + n / 100:.2f}E+12", "rounded_ids", 60),
+        ("id", lambda n: f"{n // 2}.0" if n % 2 else f"{n // 2}", "ids_alike", 30),
+        ("label", lambda n: f"{n % 3}.0" if n % 2 else f"{n % 3}", "labels_alike", 3),
+        ("label", lambda n: f"00{n % 3}" if n % 2 else f"{n % 3}", "labels_alike", 3),
+        ("label", lambda n: ("A", "N/A", "-", "B")[n % 4], "labels_like_nothing", 30),
+    ],
+)
+def test_doubtful_ids_and_labels_are_counted(
+    column: str, cell: Callable[[int], str], kind: str, count: int, tmp_path: Path
+) -> None:
+    products = [{"id": f"p{n}", "title": f"vase {n}", "label": f"c{n % 3}"} | {column: cell(n)} for n in range(60)]
+    path = tmp_path / "p.jsonl"
+    path.write_text("\n".join(map(json.dumps, products)))
+    catalogue = read_catalogue(path, ReadingOptions(columns={name: name for name in ("id", "title", "label")}))
+    assert kinds(catalogue)[kind] == count
+    assert len(catalogue.products) == 60
+
+
+def test_texts_that_say_the_label_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("id,name,kind\n" + "".join(f"{n},{'ab'[n % 2]},{'AB'[n % 2]}\n" for n in range(12)))
+    found = kinds(read_catalogue(path, ReadingOptions(columns={"id": "id", "title": "name", "label": "kind"})))
+    assert found == {"labels_in_texts": 12}
+
+
+def test_names_of_pictures_may_end_as_addresses_do(folder: Path, table: list[Row], expected: list[tuple]) -> None:
+    asked = [row | {"image": f"{row['image']}?w=300&h=200"} for row in table]
+    assert told(read_catalogue(write(folder / "p.csv", asked), ReadingOptions(columns=MAPPING))) == expected
+
+
+def test_of_no_picture_found_the_column_that_names_some_is_told(folder: Path, table: list[Row]) -> None:
+    message = refused(write(folder / "p.csv", table), columns=MAPPING | {"image": MAPPING["title"]})
+    assert f"map image={MAPPING['image']}" in message
+
+
+@pytest.mark.parametrize("shape", ["split", "table", "around"])
+def test_json_of_another_shape_is_refused_with_the_way_out(shape: str, table: list[Row], tmp_path: Path) -> None:
+    shapes = {
+        "split": {"columns": [], "index": [], "data": []},
+        "table": {"schema": {}, "data": []},
+        "around": {"products": table},
+    }
+    (tmp_path / "p.json").write_text(json.dumps(shapes[shape] | {"version": 1}))
+    assert "orient='records', lines=True" in refused(tmp_path / "p.json", columns=TEXTS)
+
+
+def test_of_several_tables_with_other_columns_one_is_to_be_named(table: list[Row], tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", table)
+    (tmp_path / "sample_submission.csv").write_text("id,kind\n1,A\n")
+    assert "the folder has 2 tables: name the file" in refused(tmp_path, columns=TEXTS)
+    assert read_catalogue(tmp_path / "train.csv", ReadingOptions(columns=TEXTS)).products
+
+
+def test_lines_that_end_in_a_separator_are_told_apart(table: list[Row], tmp_path: Path) -> None:
+    header, *lines = csv_text(table).splitlines()
+    (tmp_path / "p.csv").write_text("\n".join([header, *(line + "," for line in lines)]), encoding="utf-8")
+    assert "Write one at the end of the header too" in refused(tmp_path / "p.csv", columns=TEXTS)
+    (tmp_path / "p.csv").write_text("\n".join([f"{header},", *(line + "," for line in lines)]), encoding="utf-8")
+    assert len(read_catalogue(tmp_path / "p.csv", ReadingOptions(columns=TEXTS)).products) == len(table)
