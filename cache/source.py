@@ -32,6 +32,8 @@ class Source(Protocol):
     width: int
     names: tuple[str, ...] = ()
     """What the file calls its arrays, columns or datasets."""
+    key: str = ""
+    """Which of these holds the vectors, where one does."""
     index: tuple[str, ...] = ()
     """The columns that pandas kept its index in."""
 
@@ -53,6 +55,7 @@ def matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[in
     """Rows and width, if this is a matrix of numbers that can be believed."""
     if len(shape) != 2 or dtype.kind not in "fiu":
         way = "; store vectors.reshape(len(vectors), -1)" if dtype.kind in "fiu" and len(shape) > 2 else ""
+        way = "; store vectors.astype('float32')" if dtype.kind in "bUS" and len(shape) == 2 else way
         fail(path, f"it holds {dtype} of shape {shape}, not a matrix of numbers (a row per product){way}")
     if not shape[0] or not 1 <= shape[1] <= WIDEST:
         fail(path, f"its shape is {shape}; at least one row, and between 1 and {WIDEST} columns are expected")
@@ -65,14 +68,18 @@ def choose(path: Path, key: str | None, called: str, names: Iterable[str], fits:
         if key not in names:
             fail(path, f"it has no '{key}'; it has {', '.join(names)}")
         return key
-    found = [name for name in names if fits(name)]
+    known = list(names)
+    found = [name for name in known if fits(name)]
     if called in found:
         return called
+    if not found:
+        named = f": {', '.join(known[:8])}" if known else ""
+        fail(path, f"none of its arrays is a matrix of numbers (a row per product){named}")
     if len(found) != 1:
         way = "which array holds the vectors? pass --key with one of"
         if called != EMBEDDING:
             way = f"which array holds the {called}? name it '{called}'; there are"
-        fail(path, f"{way}: {', '.join(found) or 'none fits'}")
+        fail(path, f"{way}: {', '.join(found)}")
     return found[0]
 
 

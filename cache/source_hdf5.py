@@ -17,6 +17,8 @@ from fusecat.cache.source import Source, choose, fail, matrix, refuse_column, ro
 
 GROWTH = 2**30
 """Bytes by which reading some rows may let the process grow: a few chunks of `cache.foreign.LARGEST_CHUNK`."""
+MOST_BELOW = 64
+"""Datasets in groups among which the vectors are looked for."""
 STEP = 8192
 """Texts of any length that are read at a time."""
 
@@ -31,16 +33,17 @@ class Hdf5(Source):
                 fail(path, "it does not begin as an HDF5 file does")
         with self._open() as file, self._reading("opened"):
             self.names = tuple(name.decode("utf-8", "replace") for name in file.id)
-            self._key = key or choose(path, None, called, self.names, lambda name: self._rank(file, name) == 2)
-            dataset = dataset_at(file, self._key, path)
+            places = self.names if any(self._rank(file, name) == 2 for name in self.names) else _below(file)
+            self.key = key or choose(path, None, called, places, lambda name: self._rank(file, name) == 2)
+            dataset = dataset_at(file, self.key, path)
             self.rows, self.width = matrix(path, dataset.shape, dataset.dtype)
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
         with self._open() as file:
-            with self._reading(f"'{self._key}' read"):
-                dataset = dataset_at(file, self._key, self._path)
-            yield from self._rows(dataset, self._key, rows_per_chunk(self.width, dataset.dtype))
+            with self._reading(f"'{self.key}' read"):
+                dataset = dataset_at(file, self.key, self._path)
+            yield from self._rows(dataset, self.key, rows_per_chunk(self.width, dataset.dtype))
 
     def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
         """The first of these datasets that is there, in the root; texts may be of fixed or of any length."""
@@ -93,3 +96,16 @@ class Hdf5(Source):
             return 0
         member = file[name]
         return member.ndim if isinstance(member, h5py.Dataset) else 0
+
+
+def _below(file: h5py.File) -> list[str]:
+    """The first datasets in the groups of a file; no link is followed."""
+    found: list[str] = []
+
+    def note(name: str, member: object) -> bool | None:
+        if isinstance(member, h5py.Dataset):
+            found.append(name)
+        return True if len(found) >= MOST_BELOW else None
+
+    file.visititems(note)
+    return found

@@ -69,15 +69,15 @@ class Npz(Source):
                 fail(path, f"'{item.filename}' is packed in a way that numpy does not use")
             if item.file_size > LARGEST_RATIO * item.compress_size + HEADER:
                 fail(path, f"'{item.filename}' claims {item.file_size} bytes, packed in {item.compress_size}")
-        self._key = choose(path, key, called, self._sizes, self._is_matrix)
-        with self._open(self._key) as file:
+        self.key = choose(path, key, called, self._sizes, self._is_matrix)
+        with self._open(self.key) as file:
             shape, _, self._dtype = _header(file, path)
             self.rows, self.width = matrix(path, shape, self._dtype)
-            self._refuse_length(self._key, file.tell(), self.rows * self.width * self._dtype.itemsize)
+            self._refuse_length(self.key, file.tell(), self.rows * self.width * self._dtype.itemsize)
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
-        with self._open(self._key) as file:
+        with self._open(self.key) as file:
             _, by_column, _ = _header(file, self._path)
             if not by_column:
                 yield from _stream(file, self._path, self.rows, self.width, self._dtype)

@@ -48,12 +48,12 @@ class ParquetLists(_Columns):
         columns = self._file.columns
         if key is None and called == EMBEDDING and not any(column.items for column in columns.values()):
             _refuse_columns(path, self._file)
-        self._key = choose(path, key, called, columns, lambda name: bool(columns[name].items))
-        chosen = columns[self._key]
+        self.key = choose(path, key, called, columns, lambda name: bool(columns[name].items))
+        chosen = columns[self.key]
         if not chosen.items:
-            fail(path, f"'{self._key}' holds {chosen.kind}, not a list of numbers per row")
+            fail(path, f"'{self.key}' holds {chosen.kind}, not a list of numbers per row")
         if chosen.values > self._file.rows * WIDEST:
-            fail(path, f"the lists in '{self._key}' are longer than {WIDEST}")
+            fail(path, f"the lists in '{self.key}' are longer than {WIDEST}")
         self.rows, self.width = matrix(path, (self._file.rows, self._first_length()), np.dtype(chosen.items))
         self._full = chosen.values == self.rows * self.width and self.width > 1
 
@@ -85,20 +85,20 @@ class ParquetLists(_Columns):
 
     def _lists(self) -> Iterator[tuple[int, Any]]:
         start = 0
-        for batch in self._read([self._key], rows_per_chunk(self.width, np.dtype(np.float32)), MANY):
+        for batch in self._read([self.key], rows_per_chunk(self.width, np.dtype(np.float32)), MANY):
             yield start, batch.column(0)
             start += len(batch)
 
     def _first_length(self) -> int:
         """The length of the first list that is no null."""
-        batches = self._read([self._key], 1024, MANY)
+        batches = self._read([self.key], 1024, MANY)
         found = next((length for batch in batches for length in _lengths(batch.column(0)) if length is not None), None)
         if found is None:
-            fail(self._path, f"'{self._key}' is empty (null) in every row")
+            fail(self._path, f"'{self.key}' is empty (null) in every row")
         return found
 
     def _refuse(self, row: int, what: str) -> None:
-        fail(self._path, f"'{self._key}' {what} in row {row}; a vector per row is needed, all of one length, or null for none")
+        fail(self._path, f"'{self.key}' {what} in row {row}; a vector per row is needed, all of one length, or null for none")
 
 
 class ParquetWide(_Columns):

@@ -30,13 +30,13 @@ class Safetensors(Source):
         self._path = path
         self._tensors = _header(path)
         self.names = tuple(self._tensors)
-        self._key = choose(path, key, called, self.names, lambda name: len(self._tensors[name][1]) == 2)
-        kind, shape, _ = self._tensors[self._key]
+        self.key = choose(path, key, called, self.names, lambda name: len(self._tensors[name][1]) == 2)
+        kind, shape, _ = self._tensors[self.key]
         self.rows, self.width = matrix(path, shape, np.dtype(NUMBERS.get(kind, "<f4")))
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order."""
-        return self._rows(self._key, self.width)
+        return self._rows(self.key, self.width)
 
     def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
         """The first of these tensors that is there."""

@@ -211,10 +211,14 @@ def texts_of(chunks: Iterable[NDArray[Any]], path: Path, *, once: bool = True) -
 
 
 def whole(ids: Sequence[str], products: Collection[str] = ()) -> list[str]:
-    """Ids as whole numbers where all of them end in `.0`, which pandas makes of numbers beside a gap, and no product's does."""
+    """Ids without blanks around them, as a catalogue has; as whole numbers where all end in `.0` and no product's does.
+
+    pandas makes such of numbers beside a gap.
+    """
+    ids = [identity.strip() for identity in ids]
     if ids and all(_FLOAT.fullmatch(identity) for identity in ids) and not any(identity in products for identity in ids):
         return [identity.removesuffix(".0") for identity in ids]
-    return list(ids)
+    return ids
 
 
 def fitted_parts(text: str | None, rows: Rows) -> tuple[tuple[str, ...] | None, Sequence[str]]:

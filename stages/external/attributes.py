@@ -191,9 +191,24 @@ def _learnt(name: str, kind: str, cells: Mapping[int, str | None]) -> Attribute:
     except ValueError as error:
         if kind == NUMBER:
             raise DataError(f"--attributes {name}={NUMBER}: {error}") from error
+        if sum(map(_is_number, there.values())) > len(there) / 2:
+            way = f"leave the cell empty, or pass {name}={CATEGORY}"
+            raise DataError(f"--attributes {name}: {error}, and most others are; {way}") from error
         numbers = np.zeros(0)
     if len(numbers):
         middle, scale = float(np.median(numbers)), float(numbers.std())
         return Attribute(name, NUMBER, middle, float(numbers.mean()), scale if scale > 0 else 1.0)
     counts = Counter(there.values()).most_common(MOST)
-    return Attribute(name, CATEGORY, values=tuple(sorted(value for value, count in counts if count >= RARE)))
+    values = tuple(sorted(value for value, count in counts if count >= RARE))
+    if not values:
+        told = f"none of its {len(counts)} values occurs {RARE} times in train (one is {counts[0][0]!r:.40})"
+        raise DataError(f"--attributes {name}: {told}; if these are numbers, write plain ones (1234.50), else leave it out")
+    return Attribute(name, CATEGORY, values=values)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        number(cell, 0)
+    except ValueError:
+        return False
+    return True

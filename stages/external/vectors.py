@@ -130,7 +130,7 @@ def vector_ids(files: Files, vectors: Source | None = None, products: Collection
     inside = _ids_inside(vectors, files.vectors, files.id_column)
     if inside is None:
         way = "pass a file with an id per vector"
-        if others := [name for name in vectors.names if name != files.key]:
+        if others := [name for name in vectors.names if name not in (files.key, vectors.key)]:
             way += f", or --id-column with the name of a column beside the vectors ({', '.join(others[:8])})"
         raise UsageError(f"--ids: {files.vectors} does not say which vector belongs to which product; {way}")
     return whole(inside, products)

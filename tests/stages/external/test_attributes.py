@@ -87,3 +87,19 @@ def test_a_number_that_is_none_later_is_named_with_its_row(table):
 def test_records_of_others_are_checked(odd):
     with pytest.raises((ValueError, KeyError, TypeError)):
         Attributes.of(odd)
+
+
+@pytest.mark.parametrize("price", ["1,{}.50", "$ {}.99", "1 {},50 €", "{} %"])
+def test_numbers_that_are_not_written_plainly_are_no_categories(price, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("id;price\n" + "".join(f"p{row};{price.format(100 + row)}\n" for row in range(30)), encoding="utf-8")
+    with pytest.raises(DataError, match="write plain ones"):
+        Attributes.fit(path, "price", [f"p{row}" for row in range(30)])
+
+
+def test_a_word_among_numbers_does_not_make_them_categories(tmp_path):
+    path, ids = tmp_path / "p.csv", [f"p{row}" for row in range(30)]
+    path.write_text("id,price\n" + "".join(f"{row},{'N/A' if number % 3 == 0 else number}\n" for number, row in enumerate(ids)))
+    with pytest.raises(DataError, match="row 1 holds 'N/A', which is no number, and most others are"):
+        Attributes.fit(path, "price", ids)
+    assert Attributes.fit(path, "price=category", ids).columns[0].values == ("N/A",)

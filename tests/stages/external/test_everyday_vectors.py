@@ -135,7 +135,7 @@ def test_ten_comes_after_two(tmp_path):
 def test_the_column_of_the_ids_is_named_or_pandas_index(tmp_path):
     path = tmp_path / "v.parquet"
     frame(name="sku").to_parquet(path)
-    with pytest.raises(UsageError, match=r"or --id-column with the name of a column beside the vectors .sku, embedding"):
+    with pytest.raises(UsageError, match=r"or --id-column with the name of a column beside the vectors .sku.$"):
         read(path)
     assert same(path, id_column="sku")
     with pytest.raises(UsageError, match=r"--id-column ean: .*v.parquet has no such column; it has sku, embedding"):
@@ -253,3 +253,25 @@ def test_the_line_that_converts_a_tensor_works_as_it_is_printed(tmp_path):
     code = re.search(r'python -c "(.*)"', str(refused.value))[1]
     exec(code)
     np.testing.assert_array_equal(next(iter(open_source(tmp_path / "v.pt.safetensors").chunks())), VECTORS)
+
+
+def test_vectors_in_a_group_of_hdf5_are_found_where_they_are_the_only_ones(tmp_path):
+    (tmp_path / "ids.csv").write_text(
+        "id\n" + "".join(f" {identity} \n" for identity in IDS)
+    )  # and blanks around ids say nothing
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["model/layer/embedding"] = VECTORS
+    assert same(tmp_path / "v.h5", ids=tmp_path / "ids.csv")
+    with h5py.File(tmp_path / "v.h5", "a") as file:
+        file["model/other"], file["model/text"] = VECTORS, np.arange(3)
+    with pytest.raises(ForeignFile, match=r"--key with one of: model/layer/embedding, model/other$"):
+        read(tmp_path / "v.h5", ids=tmp_path / "ids.csv")
+    assert same(tmp_path / "v.h5", ids=tmp_path / "ids.csv", key="model/layer/embedding")
+
+
+def test_where_no_array_is_a_matrix_the_arrays_are_named(tmp_path):
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        for identity in IDS:
+            file[identity] = VECTORS[0]
+    with pytest.raises(ForeignFile, match=rf"none of its arrays is a matrix of numbers .*: {min(IDS)}, "):
+        read(tmp_path / "v.h5")
