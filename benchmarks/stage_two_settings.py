@@ -45,9 +45,14 @@ def variants() -> Mapping[str, FitSettings]:
     """The default, then one change at a time; the thesis settings last."""
     changes: dict[str, dict[str, object]] = {
         "default": {},
+        "moments of weights": {"moments": Moments.WEIGHT},
         "moments of layers": {"moments": Moments.LAYER},
-        "averaging 0.9": {"averaging": 0.9},
-        "moments of layers, averaging 0.9": {"moments": Moments.LAYER, "averaging": 0.9},
+        "no averaging": {"averaging": 0.0},
+        "no averaging, full pace": {"averaging": 0.0, "projecting": 1.0},
+        "projections at full pace": {"projecting": 1.0},
+        "projections at half pace": {"projecting": 0.5},
+        "projections at three tenths": {"projecting": 0.3},
+        "moments of weights, no averaging, full pace": {"moments": Moments.WEIGHT, "averaging": 0.0, "projecting": 1.0},
         "lr 1e-4": {"learning_rate": 1e-4},
         "lr 3e-4": {"learning_rate": 3e-4},
         "lr 1e-3": {"learning_rate": 1e-3},
@@ -110,20 +115,18 @@ def variants() -> Mapping[str, FitSettings]:
     return made | {"thesis": THESIS}
 
 
-def sources(
-    products: int, widths: tuple[int, int], workspaces: list[Path], frozen: Path | None, *, small: bool, splits: int
-) -> Iterator[tuple[str, list[FeatureTable]]]:
+def sources(given: argparse.Namespace) -> Iterator[tuple[str, list[FeatureTable]]]:
     """What is compared on: of what is small, as many splits, or draws of the generator, as asked for."""
     for name, make in GENERATORS.items():
-        if products:
-            yield f"{name} {products}", [make(products, widths=widths).table]
-    for workspace in workspaces:
+        if given.products:
+            yield f"{name} {given.products}", [make(given.products, widths=tuple(given.widths)).table]
+    for workspace in given.workspace:
         yield workspace.name, [FeatureCache(workspace / "features").table()]
-    if frozen:
-        yield "frozen vectors", [frozen_vectors.table(frozen, 2020 + at) for at in range(splits)]
-    if small:
-        yield "skewed, 14 classes 30:1", [skewed(800, classes=14, ratio=30, seed=4 + at) for at in range(splits)]
-        yield "skewed, 27 classes 13:1", [skewed(1000, classes=27, ratio=13, seed=5 + at) for at in range(splits)]
+    if given.frozen:
+        yield "frozen vectors", [frozen_vectors.table(given.frozen, 2020 + at) for at in range(given.splits)]
+    if given.skewed:
+        yield "skewed, 14 classes 30:1", [skewed(800, classes=14, ratio=30, seed=4 + at) for at in range(given.splits)]
+        yield "skewed, 27 classes 13:1", [skewed(1000, classes=27, ratio=13, seed=5 + at) for at in range(given.splits)]
 
 
 def measured(tables: list[FeatureTable], strategies: Sequence[str], settings: FitSettings, seeds: int) -> NDArray[np.float64]:
@@ -141,22 +144,27 @@ def measured(tables: list[FeatureTable], strategies: Sequence[str], settings: Fi
     return found / (len(tables) * seeds)
 
 
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """Takes the words that say which sources are compared on."""
+    found = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--products", type=int, default=8000, help="size of each synthetic table; 0: none")
+    found.add_argument("--widths", type=int, nargs=2, default=WIDTHS, help="columns of a text and of the image")
+    found.add_argument("--workspace", type=Path, action="append", default=[])
+    found.add_argument("--frozen", type=Path, help="what benchmarks.frozen_vectors wrote")
+    found.add_argument("--skewed", action="store_true", help="the two skewed generators as well")
+    found.add_argument("--splits", type=int, default=2, help="splits of the frozen vectors, draws of the skewed generators")
+    return found
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--products", type=int, default=8000, help="size of each synthetic table; 0: none")
-    parser.add_argument("--widths", type=int, nargs=2, default=WIDTHS, help="columns of a text and of the image")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workspace", type=Path, action="append", default=[])
-    parser.add_argument("--strategy", action="append", help="instead of the eight", metavar="NAME")
-    parser.add_argument("--only", action="append", help="names of variants")
-    parser.add_argument("--frozen", type=Path, help="what benchmarks.frozen_vectors wrote")
-    parser.add_argument("--skewed", action="store_true", help="the two skewed generators as well")
-    parser.add_argument("--splits", type=int, default=2, help="splits of the frozen vectors, draws of the skewed generators")
-    parser.add_argument("--each", action="store_true", help="a line for each strategy as well")
-    options = parser.parse_args()
-    widths, strategies = tuple(options.widths), options.strategy or STRATEGIES
-    given = sources(options.products, widths, options.workspace, options.frozen, small=options.skewed, splits=options.splits)
-    for source, tables in given:
+    words = parser(__doc__)
+    words.add_argument("--seeds", type=int, default=3)
+    words.add_argument("--strategy", action="append", help="instead of the eight", metavar="NAME")
+    words.add_argument("--only", action="append", help="names of variants")
+    words.add_argument("--each", action="store_true", help="a line for each strategy as well")
+    options = words.parse_args()
+    strategies = options.strategy or STRATEGIES
+    for source, tables in sources(options):
         first = tables[0]
         print(f"\n{source}: {len(first.rows('train', 'head'))} fit rows, {len(first.rows('validation'))} of validation")
         names = [f"logistic/{kind}" for kind in SETS]

@@ -24,11 +24,6 @@ from fusecat.stages.metrics import MACRO_F1, Metric
 from fusecat.stages.scores import Outcome, scores_of
 
 
-def batchable(settings: FitSettings) -> bool:
-    """Whether these settings can be batched: averaged weights are fitted one seed at a time."""
-    return not settings.averaging
-
-
 def fit_seeds(
     build: Callable[[], Head],
     data: Vectors,
@@ -57,7 +52,8 @@ def fit_seeds(
     truth = torch.from_numpy(np.asarray(labels)[rows].astype(np.int64))
     size, epochs = settings.batch(len(rows)), settings.passes(len(rows))
     minimise = loss_function(settings, targets[places.to(device)], template.classes)
-    optimiser = optimiser_of(groups(template, parameters, settings), settings, stacked=True)
+    steps = groups(template, parameters, settings)
+    optimiser = optimiser_of(steps, settings, multiplies=template.multiplies, stacked=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, -(-len(rows) // size) * epochs))
 
     def losses(own: dict[str, Tensor], batch: dict[str, Tensor], present: dict[str, Tensor], classes: Tensor) -> Tensor:
@@ -69,6 +65,7 @@ def fit_seeds(
     every = torch.func.vmap(losses, randomness="different")
     choices = [EpochChoice(metric, settings.patience) for _ in seeds]
     kept = {name: value.detach().clone() for name, value in parameters.items()}
+    averaged: dict[str, Tensor] = {}
     running = set(range(len(seeds)))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(sum(seeds))
@@ -86,15 +83,18 @@ def fit_seeds(
                     _clip(parameters, settings.clip_norm)
                 optimiser.step()
                 rate.step()
+                if settings.averaging:
+                    _follow(averaged, parameters, settings.averaging)
                 total += loss.detach() * shape[1]
             known = np.asarray(labels)[validation_rows]
-            found = _outcomes(template, parameters, views, validation_rows, known, device) if len(known) else None
+            current = averaged or parameters
+            found = _outcomes(template, current, views, validation_rows, known, device) if len(known) else None
             for place in sorted(running):
                 seen = {"epoch": float(epoch), "loss": float(total[place]) / len(rows)}
                 if found is not None:
                     seen |= scores_of(found[place])
                 if choices[place].better(seen):
-                    for name, weight in parameters.items():
+                    for name, weight in current.items():
                         kept[name][place] = weight.detach()[place]
                 elif choices[place].over:
                     running.discard(place)
@@ -131,6 +131,15 @@ def _draw(states: list[Tensor], place: int, settings: FitSettings, truth: Tensor
 def _fold(tensors: dict[str, Tensor], shape: torch.Size) -> dict[str, Tensor]:
     """(S * B, ...) -> (S, B, ...)."""
     return {name: tensor.view(*shape, *tensor.shape[1:]) for name, tensor in tensors.items()}
+
+
+def _follow(averaged: dict[str, Tensor], parameters: dict[str, Tensor], decay: float) -> None:
+    """Move the averaged weights towards these, from the first step's on, as `AveragedModel` does."""
+    for name, weight in parameters.items():
+        if name in averaged:
+            averaged[name].lerp_(weight.detach(), 1 - decay)
+        else:
+            averaged[name] = weight.detach().clone()
 
 
 def _clip(parameters: dict[str, Tensor], norm: float) -> None:

@@ -108,7 +108,8 @@ def fit(
         size = settings.batch(len(rows))
         steps = -(-len(rows) // size)
         epochs = settings.passes(len(rows))
-        optimiser = optimiser_of(groups(head, dict(head.named_parameters()), settings), settings)
+        parameters = groups(head, dict(head.named_parameters()), settings)
+        optimiser = optimiser_of(parameters, settings, multiplies=head.multiplies)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, steps * epochs))
         minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
         average = _average(head, settings.averaging) if settings.averaging else None
@@ -237,6 +238,8 @@ def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) 
         # what is no matrix (a bias, a gain) takes the plain step size
         columns = shape[1] if len(shape) == 2 else settings.columns
         rate = settings.rate(columns, multiplies=head.multiplies, depth=head.depth)
+        if name.startswith("projections.") and not (head.multiplies or head.depth):
+            rate *= settings.projecting
         found.setdefault(rate, []).append(parameter)
     return [{"params": several, "lr": rate} for rate, several in found.items()]
 

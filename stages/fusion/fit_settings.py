@@ -44,6 +44,9 @@ class Moments(StrEnum):
     """Of every single weight, as AdamW does."""
     LAYER = "layer"
     """Of all weights of a layer together: what a network holds small is learnt slowly, and noise later than the rest."""
+    AUTO = "auto"
+    """Of layers, but of single weights in heads in which a merge multiplies: what two features say only together has next to no
+    gradient before either has learnt, and a step along the gradient leaves it behind."""
 
 
 class ClassWeights(StrEnum):
@@ -80,13 +83,16 @@ class FitSettings:
     another, because their effects multiply. 0: one step size for all."""
     narrow: float = _setting(8.0, search=(1.0, 16.0))
     """Most that a step size grows by, in the same proportion, where a layer reads fewer; 1 where a merge multiplies."""
+    projecting: float = _setting(0.5, search=(0.1, 1.0))
+    """Factor on the step size of layers that project a feature to the common width, where no merge is deep or multiplies: texts
+    that stay as they are have no such layer, and a wide image would learn its noise twice as fast as they what they know."""
     weight_decay: float = _setting(1e-2, search=(1e-4, 1.0))
     """Decoupled, per step, multiplied by the learning rate."""
     initial: float = _setting(0.1, search=(0.01, 1.0))
     """Factor on the last layer's first weights (none after a deep merge): torch's own are noise that decays too slowly."""
     epsilon: float = _setting(1e-8, search=(1e-10, 1e-6))
     """AdamW's denominator term."""
-    moments: Moments = Moments.WEIGHT
+    moments: Moments = Moments.AUTO
     """Whether steps are measured by single weights or by layers."""
     batch_size: int = _setting(1024, search=(64, 4096))
     """Products per step, at most."""
@@ -126,7 +132,7 @@ class FitSettings:
     """How much rare classes count in the loss."""
     balanced_batches: bool = False
     """Draw fit rows with replacement so that every class is equally likely."""
-    averaging: float = _setting(0.0, below=1, search=(0.5, 0.999))
+    averaging: float = _setting(0.9, below=1, search=(0.5, 0.999))
     """Decay per step of a moving average of the weights, which is what is then kept; 0 keeps the weights themselves."""
     standardise: Scaling = Scaling.FEATURE
     """How vectors are centred and scaled."""
@@ -158,7 +164,8 @@ class FitSettings:
 
         Raises: TypeError, ValueError.
         """
-        known = {"moments": Moments.WEIGHT} | dict(record)  # which earlier versions did not say
+        known: dict[str, Any] = {"moments": Moments.WEIGHT, "projecting": 1.0}  # which earlier versions did not say
+        known |= record
         return cls(**{each.name: known[each.name] for each in fields(cls) if each.name in known})
 
     @classmethod
@@ -175,6 +182,8 @@ class FitSettings:
             del held["indicator"]
         if self.moments is Moments.WEIGHT:
             del held["moments"]
+        if self.projecting == 1:
+            del held["projecting"]
         return held | {name: EARLIER.get(value, value) for name, value in held.items() if isinstance(value, StrEnum)}
 
     def passes(self, rows: int) -> int:
@@ -202,7 +211,9 @@ THESIS = FitSettings(
     columns=0,
     steps=0,
     initial=1.0,
+    projecting=1.0,
     weight_decay=1e-3,
+    moments=Moments.WEIGHT,
     batch_size=128,
     least_steps=0,
     epochs=7,
@@ -212,6 +223,7 @@ THESIS = FitSettings(
     modality_dropout=0.0,
     auxiliary=0.0,
     class_weights=ClassWeights.NONE,
+    averaging=0.0,
     standardise=Scaling.NONE,
 )
 NAMED = {"default": DEFAULT, "thesis": THESIS}

@@ -11,9 +11,14 @@ from fusecat.stages.fusion.fit_settings import FitSettings, Moments
 BETAS = (0.9, 0.999)
 
 
-def optimiser_of(groups: Iterable[dict[str, Any]], settings: FitSettings, *, stacked: bool = False) -> torch.optim.Optimizer:
-    """For parameters in groups with an `lr` each; `stacked`: the first dimension of every one counts independent heads."""
-    if settings.moments is Moments.WEIGHT:
+def optimiser_of(
+    groups: Iterable[dict[str, Any]], settings: FitSettings, *, multiplies: bool, stacked: bool = False
+) -> torch.optim.Optimizer:
+    """For parameters in groups with an `lr` each, of a head in which a merge `multiplies` or none does.
+
+    `stacked`: the first dimension of every parameter counts independent heads.
+    """
+    if settings.moments is Moments.WEIGHT or (settings.moments is Moments.AUTO and multiplies):
         return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, eps=settings.epsilon, fused=True)
     return LayerAdamW(groups, weight_decay=settings.weight_decay, eps=settings.epsilon, stacked=stacked)
 

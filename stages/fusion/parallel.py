@@ -23,7 +23,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from fusecat.cache.space import forecast
 from fusecat.stages.errors import ModelError
-from fusecat.stages.fusion.batched import batchable, fit_seeds
+from fusecat.stages.fusion.batched import fit_seeds
 from fusecat.stages.fusion.fit import Fitted
 from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.in_memory import Vectors
@@ -72,7 +72,7 @@ def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.de
     for (strategy, settings), group in groupby(jobs, key=lambda job: (job.strategy, job.settings)):
         several = list(group)
         fitted: list[Fitted | None] = [None] * len(several)
-        if strategy.learned and batchable(settings):
+        if strategy.learned:
             build, vectors = fit_data.head_of(strategy, settings)
             with phase(f"{strategy.name}: fitting {len(several)} seeds"):
                 fitted[:] = fit_seeds(

@@ -22,10 +22,10 @@ SETTINGS = FitSettings(epochs=4, modality_dropout=0, auxiliary=0, learning_rate=
 NAMES = ("baseline/average", "hierarchical/concatenation/average", "flat/gated", "baseline/tokens", "probe/camembert.title")
 
 
-@pytest.mark.parametrize("moments", Moments)
+@pytest.mark.parametrize(("moments", "averaging"), [(Moments.WEIGHT, 0), (Moments.LAYER, 0), (Moments.AUTO, 0.9)])
 @pytest.mark.parametrize("name", NAMES)
-def test_batched_by_seed_equals_one_by_one(name, moments):
-    settings = dataclasses.replace(SETTINGS, moments=moments)
+def test_batched_by_seed_equals_one_by_one(name, moments, averaging):
+    settings = dataclasses.replace(SETTINGS, moments=moments, averaging=averaging)
     made = table(products=200)
     fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     strategy = Strategy.parse(name)

@@ -294,6 +294,20 @@ def test_narrow_heads_take_larger_steps_unless_they_multiply():
         assert largest_step(f"hierarchical/{merge}/average", 128, DEFAULT) == DEFAULT.learning_rate
 
 
+def test_projections_take_smaller_steps_unless_a_merge_multiplies():
+    widths = {"net.title": 512, "net.description": 512, "eye.image": 512}
+    for merge, factor in (("average", DEFAULT.projecting), ("mlp", DEFAULT.projecting), ("low-rank", 1), ("gated", 1)):
+        head = build_head(Strategy.parse(f"flat/{merge}"), widths, 3, DEFAULT)
+        found = groups(head, dict(head.named_parameters()), DEFAULT)
+        rates = {parameter: group["lr"] for group in found for parameter in group["params"]}
+        projections = set(head.projections.parameters())
+        assert [rates[each] for each in projections] == pytest.approx([factor * DEFAULT.learning_rate] * len(projections)), (
+            merge
+        )
+        assert all(rate == DEFAULT.learning_rate for each, rate in rates.items() if each not in projections and each.dim() < 2)
+    assert THESIS.projecting == 1 and "projecting" not in THESIS.record() and FitSettings.exactly({}).projecting == 1
+
+
 def test_narrow_averages_are_not_left_behind_by_the_number_of_steps():
     """An average and a concatenation of vectors that hardly overlap can say the same; so they must be given the same chance."""
     made = additive(6000, widths=(128, 128)).table

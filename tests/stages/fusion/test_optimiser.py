@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from fusecat.stages.fusion.fit_settings import FitSettings, Moments
+from fusecat.stages.fusion.fit_settings import THESIS, FitSettings, Moments
 from fusecat.stages.fusion.optimiser import optimiser_of
 
 
-def moved(settings, gradients, *, stacked=False, shape=(3, 4)):
+def moved(settings, gradients, *, multiplies=False, stacked=False, shape=(3, 4)):
     weight = torch.nn.Parameter(torch.ones(shape))
-    optimiser = optimiser_of([{"params": [weight], "lr": 0.1}], settings, stacked=stacked)
+    optimiser = optimiser_of([{"params": [weight], "lr": 0.1}], settings, multiplies=multiplies, stacked=stacked)
     for gradient in gradients:
         weight.grad = gradient.clone()
         optimiser.step()
@@ -44,7 +44,22 @@ def test_stacked_heads_do_not_know_of_each_other():
         torch.testing.assert_close(both[at], moved(layers, [each[at] for each in gradients]))
 
 
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_by_default_layers_measure_steps_unless_a_merge_multiplies(multiplies):
+    torch.manual_seed(0)
+    gradients = [torch.randn(3, 4) * torch.tensor([1.0, 0.1, 0.01, 1.0]) for _ in range(3)]
+    kind = Moments.WEIGHT if multiplies else Moments.LAYER
+    found = moved(FitSettings(), gradients, multiplies=multiplies)
+    assert torch.equal(found, moved(FitSettings(moments=kind), gradients, multiplies=not multiplies))
+    assert not torch.allclose(found, moved(FitSettings(), gradients, multiplies=not multiplies), atol=1e-3)
+
+
 def test_records_without_a_word_of_it_are_of_adamw():
-    layers = FitSettings(moments=Moments.LAYER)
-    assert FitSettings.of(layers.record()) == layers and layers.record()["moments"] == "layer"
+    for kind in (Moments.LAYER, Moments.AUTO):
+        told = FitSettings(moments=kind)
+        assert FitSettings.of(told.record()) == told and told.record()["moments"] == kind
     assert "moments" not in FitSettings(moments=Moments.WEIGHT).record() and FitSettings.exactly({}).moments is Moments.WEIGHT
+
+
+def test_the_study_of_the_thesis_takes_the_steps_of_adamw():
+    assert (THESIS.moments, THESIS.averaging) == (Moments.WEIGHT, 0)
