@@ -88,7 +88,9 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     if options["attributes"]:
         if options["key"] or options["columns"] or options["ids"]:
             raise UsageError("--attributes: the table has its ids and columns; leave out --key, --columns and --ids")
-        train = [identity for identity, code in zip(rows.ids, rows.split, strict=True) if code == rows.parts.index(Part.TRAIN)]
+        learnt = rows.parts.index(Part.TRAIN)
+        products = zip(rows.ids, rows.labels.tolist(), rows.split, strict=True)
+        train = {identity: label for identity, label, part in products if part == learnt}
         made = Attributes.fit(request.vectors, options["attributes"], train, request.id_column)
         request = replace(request, attributes=made, fitted_on=request.fitted_on or "none")  # it sees no label
     cache = FeatureCache(place.features)

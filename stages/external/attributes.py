@@ -96,10 +96,11 @@ class Attributes:
         return cls(found)
 
     @classmethod
-    def fit(cls, path: Path, wanted: str, train: Sequence[str], id_column: str | None = None) -> Self:
-        """Learn `price,brand,year=category` of a table from the products `train` (ids).
+    def fit(cls, path: Path, wanted: str, train: Mapping[str, int], id_column: str | None = None) -> Self:
+        """Learn `price,brand,year=category` of a table from the products `train` (id -> class).
 
-        A column whose cells are all numbers is a number, unless `=category` says otherwise. Raises UsageError, DataError.
+        A column whose cells are all numbers is a number, unless `=category` says otherwise. Raises UsageError, DataError: also
+        for a column that says the class itself, which no new product has.
         """
         kinds = {}
         for piece in wanted.split(","):
@@ -110,10 +111,17 @@ class Attributes:
                 )
             kinds[name] = kind
         ids, cells = read_cells(path, tuple(kinds), id_column)
-        known = set(train)
-        rows = [row for row, identity in enumerate(whole(ids, known)) if identity in known]
+        ids = whole(ids, train)
+        rows = [row for row, identity in enumerate(ids) if identity in train]
         if not rows:
             raise DataError(f"{path}: none of its {len(ids)} ids is a product of train; the first is '{ids[0] if ids else ''}'")
+        for name in kinds:
+            pairs = {(cells[name][row], train[ids[row]]) for row in rows}
+            values, classes = ({pair[side] for pair in pairs} for side in (0, 1))
+            if len(pairs) == len(values) == len(classes) > 1 and len(rows) > len(pairs) and None not in values:
+                raise DataError(
+                    f"--attributes {name}: in train each of its values stands for one class: it is the label, leave it out"
+                )
         return cls(tuple(_learnt(name, kind, {row: cells[name][row] for row in rows}) for name, kind in kinds.items()))
 
 

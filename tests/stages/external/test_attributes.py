@@ -14,6 +14,10 @@ ROWS = 40
 IDS = [f"p{row}" for row in range(ROWS)]
 
 
+def classes(ids):
+    return {identity: row % 3 for row, identity in enumerate(ids)}
+
+
 @pytest.fixture
 def table(tmp_path):
     """Prices with a comma and gaps, brands of which two are rare, years that are categories, and a product with nothing."""
@@ -36,7 +40,7 @@ def vectors(path, made, ids=IDS):
 
 
 def test_numbers_are_scaled_categories_pooled_and_what_is_missing_said(table):
-    made = Attributes.fit(table, "price, brand,year=category", IDS[:30])
+    made = Attributes.fit(table, "price, brand,year=category", classes(IDS[:30]))
     price, brand, year = made.columns
     assert (price.kind, brand.kind, year.kind) == ("number", "category", "category")
     assert brand.values == ("Lego", "Ravensburger") and year.values == ("2020", "2021")
@@ -51,7 +55,7 @@ def test_numbers_are_scaled_categories_pooled_and_what_is_missing_said(table):
 
 
 def test_json_and_parquet_give_the_same_vectors(table, tmp_path):
-    made = Attributes.fit(table, "price,brand", IDS)
+    made = Attributes.fit(table, "price,brand", classes(IDS))
     pd.read_csv(table, sep=";", decimal=",").sample(frac=1, random_state=1).to_parquet(tmp_path / "products.parquet")
     again = Attributes.of(json.loads(json.dumps(made.record)))
     assert again == made
@@ -69,16 +73,16 @@ def test_json_and_parquet_give_the_same_vectors(table, tmp_path):
 )
 def test_what_is_not_understood_is_named(table, wanted, error, told):
     with pytest.raises(error, match=told):
-        Attributes.fit(table, wanted, IDS)
+        Attributes.fit(table, wanted, classes(IDS))
 
 
 def test_a_number_that_is_none_later_is_named_with_its_row(table):
-    made = Attributes.fit(table, "price", IDS)
+    made = Attributes.fit(table, "price", classes(IDS))
     table.write_text("id;price\np0;1,5\np1;on request\n")
     with pytest.raises(DataError, match="column price: row 2 holds 'on request', which is no number; leave it empty, or"):
         AttributeTable(table, made, None)
     with pytest.raises(DataError, match="none of its 2 ids is a product of train; the first is 'p0'"):
-        Attributes.fit(table, "price", ["q0"])
+        Attributes.fit(table, "price", classes(["q0"]))
 
 
 @pytest.mark.parametrize(
@@ -94,12 +98,27 @@ def test_numbers_that_are_not_written_plainly_are_no_categories(price, tmp_path)
     path = tmp_path / "p.csv"
     path.write_text("id;price\n" + "".join(f"p{row};{price.format(100 + row)}\n" for row in range(30)), encoding="utf-8")
     with pytest.raises(DataError, match="write plain ones"):
-        Attributes.fit(path, "price", [f"p{row}" for row in range(30)])
+        Attributes.fit(path, "price", classes([f"p{row}" for row in range(30)]))
 
 
 def test_a_word_among_numbers_does_not_make_them_categories(tmp_path):
     path, ids = tmp_path / "p.csv", [f"p{row}" for row in range(30)]
     path.write_text("id,price\n" + "".join(f"{row},{'N/A' if number % 3 == 0 else number}\n" for number, row in enumerate(ids)))
     with pytest.raises(DataError, match="row 1 holds 'N/A', which is no number, and most others are"):
-        Attributes.fit(path, "price", ids)
-    assert Attributes.fit(path, "price=category", ids).columns[0].values == ("N/A",)
+        Attributes.fit(path, "price", classes(ids))
+    assert Attributes.fit(path, "price=category", classes(ids)).columns[0].values == ("N/A",)
+
+
+def test_the_label_is_no_attribute(tmp_path):
+    path = tmp_path / "products.csv"
+    rows = [
+        (identity, f"10{code}", ("red", "green", "blue")[code], row % 2)
+        for row, (identity, code) in enumerate(classes(IDS).items())
+    ]
+    pd.DataFrame(rows, columns=["id", "code", "name", "size"]).to_csv(path, index=False)
+    for wanted in ("size,code", "code=category", "name"):
+        with pytest.raises(
+            DataError, match=r"--attributes (code|name): in train each of its values stands for one class: it is the label"
+        ):
+            Attributes.fit(path, wanted, classes(IDS))
+    assert [each.name for each in Attributes.fit(path, "size", classes(IDS)).columns] == ["size"]
