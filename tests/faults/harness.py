@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+QUIET = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}  # it writes files itself
+ENVIRONMENT = QUIET | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 POINTS = ("write", "fsync", "rename", "fallocate", "ftruncate", "unlinkat", "rmdir", "mkdir")
 """Every system call by which the writer changes something on disk."""
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (apt-get install strace)")
