@@ -34,9 +34,10 @@ def whole(tmp_path_factory):
 def test_killed_at_random_moments(whole, tmp_path):
     features, seconds = whole
     dice, killed = random.Random(2020), 0
-    for number in range(4):
+    for number in range(12):
         workspace = tmp_path / str(number)
         for _ in range(3):
+            begin = time.monotonic()
             process = subprocess.Popen(
                 extract(workspace), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
@@ -45,10 +46,15 @@ def test_killed_at_random_moments(whole, tmp_path):
             except subprocess.TimeoutExpired:
                 process.kill()
                 killed += process.wait() == -signal.SIGKILL
+            else:
+                seconds = min(seconds, time.monotonic() - begin)  # the machine was busier when the whole was timed
+                break
         again = run(extract(workspace))
         assert again.returncode == 0, again.stderr
         assert picture(workspace / "features") == features
         assert list(verify(workspace / "features")) == []
+        if number > 2 and killed > 3:
+            break
     assert killed > 3
 
 
