@@ -36,7 +36,7 @@ def temperature(probabilities: Probabilities, labels: NDArray[np.integer]) -> fl
     def loss(inverse: float) -> float:
         scaled = logs * inverse
         scaled -= np.log(np.exp(scaled - scaled.max(1, keepdims=True)).sum(1, keepdims=True)) + scaled.max(1, keepdims=True)
-        return float(-scaled[np.arange(count), truth].sum() - scaled.mean())
+        return float(-scaled[np.arange(len(truth)), truth].sum() - scaled.mean())
 
     found = minimize_scalar(loss, bounds=(1 / RANGE[1], 1 / RANGE[0]), method="bounded", options={"xatol": 1e-4})
     return float(1 / found.x)

@@ -40,6 +40,13 @@ def test_a_large_table_that_is_sorted_by_class_gives_the_temperature_of_all():
     assert found == pytest.approx(temperature(both[mixed], labels[mixed]), rel=0.05)
 
 
+@pytest.mark.parametrize(("products", "classes", "whole"), [(701, 7, 4_000), (1_000, 3, 2_999), (130, 30, 3_000), (65, 2, 128)])
+def test_a_part_of_any_size_tells_the_temperature(monkeypatch, products, classes, whole):
+    monkeypatch.setattr("fusecat.stages.calibration.WHOLE", whole)
+    probabilities, labels = drawn(products, 2.5, classes)
+    assert 1 < temperature(probabilities, labels) < RANGE[1]
+
+
 @pytest.mark.parametrize("heat", [RANGE[0], 0.7, 3.0, RANGE[1]])
 def test_no_answer_changes_whatever_the_temperature(heat):
     probabilities, _ = drawn(500, 3.0)
