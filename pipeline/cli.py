@@ -62,11 +62,12 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command to run; messages are told which options it has."""
+        """The command to run; messages are told which options it has, until it ends."""
         from fusecat.stages.catalogue.messages import OPTIONS
 
         name, command, rest = super().resolve_command(ctx, args)
-        OPTIONS.set(frozenset(option for each in (command.params if command else ()) for option in each.opts))
+        before = OPTIONS.set(frozenset(option for each in (command.params if command else ()) for option in each.opts))
+        ctx.call_on_close(lambda: OPTIONS.reset(before))
         return name, command, rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

@@ -79,13 +79,10 @@ def test_a_table_that_cannot_be_read_is_refused_with_options_that_the_command_ha
         OPTIONS.reset(token)
 
 
-def test_the_command_line_tells_messages_which_options_there_are(tmp_path: Path) -> None:
-    context = cli.make_context("fusecat", ["check", "x"])
-    before = OPTIONS.get()
-    try:
+def test_messages_know_the_options_of_a_command_while_it_runs() -> None:
+    with cli.make_context("fusecat", ["check", "x"]) as context:
         cli.resolve_command(context, ["check", "x"])
         assert "--encoding" in (OPTIONS.get() or ())
         cli.resolve_command(context, ["import"])
         assert "--vectors" in (OPTIONS.get() or ())
-    finally:
-        OPTIONS.set(before)
+    assert OPTIONS.get() is None
