@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fusecat.stages.catalogue.column_names import FURTHER, plain
+from fusecat.stages.catalogue.column_names import further_name
 from fusecat.stages.catalogue.columns import check_fields, holes, listed, shown
 from fusecat.stages.catalogue.data_model import Findings, ImageUse, ReadingOptions
 from fusecat.stages.catalogue.guess import Guess, guess, sample
@@ -113,8 +113,8 @@ def further_texts(table: AnyTable, mapping: Mapping[str, str]) -> dict[str, str]
     used = {column for value in mapping.values() for column in (holes(value) or [value])}
     found: dict[str, str] = {}
     for column, cells in sample(table).items():
-        name = plain(column)
-        if column in used or name in found or not re.fullmatch(FURTHER, name) or not any(map(_LETTER.search, cells)):
+        name = further_name(column)
+        if name is None or column in used or name in found or not any(map(_LETTER.search, cells)):
             continue
         try:
             check_fields((*mapping, name), "")

@@ -1,34 +1,100 @@
 """What columns are called, in several languages."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
-NAMES: Mapping[str, str] = {
-    "id": r"id|sku|ean|gtin|asin|ref|uid|key|code_?(produit|article)|artikel_?nr|(product|item|integer)_?"
-    r"(id|code)",
-    "title": r"title|name|titre|nom|designation|libell?e|titel|nombre|titolo|produkt(name)?|product_?(name|title)|"
-    r"bezeichnung|text|txt",
-    "description": r"desc(ription)?|long_?desc.*|body|bullets?|details?|beschreibung|descripcion|descrizione|omschrijving",
-    "label": r"labels?|cls|category|categorie|class|target|type|prdtypecode|kategorie|categoria|rayon|famille|"
-    r"product_?type|afdeling",
-    "image": r"images?|photos?|pictures?|img|(image|img|picture|photo)_?(file|path|name|url)s?|file_?name|bild(er)?|fotos?|"
-    r"imagen|immagine",
-}
-"""Field -> pattern of the names that its column often has."""
-
-FURTHER = (
-    r"(brand|marque|marke|marca|manufacturer|fabricant|hersteller|bullets?(_?points?)?|features?|about|attributes?|attributs?|"
-    r"specs?|specifications?|keywords?|tags|mots_cles|schlagworte|subtitle|sous_titre|untertitel|material|materiau|matiere|"
-    r"model|modele|modell|composition|ingredients?|zutaten)(_?\d{1,2})?"
+_PRODUCT = r"product|produit|produkt|producto|prodotto|article|artikel|articulo|articolo|item|waren?|offer|listing|prod"
+_PICTURE = (
+    r"images?|photos?|pictures?|pics?|imgs?|bild(er)?|fotos?|imagen(es)?|immagin[ei]|afbeelding(en)?|visuels?|thumbnails?"
 )
-"""What texts beside title and description are often called."""
+_CLASS = r"category|categories|categorie|kategorie|categoria|class|classe|klasse|typ|type|label"
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "id": (
+        (
+            r"ids?|uid|uuid|guid|sku|ean|ean13|gtin|gtin13|upc|asin|mpn|isbn|key|(integer|sku|unique?|uniq|variant)_?id|handle|"
+            r"ref|reference|referenz|referencia|riferimento"
+        ),
+        r"code|codigo|codice|number|no|nr|num|numero|nummer",
+    ),
+    "title": (
+        (
+            r"titles?|(full|display|short)?_?name|titre|nom(_(court|complet|commercial))?|designation|libell?e|intitule|denomination|"
+            r"titel|nombre|nome|titolo|titulo|bezeichnung|benennung|denominacion|denominazione|uberschrift|headline|heading|"
+            r"kurz(text|bezeichnung)|naam|nazwa|navn|namn"
+        ),
+        _PRODUCT,
+        r"te?xte?",
+    ),
+    "description": (
+        (
+            r"(long|full|detail(ed)?|complete)_?desc(ription)?.*|desc(ription)?_(long|longue|full|complete|detaillee|html)|"
+            r"lang(text|beschreibung)|body(_html)?"
+        ),
+        (
+            r"desc(ription)?s?|descriptif|beschreibung|beschrijving|omschrijving|descripcion|descrizione|descricao|opis|"
+            r"beskrivning|beskrivelse|details?"
+        ),
+        r"(short|kurz)_?(desc(ription)?|beschreibung)|desc(ription)?_(courte?|short)|bullet(s|_?points?)|te?xte?|content|contenu|summary|resume",
+    ),
+    "label": (
+        rf"(({_CLASS})(_?(name|code|id|label|path|principale))?|labels|cls|target|prdtypecode|rayon|famille|afdeling)",
+        (
+            rf"(sub|sous|unter|main|master|google|principal)_?({_CLASS})(_(name|code|id|path))?|taxonomy|department|departement|"
+            r"genre|segment|univers|etiquette|etiqueta|gruppe|y"
+        ),
+    ),
+    "image": (
+        rf"(main_)?({_PICTURE})_?(file|path|name|filename|url|link|src|main|principale?|1|datei|pfad|fichier|chemin)?s?",
+        rf"(file|path|url|link|lien|chemin|fichier)_({_PICTURE})|file_?(name|path)?|path|fichier|chemin|cover|poster",
+    ),
+}
+"""Field -> patterns of the names that its column often has, the surest first; see `bare`."""
+
+_FURTHER: Mapping[str, str] = {
+    "brand": r"(brand|marque|marke|marca|manufacturer|fabricant|hersteller|merk)(_?name)?",
+    "bullets": r"bullets?",
+    "material": r"material|materiau|matiere",
+    "model": r"model|modele|modell|modello|modelo",
+    "attributes": r"attributes?|attributs?|attribute",
+    "subtitle": r"subtitle|sous_titre|untertitel",
+    "keywords": r"keywords?|tags|mots_cles|schlagworte",
+    "specifications": r"specs?|specifications?",
+    "ingredients": r"ingredients?|zutaten|composition",
+    "": r"bullet_?points?|features?|about",
+}
+"""Text beside title and description -> patterns of the names that its column often has; under "" each is called as it is."""
+
+_LANGUAGE = r"_(fr|en|de|es|it|nl|us|gb)"
+_SMALL = frozenset(
+    {"the", "of", "de", "du", "des", "d", "la", "le", "les", "l", "del", "della", "di", "il", "el", "der", "van"}
+)
 
 
 def is_named(field: str, column: str) -> bool:
-    """Whether a column is called as this field often is."""
-    return re.fullmatch(NAMES[field], plain(column)) is not None
+    """Whether a column is called as this field often is, and as no other."""
+    return re.fullmatch(NAMES[field][0], bare(column)) is not None
+
+
+def further_name(column: str) -> str | None:
+    """What a text beside title and description would be called as a field (`Marque 2`: brand_2); None for other names."""
+    name, number = re.fullmatch(r"(.*?)((?:_?\d{1,2})?)", bare(column), re.DOTALL).groups()  # type: ignore[union-attr]
+    for field, pattern in _FURTHER.items():
+        if re.fullmatch(pattern, name):
+            return (field or name) + number
+    return None
 
 
 def plain(column: str) -> str:
-    """A name in small letters, with underscores for blanks and hyphens."""
-    return column.strip().casefold().replace(" ", "_").replace("-", "_")
+    """A name in small letters without accents, with underscores for what is no letter or digit: `Libellé (FR)`: libelle_fr."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", unicodedata.normalize("NFKD", column))
+    letters = "".join(letter for letter in apart.casefold() if not unicodedata.combining(letter))
+    return re.sub(r"[\W_]+", "_", letters).strip("_")
+
+
+def bare(column: str) -> str:
+    """A plain name without small words, language, and the word product: `Nom du produit`, `product_name_fr`: nom, name."""
+    name = "_".join(word for word in plain(column).split("_") if word not in _SMALL)
+    name = re.sub(rf"{_LANGUAGE}$", "", name)
+    return re.sub(rf"^({_PRODUCT})s?_?(?=.)|(?<=.)_({_PRODUCT})s?$", "", name)

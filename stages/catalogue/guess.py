@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from fusecat.stages.catalogue.column_names import NAMES, is_named, plain
+from fusecat.stages.catalogue.column_names import NAMES, bare, further_name, is_named, plain
 from fusecat.stages.catalogue.columns import Cell, NotATextError, NoText, is_header, text
 from fusecat.stages.catalogue.tables import AnyTable
 
@@ -19,6 +19,7 @@ _NO_LABEL = (
     r"farbe|size|taille|currency|devise|country|pays|land|gender|language|langue|lang|split|set|fold|part|source|condition|year"
 )
 """Columns of few values that are seldom the class."""
+_TAKEN_FOR = {"label": "few values", "title": "words", "description": "length"}
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?)\b", re.IGNORECASE)
 _DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
 _BOOLEAN = frozenset({"true", "false", "yes", "no", "oui", "non", "0", "1", "t", "f", "y", "n"})
@@ -42,8 +43,8 @@ def guess(table: AnyTable) -> Guess:
             free = [name for name in values if name not in found.values() and (name or field == "id")]
             if field not in found and (column := by(field, free, values)) is not None:
                 found[field] = column
-                if by is _by_content and field == "label":
-                    doubts.append(f"label={column} was taken for its few values")
+                if by is _by_content and field in _TAKEN_FOR:
+                    doubts.append(f"{field}={column} was taken for its {_TAKEN_FOR[field]}")
     columns = {field: found[field] for field in NAMES if field in found}
     return Guess(columns, (*_doubts(columns, values), *doubts))
 
@@ -84,10 +85,10 @@ def _doubts(found: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> It
 
 def _by_name(field: str, columns: Sequence[str], values: Mapping[str, Sequence[str]]) -> str | None:
     """The first column with a name that fits; an id must be unique, and pictures must look like file names."""
-    names = [NAMES[field], _INDEX] if field == "id" else [NAMES[field]]
-    for pattern in names:
+    for pattern in (*NAMES[field], *([_INDEX] if field == "id" else [])):
         for column in columns:
-            if re.fullmatch(pattern, plain(column)) and _fits(field, values[column]):
+            named = bare if pattern != _INDEX else plain
+            if re.fullmatch(pattern, named(column)) and _fits(field, values[column]):
                 return column
     return None
 
@@ -110,7 +111,14 @@ def _by_content(field: str, columns: Sequence[str], values: Mapping[str, Sequenc
             if len(set(values[column])) <= max(2, len(values[column]) // 3) and not re.fullmatch(_NO_LABEL, plain(column))
         ]
         return min(few, key=lambda column: len(set(values[column])), default=None)
-    wordy = [column for column in fitting if any(" " in value for value in values[column])]
+    wordy = [
+        column
+        for column in fitting
+        if any(" " in value for value in values[column])
+        and 3 * len(set(values[column])) > len(values[column])
+        and further_name(column) is None
+        and not re.fullmatch(_NO_LABEL, plain(column))
+    ]
     return (min if field == "title" else max)(wordy, key=length, default=None)
 
 
