@@ -60,6 +60,10 @@ class Workspace:
         """One folder per strategy and seed (see `stages.fusion.runs`)."""
         return self.root / "runs"
 
+    def on_split(self, number: int) -> "Workspace":
+        """The study on its split of this number, from 1: the first is this folder's own, with runs to be pooled with others."""
+        return Workspace(self.root / "splits" / str(number))
+
     @property
     def report(self) -> Path:
         """The comparison as HTML, Markdown, CSV, TeX and JSON."""

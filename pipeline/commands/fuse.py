@@ -12,6 +12,7 @@ import click
 
 from fusecat.pipeline.commands._strategy_options import epochs_chosen_by, metric_of, prepare, strategy_options
 from fusecat.pipeline.console import command_line, console, json_option, metric_option, print_json, warn, workspace_option
+from fusecat.stages.errors import UsageError
 from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import doing, shown_otherwise
 from fusecat.stages.workspace import Workspace
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     "--splits",
     type=click.IntRange(1),
     default=1,
-    help="Draw so many splits, choose within each, and tell what carries over; for vectors that know nothing of a split.",
+    help="Compare on so many splits, choose within each, and tell what carries over; draws them where no feature depends "
+    "on the split, else takes those of 'fusecat extract --splits'.",
 )
 @click.option(
     "--processes", type=click.IntRange(0), default=0, help="How many share the work [one per core]; changes no figure."
@@ -67,6 +69,11 @@ def command(
     from fusecat.stages.fusion.runs import Runs
 
     place = Workspace(workspace)
+    if tuned and splits > 1:
+        raise UsageError(
+            "--tuned: 'fusecat tune' chose by the validation of one split, whose products others test on; "
+            "leave it out with --splits"
+        )
     table, chosen, settings, rows = prepare(place, **choice)
     remember_command(place, command_line(), metric)
     metric = metric_of(place)
@@ -125,26 +132,26 @@ def _over_splits(
     metric: Metric,
     say: "Console | None",
 ) -> None:
-    """Every strategy on every split, each a workspace of its own in `splits/`, then their pool."""
+    """Every strategy on every split, each with runs of its own in `splits/`, then their pool."""
     from dataclasses import asdict
 
     from fusecat.pipeline.report.pooled import print_pool, write_pool
-    from fusecat.pipeline.study import remember_command
+    from fusecat.pipeline.study import remember_command, remember_split
     from fusecat.stages.fusion.feasible import feasible, features_of
     from fusecat.stages.fusion.resplit import resplit
 
     names = {name for strategy in chosen.strategies for name in features_of(strategy, table)}
-    tables = resplit(place, table, tuple(sorted(names)), splits)
-    # what its network says it has learnt from train: a row of one split only
-    plan = feasible(tables[0], chosen, patient=True)
-    for line in plan.left_out_lines if say else ():
-        if line not in chosen.left_out_lines:
-            say.print(line, style="yellow", markup=False)  # type: ignore[union-attr]
-    places = []
-    for number, each in enumerate(tables, 1):
-        own = Workspace(place.root / "splits" / str(number))
+    places, plan = [], chosen
+    for number, (seed, each) in enumerate(resplit(place, table, tuple(sorted(names)), splits), 1):
+        # what its network says where it has learnt from train: a row of one split only
+        plan = feasible(each, chosen if number == 1 else plan, patient=True)
+        own = place.on_split(number)
         if say:
-            say.print(f"split {number} of {splits}")
+            for line in plan.left_out_lines if number == 1 else ():
+                if line not in chosen.left_out_lines:
+                    say.print(line, style="yellow", markup=False)
+            say.print(f"split {number} of {splits}, seed {seed}")
+        remember_split(place, own, number, seed, each)
         run_all(each, own, plan)
         remember_command(own, command_line(), metric)
         places.append(own.root)

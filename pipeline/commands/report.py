@@ -5,10 +5,12 @@ from typing import Any
 
 import click
 
-from fusecat.pipeline.console import choice, json_option, print_json, select_metric_option, workspace_option
+from fusecat.pipeline.console import choice, console, json_option, print_json, quoted, select_metric_option, workspace_option
+from fusecat.pipeline.places import may_write
 from fusecat.stages.errors import UsageError
 from fusecat.stages.metrics import Metric
 from fusecat.stages.tracking import Tracker, Tracking, track_study
+from fusecat.stages.workspace import Workspace
 
 
 @click.command(name="report")
@@ -24,7 +26,10 @@ from fusecat.stages.tracking import Tracker, Tracking, track_study
 @click.option("--missing", is_flag=True, help="Predict with 25 to 100 % of a field missing: how much does the best head lose?")
 @click.option("--labels", is_flag=True, help="List training products whose label may be wrong, in suspected-labels.csv.")
 @click.option(
-    "--pool", "pooled", is_flag=True, help="Several workspaces: what carries over to the next network, split, catalogue?"
+    "--pool",
+    "pooled",
+    is_flag=True,
+    help="Several workspaces, or the splits of one: what carries over to the next network, split, catalogue?",
 )
 @click.option(
     "--output",
@@ -56,6 +61,8 @@ def command(
 ) -> None:
     """Compare all runs of the workspace: verdict and ranked table here, all of it in report/index.html.
 
+    Of a workspace that 'fusecat fuse --splits' has compared on several splits, and on its own not, their pool.
+
     Where the workspace may not be written, the page is left out; with --output it is written elsewhere. What --curve,
     --contribution, --missing and --labels work out is kept, and shown again as long as the runs are the same.
     """
@@ -71,12 +78,25 @@ def command(
         if pooled:
             raise UsageError("--tracker takes the result of one study; leave out --pool")
         tracker.check()
-    if pooled:
-        _pool(workspaces, output, metric, as_json=as_json)
-        return
-    if len(workspaces) > 1:
+    if len(workspaces) > 1 and not pooled:
         raise click.UsageError("several workspaces need --pool")
     workspace = workspaces[0] if workspaces else workspace
+    splits = split_places(workspace)
+    alone = not Workspace(workspace).runs.exists() and not (asked or against or shareable or tracker)
+    if pooled and len(workspaces) > 1:
+        _pool(workspaces, output, metric, as_json=as_json)
+        return
+    if splits and (pooled or alone):
+        own = Workspace(workspace).report
+        _pool(splits, output or (own if may_write(own) else None), metric, as_json=as_json)
+        return
+    if pooled:
+        raise UsageError(f"--pool: {workspace} was compared on one split only; name several workspaces, or fuse with --splits")
+    if splits and not as_json:
+        console().print(
+            f"This is one split; the {len(splits)} splits that were compared: fusecat report --pool {quoted(workspace)}",
+            markup=False,
+        )
     if not as_json:
         from fusecat.pipeline.report.terminal import print_report
 
@@ -95,6 +115,12 @@ def command(
 def _track(tracker: Tracker | None, workspace: Path, report: dict[str, Any], page: Path | None) -> None:
     if tracker:
         track_study(Tracking(tracker, workspace / tracker, f"report of {workspace.resolve().name}"), report, page)
+
+
+def split_places(root: Path) -> tuple[Path, ...]:
+    """The splits of a workspace that were compared, in their order; none where there are fewer than two."""
+    numbers = sorted(int(path.parent.name) for path in root.glob("splits/*/runs") if path.parent.name.isdecimal())
+    return tuple(Workspace(root).on_split(number).root for number in numbers) if len(numbers) > 1 else ()
 
 
 def _pool(workspaces: tuple[Path, ...], output: Path | None, metric: Metric | None, *, as_json: bool) -> None:

@@ -120,7 +120,12 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
         critical,
         gain,
         of_seeds,
-        " ".join([_verdict(rows, names[reference], repeated, metric, report_part), *_choice(picked, gain, of_seeds, metric)]),
+        " ".join(
+            [
+                _verdict(rows, names[reference], repeated, metric, report_part, _split_seeds(comparisons)),
+                *_choice(picked, gain, of_seeds, metric),
+            ]
+        ),
     )
 
 
@@ -222,13 +227,21 @@ def _ranks(scores: NDArray[np.float64]) -> tuple[float | None, float]:
     return friedman, float(q * np.sqrt(strategies * (strategies + 1) / (6 * blocks)))
 
 
-def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric: Metric, report_part: str) -> str:
+def _split_seeds(comparisons: Sequence[Comparison]) -> str:
+    """The seeds that the studies' splits were drawn with, '' where one is not known or was given with the products."""
+    drawn = [comparison.study.info.split for comparison in comparisons]
+    if any(each.get("own") or "seed" not in each for each in drawn):
+        return ""
+    return f" (seeds {', '.join(map(str, dict.fromkeys(each['seed'] for each in drawn)))})"
+
+
+def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric: Metric, report_part: str, seeds: str) -> str:
     studies, units = repeated.values.shape[1], len(repeated.units)
     match repeated.over:
         case Over.NETWORKS:
             kind, carried = f"{studies} studies of one test set", "for other networks of this kind and other products"
         case Over.SPLITS:
-            kind, carried = f"{studies} studies on {units} splits of one catalogue", "for other splits and products"
+            kind, carried = f"{studies} studies on {units} splits of one catalogue{seeds}", "for other splits and products"
         case Over.CATALOGUES:
             kind, carried = f"{units} catalogues", "from one catalogue to the next"
         case _:

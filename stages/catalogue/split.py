@@ -130,9 +130,12 @@ def groups_in(path: Path, ids: Sequence[str]) -> NDArray[np.intp] | None:
         return None
     except (TypeError, ValueError, AttributeError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
-    if not tied:
-        return None
-    alone = 1 + max(tied.values())
+    return _numbered(tied, ids) if tied else None
+
+
+def _numbered(tied: Mapping[str, int], ids: Sequence[str]) -> NDArray[np.intp]:
+    """(N,) group of each product; one that is tied to nobody has a group of its own."""
+    alone = 1 + max(tied.values(), default=-1)
     return np.array([tied.get(identity, alone + row) for row, identity in enumerate(ids)], np.intp)
 
 
@@ -194,6 +197,18 @@ def split(
     result = Split(protocol, head_share, seed, tuple(parts), summary, ids, mark, subset, own, findings, tied)
     _check(result, catalogue, labels)
     return result
+
+
+def redrawn(first: Split, catalogue: Catalogue, seed: int) -> Split:
+    """The same products parted as `first` parts them (protocol, shares, subset, groups), with another seed.
+
+    Raises: UsageError where `first` was given with the products, DataError where this seed leaves a part too small.
+    """
+    if first.own:
+        raise UsageError(f"--splits: {catalogue.source} has a split of its own, given with the products, and no other is drawn")
+    subset: Literal["described"] | None = "described" if first.subset else None
+    groups = _numbered(first.tied, first.ids)
+    return split(catalogue, groups, protocol=first.protocol, head_share=first.head_share, seed=seed, subset=subset)
 
 
 def _drawn_from_train(

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fusecat.cache.records import write_record
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import Feature
 from fusecat.pipeline.cli import cli
 from fusecat.stages.errors import UsageError
+from fusecat.stages.external.align import catalogue_rows, new_split
 from fusecat.stages.fusion.resplit import knows_the_split, resplit
+from fusecat.stages.vocabulary import SplitProtocol
 from fusecat.stages.workspace import Workspace
 
 
@@ -55,15 +58,51 @@ def test_each_split_is_a_workspace_and_the_answer_is_their_pool(files):
     )
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert (files / "w" / "report" / "pool.html").exists() and not (files / "w" / "runs").exists()
+    for said in (("report", files / "w"), ("report", "--pool", files / "w")):
+        assert json.loads(run(*said, "--json").stdout)["rows"] == pooled["rows"]
+    run("fuse", "--seeds", "1", "--settings", "thesis", "--workspace", files / "w")
+    own = run("report", files / "w")
+    assert f"This is one split; the 3 splits that were compared: fusecat report --pool {files / 'w'}" in own.output
 
 
 def test_the_first_split_is_the_workspaces_own(files):
     put(files)
     table = FeatureCache(files / "w" / "features").table()
-    found = resplit(Workspace(files / "w"), table, ("mine.image",), 3)
+    seeds, found = zip(*resplit(Workspace(files / "w"), table, ("mine.image",), 3), strict=True)
+    assert seeds == (2020, 2021, 2022)
     np.testing.assert_array_equal(found[0].split, table.split)
     assert len({tuple(each.split) for each in found}) == 3 and len({each.fingerprint for each in found}) == 3
     assert all(list(each.features) == ["mine.image"] for each in found)
+
+
+def test_groups_lie_in_one_part_of_every_split_and_are_drawn_as_a_workspace_of_that_seed_draws_them(files):
+    put(files, "--group-by", "shop")
+    place = Workspace(files / "w")
+    found = [table for _, table in resplit(place, FeatureCache(place.features).table(), ("mine.image",), 3)]
+    for number, table in enumerate(found):
+        assert all(len(set(table.split[[row, row + 1]])) == 1 for row in range(0, 150, 2))
+        drawn = new_split(
+            files / "labels.csv", protocol=SplitProtocol.TEST_20, head_share=0, seed=2020 + number, group_by="shop"
+        )
+        np.testing.assert_array_equal(table.split, catalogue_rows(*drawn).split)
+    done = run("fuse", "--splits", "2", "--seeds", "1", "--workspace", files / "w")
+    assert done.exit_code == 0 and "2 splits of one catalogue (seeds 2020, 2021)" in " ".join(done.output.split())
+
+
+def test_a_split_that_an_earlier_version_drew_with_groups_it_does_not_name_is_refused(files):
+    put(files, "--group-by", "shop")
+    record = json.loads((files / "w" / "split.json").read_text())
+    del record["tied"]
+    (files / "w" / "split.json").unlink()
+    write_record(files / "w" / "split.json", {name: value for name, value in record.items() if name != "sha256"})
+    done = run("fuse", "--splits", "2", "--workspace", files / "w")
+    assert isinstance(done.exception, UsageError) and "75 groups of duplicates, which it does not name" in str(done.exception)
+
+
+def test_settings_that_one_split_has_tuned_are_not_used_on_others(files):
+    put(files)
+    done = run("fuse", "--splits", "2", "--tuned", "--workspace", files / "w")
+    assert isinstance(done.exception, UsageError) and "--tuned" in str(done.exception)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +110,6 @@ def test_the_first_split_is_the_workspaces_own(files):
     [
         ((), None, "import it with --fitted-on none"),
         ((), "train", "fitted on train"),
-        (("--group-by", "shop"), "none", "75 groups of duplicates"),
     ],
 )
 def test_what_would_know_the_rows_of_another_split_is_refused(files, words, fitted_on, told):
@@ -90,6 +128,10 @@ def test_what_would_know_the_rows_of_another_split_is_refused(files, words, fitt
         ({"training": {"freeze": True}, "network": {"library": "transformers", "weights": "abc", "pooling": "flatten"}}, False),
         ({"training": {}, "network": {"library": "scikit-learn"}}, False),
         ({"imported": {"attributes": {}}}, False),
+        (
+            {"training": {"prompts": ["une {}"]}, "network": {"library": "transformers", "weights": "abc", "pooling": "mean"}},
+            True,
+        ),
         ({"imported": {}}, True),
     ],
 )
