@@ -3,15 +3,16 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from fusecat.stages.catalogue.column_names import further_name
 from fusecat.stages.catalogue.columns import check_fields, holes, listed, shown
 from fusecat.stages.catalogue.data_model import Findings, ImageUse, ReadingOptions
 from fusecat.stages.catalogue.guess import Guess, guess, sample
-from fusecat.stages.catalogue.image_files import PictureTree
+from fusecat.stages.catalogue.image_files import SUFFIXES, PictureTree
 from fusecat.stages.catalogue.layouts import LAYOUTS, Layout
-from fusecat.stages.catalogue.messages import fail, pasted
+from fusecat.stages.catalogue.messages import fail, offered, pasted
 from fusecat.stages.catalogue.picture_guess import picture_template
 from fusecat.stages.catalogue.tables import AnyTable, is_table, open_any
 from fusecat.stages.errors import UsageError
@@ -50,7 +51,7 @@ def nothing_to_read(root: Path) -> str:
         return f"{missing}: the folder is empty"
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     trained = sorted(names, key=lambda name: "train" not in name.lower())
-    way = next((f"; {way}" for name in trained if (way := _way(root / name))), "")
+    way = next((f"; {way}" for name in trained if (way := _way(root / name))), "") or _of_pictures(root)
     return f"{missing}; found: {', '.join(names[:MOST])}{more}{way}"
 
 
@@ -163,6 +164,16 @@ def _way(path: Path) -> str | None:
         if re.search(rf"{ending}$", path.name.lower()):
             return way.format(file=path.name)
     return None
+
+
+def _of_pictures(root: Path) -> str:
+    """How a folder of pictures per class becomes a catalogue."""
+    folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and _may_list(entry)]
+    if not any(e.name.lower().endswith(SUFFIXES) for folder in folders for e in islice(folder.iterdir(), MOST_TABLES)):
+        return ""
+    lines = """{ echo image,label; find */ -type f | awk -F/ '{print $0 "," $(NF-1)}'; } > products.csv"""
+    options = offered("--columns", ", and pass --columns image=image,label=label --texts none")
+    return f"; if a folder is a class, write a table of them: (cd {pasted(root)} && {lines}){options}"
 
 
 def _may_list(path: Path) -> bool:

@@ -2,10 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from fusecat.stages.catalogue.cleaning import MAX_CHARACTERS, clean
+from fusecat.stages.catalogue.column_names import plain
 from fusecat.stages.catalogue.data_model import Catalogue, Findings, Product, ReadingOptions
 from fusecat.stages.catalogue.messages import fail, shorten
 
@@ -30,6 +32,10 @@ PARTS: Mapping[str, str | None] = {
 """Words for the parts of a split of one's own, in any case; None: in no part (Vertex AI)."""
 NUMBERED = {"0": "train", "1": "validation", "2": "test"}
 """Parts as Ludwig numbers them, understood where all three numbers occur and nothing else."""
+
+_YES, _NO = frozenset({"true", "1", "yes", "t", "y"}), frozenset({"false", "0", "no", "f", "n"})
+_ASKED = re.compile(r"(?:is|in|for)?_?(train|test|valid|validation|val|dev|eval)(?:_?set)?")
+"""A column of yes and no that is called after a part."""
 
 _FLOAT = re.compile(r"([0-9]+)\.0")
 
@@ -88,7 +94,9 @@ class Builder:
         if not product.text and not images:
             self.findings.add("empty_products", where, "neither text nor picture: every network answers with its prior")
         elif product.title is None:
-            self.findings.add("missing_titles", where, "title absent: masked, the other fields are used")
+            self.findings.add(
+                "missing_titles", where, "title masked, the other fields are used; empty products are counted apart"
+            )
         self.products.append(product)
         self._parts.append((part or "", place))
         self._groups.append((group or "").strip() or None)
@@ -115,21 +123,32 @@ class Builder:
 
     def _given_parts(self) -> tuple[str | None, ...]:
         """What the cells of --split-column say."""
-        where = f"column {self.options.split_column}"
-        return parts_of([(cell, f"{self.root}: {place}, {where}") for cell, place in self._parts], self.findings)
+        column = str(self.options.split_column)
+        return parts_of(
+            [(cell, f"{self.root}: {place}, column {column}") for cell, place in self._parts], column, self.findings
+        )
 
 
-def parts_of(cells: Sequence[tuple[str, str]], findings: Findings) -> tuple[str | None, ...]:
-    """The parts that cells name, given with their places; an empty cell is counted. Raises DataError for what names none."""
-    words = [cell.strip().casefold() for cell, _ in cells]
-    found = {word.removesuffix(".0") for word in words if word}
-    numbered = found == NUMBERED.keys()
-    if numbered:
+def parts_of(cells: Sequence[tuple[str, str]], column: str, findings: Findings) -> tuple[str | None, ...]:
+    """The parts that the cells of a column name, given with their places; an empty cell is counted.
+
+    Raises: DataError for a cell that names none.
+    """
+    words = [cell.strip().casefold().removesuffix(".0") for cell, _ in cells]
+    found = {word for word in words if word}
+    names = PARTS
+    if found == NUMBERED.keys():
+        names = NUMBERED
         findings.add("numbered_parts", cells[0][1], "0 is read as train, 1 as validation, 2 as test", len(cells))
+    elif found and found <= _YES | _NO and (asked := _ASKED.fullmatch(plain(column))):
+        yes = str(PARTS[asked[1]])
+        no = "test" if yes == "train" else "train"
+        names = dict.fromkeys(_YES, yes) | dict.fromkeys(_NO, no)
+        findings.add("yes_or_no_parts", cells[0][1], f"yes (true, 1) is read as {yes}, no (false, 0) as {no}", len(cells))
     parts = []
     for word, (cell, place) in zip(words, cells, strict=True):
-        known = NUMBERED.get(word.removesuffix(".0")) if numbered else PARTS.get(word)
-        if known is None and word and word not in PARTS:
+        known = names.get(word)
+        if known is None and word and word not in names:
             fail(f"{place}: {shorten(cell.strip())!r} is no part ({_what_parts_look_like(found)})")
         if known is None:
             findings.add("not_in_split", place, "in no part: left out of training and of scores")
@@ -137,10 +156,12 @@ def parts_of(cells: Sequence[tuple[str, str]], findings: Findings) -> tuple[str 
     return tuple(parts)
 
 
-def _what_parts_look_like(words: Collection[str]) -> str:
+def _what_parts_look_like(words: AbstractSet[str]) -> str:
     if all(word.isdecimal() for word in words):
         folds = "folds of a cross-validation?" if len(words) > 3 else "only 0, 1 and 2 together are understood"
         return f"{folds} write train, head, validation or test"
+    if words <= _YES | _NO:
+        return "is_test or is_train as the column's name would say what is meant; else write train, head, validation or test"
     return "train, head, validation or test"
 
 

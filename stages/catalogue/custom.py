@@ -24,7 +24,7 @@ from fusecat.stages.catalogue.columns import (
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
 from fusecat.stages.catalogue.image_files import plain_token
 from fusecat.stages.catalogue.json_table import LINES, JsonTable
-from fusecat.stages.catalogue.label_doubts import doubt_ids, doubt_labels, doubt_texts, level_of
+from fusecat.stages.catalogue.label_doubts import doubt_first, doubt_ids, doubt_labels, doubt_texts, level_of
 from fusecat.stages.catalogue.messages import fail, shorten
 from fusecat.stages.catalogue.picture_cells import Pictures
 from fusecat.stages.catalogue.plan import TablePlan, tables_of
@@ -212,6 +212,7 @@ def _finish(catalogue: Catalogue, builder: Builder, made: TablePlan) -> Catalogu
         changed = zip(products, ids, codes, strict=True)
         products = tuple(replace(product, id=identity or "", code=code) for product, identity, code in changed)
     doubt_ids([identity or "" for identity in ids], findings)
+    doubt_first(products, findings)
     doubt_texts(products, catalogue.texts, findings)
     if made.classes:
         for code in sorted({code for code in codes if code is not None} - made.classes.keys()):

@@ -26,6 +26,7 @@ _WHOLE = re.compile(r"0*(\d+?)(\.0+)?")
 _ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+?\d+")
 """A long number as a spreadsheet shows it."""
 _NUMBER = re.compile(r"[-+]?\d+[.,]\d+([eE][-+]?\d+)?")
+_DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ][\d:.]+Z?)?")
 
 
 def level_of(cell: Cell, level: int) -> tuple[str, bool]:
@@ -60,6 +61,9 @@ def doubt_labels(source: Path, codes: Sequence[str], builder: Builder) -> dict[s
         findings.add(
             "labels_are_numbers", shorten(codes[0], 40), "each number is a class; is this a number to regress?", numbers
         )
+    dates = [code for code in counts if _DATE.fullmatch(code)]
+    if len(dates) > len(counts) / 2:
+        findings.add("labels_are_dates", dates[0], "each date is a class of its own; is this the label?", len(dates))
     for code in sorted(code for code in counts if code.casefold() in _NOTHING):
         treatment = "a class of its own; where it says that there is none, leave the cells empty"
         findings.add("labels_like_nothing", repr(code), treatment, counts[code])
@@ -98,6 +102,19 @@ def doubt_ids(ids: Sequence[str], findings: Findings) -> None:
         known = alike.setdefault(_alike(identity), identity)
         if known != identity and known.casefold() != identity.casefold():
             findings.add("ids_alike", f"{known!r} and {identity!r}", "two products; are they one? The ids differ in zeros only")
+
+
+def doubt_first(products: Sequence[Product], findings: Findings) -> None:
+    """Count the first row where it looks like a second header: an id without a digit, as no other, and a label of its own."""
+    first, *others = products
+    if (
+        len(others) >= FEWEST
+        and not re.search(r"\d", first.id)
+        and all(re.search(r"\d", product.id) for product in others)
+        and first.code not in {product.code for product in others}
+    ):
+        treatment = "a product, but its id and label are unlike all others: if it is a second header, remove it"
+        findings.add("first_row_unlike_others", f"id {shorten(first.id)}", treatment)
 
 
 def doubt_texts(products: Sequence[Product], texts: Sequence[str], findings: Findings) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fusecat.cache.parquet_claims import ParquetFile, Unreadable, converting
+from fusecat.cache.parquet_claims import ARROW, ParquetFile, Unreadable, converting
 from fusecat.stages.catalogue.columns import Cell, cell_of, refuse_twice
 from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.catalogue.text_files import head_of
 from fusecat.stages.errors import UsageError
 
 BATCH = 4096
@@ -52,10 +53,13 @@ class ParquetTable:
 
 def open_parquet(path: Path) -> ParquetTable:
     """Read the schema. Raises UsageError where pyarrow is not installed, DataError where the file is no Parquet file."""
+    if head_of(path).startswith(b"FEA1"):
+        fail(f"{path} is Feather of version 1, which is not read: write it as Parquet (pandas: read_feather, then to_parquet)")
     try:
         file = ParquetFile(path)
     except ImportError as error:
         raise UsageError(f"{path}: reading Parquet needs pyarrow: pip install 'fusecat[parquet]'") from error
     except Unreadable as error:
-        fail(f"{path} is not a whole Parquet file ({error}): write it again")
+        kind = "Arrow" if path.suffix.lower() in ARROW else "Parquet"
+        fail(f"{path} is not a whole {kind} file ({error}): write it again")
     return ParquetTable(path, file.names, file)

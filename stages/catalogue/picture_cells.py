@@ -41,7 +41,7 @@ def names_in(cell: str, separator: str | None, found: Callable[[str], bool]) -> 
     cell = cell.strip()
     if not cell or cell in NOTHING:
         return []
-    if cell[0] in "[(" and not cell[1:-1].strip():
+    if cell[0] in "[({" and not cell[1:-1].strip():
         return []
     ways = [names for way in _ways(cell, separator) if (names := [name for name in way if name and name not in NOTHING])]
     if len(ways) <= 1:
@@ -62,6 +62,8 @@ def _ways(cell: str, separator: str | None) -> Iterator[list[str]]:
         items = _items(cell)
         if items is not None:
             yield items
+        elif cell.startswith("{") and cell.endswith("}"):  # an array of PostgreSQL, which quotes only where it must
+            yield [piece.strip() for piece in cell[1:-1].split(",")]
     marks = (separator,) if separator else SEPARATORS
     for mark in marks:
         if mark in cell:

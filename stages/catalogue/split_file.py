@@ -38,7 +38,7 @@ def with_split_file(catalogue: Catalogue, options: ReadingOptions) -> Catalogue:
     findings = Findings()
     findings.extend(catalogue.findings)
     parts: dict[str, str | None] = {}
-    for identity, part, place in zip(whole_numbers(ids), parts_of(cells, findings), places, strict=True):
+    for identity, part, place in zip(whole_numbers(ids), parts_of(cells, part_column, findings), places, strict=True):
         if parts.setdefault(str(identity), part) != part:
             fail(f"{place}: id {shorten(str(identity))} is in {parts[str(identity)]} and in {part}: it can be in one part only")
     for product in catalogue.products:

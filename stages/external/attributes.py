@@ -6,6 +6,7 @@ Shapes: n rows, D width of the vector.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -204,6 +205,9 @@ def _learnt(name: str, kind: str, cells: Mapping[int, str | None]) -> Attribute:
             raise DataError(f"--attributes {name}: {error}, and most others are; {way}") from error
         numbers = np.zeros(0)
     if len(numbers):
+        if kind != NUMBER and (row := _thousands(there)) is not None:
+            way = f"write numbers without, as 1299 or 1299.50, or pass {name}={NUMBER} where it is a decimal point"
+            raise DataError(f"--attributes {name}: is the point of {there[row]!r} (row {row + 1}) a mark of thousands? {way}")
         middle, scale = float(np.median(numbers)), float(numbers.std())
         return Attribute(name, NUMBER, middle, float(numbers.mean()), scale if scale > 0 else 1.0)
     counts = Counter(there.values()).most_common(MOST)
@@ -212,6 +216,13 @@ def _learnt(name: str, kind: str, cells: Mapping[int, str | None]) -> Attribute:
         told = f"none of its {len(counts)} values occurs {RARE} times in train (one is {counts[0][0]!r:.40})"
         raise DataError(f"--attributes {name}: {told}; if these are numbers, write plain ones (1234.50), else leave it out")
     return Attribute(name, CATEGORY, values=values)
+
+
+def _thousands(cells: Mapping[int, str]) -> int | None:
+    """The first row with a point if all points stand before three digits, and whole numbers beside them: `1.299`, `899`."""
+    pointed = {row: cell for row, cell in cells.items() if "." in cell}
+    marks = all(re.fullmatch(r"[-+]?[1-9]\d{0,2}(\.\d{3})+", cell) for cell in pointed.values())
+    return next(iter(pointed), None) if marks and len(pointed) < len(cells) else None
 
 
 def _is_number(cell: str) -> bool:

@@ -11,8 +11,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from fusecat.stages.catalogue.columns import parse_columns
 from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.catalogue.read import read_catalogue
 from fusecat.stages.errors import DataError
@@ -163,8 +166,6 @@ def test_of_several_tables_the_one_that_fits_is_proposed_alone(tmp_path: Path) -
         shell=True, check=True, capture_output=True, text=True,
     ).stdout.splitlines()  # fmt: skip
     assert words == [str(tmp_path / "it's.csv"), "--columns", 'id=sku,title="l\'article"']
-    from fusecat.stages.catalogue.columns import parse_columns
-
     read = read_catalogue(Path(words[0]), ReadingOptions(columns=parse_columns(words[2])))
     assert [product.title for product in read.products] == ["un chat", "un chien"]
     (tmp_path / "it's.csv").unlink()
@@ -174,8 +175,6 @@ def test_of_several_tables_the_one_that_fits_is_proposed_alone(tmp_path: Path) -
 
 
 def test_further_texts_are_suggested_and_both_mappings_can_be_pasted(tmp_path: Path) -> None:
-    from fusecat.stages.catalogue.columns import parse_columns
-
     (tmp_path / "a.csv").write_text(
         "sku,name,description,Brand,Bullet points,attributes,tags,category\n"
         + "".join(f"s{row},ein Stuhl {row},steht gut,Nord {row % 2},aus Holz {row},x,7,{'ab'[row % 2]}\n" for row in range(20))
@@ -188,6 +187,27 @@ def test_further_texts_are_suggested_and_both_mappings_can_be_pasted(tmp_path: P
         product = read_catalogue(tmp_path / "a.csv", ReadingOptions(columns=parse_columns(told))).products[0]
         texts = {name: found for name in ("brand", "bullet_points") if (found := product.text_of(name))}
         assert texts == further
+
+
+def test_a_folder_of_pictures_for_each_class_becomes_a_catalogue(tmp_path: Path) -> None:
+    for name in ("un chat", "un chien"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), np.full((9, 9, 3), 40 * number, np.uint8))
+    message = refused(tmp_path, ReadingOptions())
+    command, _, options = message.partition("write a table of them: ")[2].partition(", and pass ")
+    subprocess.run(["bash", "-c", command], check=True, timeout=20)
+    words = shlex.split(options)
+    read = ReadingOptions(columns=parse_columns(words[1]), texts=False)
+    assert words[2:] == ["--texts", "none"]
+    products = read_catalogue(tmp_path, read).products
+    assert [product.code for product in products] == ["un chat"] * 3 + ["un chien"] * 3
+    assert all(product.images for product in products)
+
+
+def test_old_feather_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "a.feather").write_bytes(b"FEA1" + b"\0" * 60)
+    assert "Feather of version 1" in refused(tmp_path / "a.feather")
 
 
 def test_a_folder_that_may_not_be_listed_is_only_named(tmp_path: Path) -> None:

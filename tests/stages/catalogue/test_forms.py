@@ -97,6 +97,7 @@ NAMES: dict[str, Callable[[int], tuple[str, str]]] = {
     "a path below another folder": lambda number: (f"download/pics/{number}.png", f"pics/{number}.png"),
     "a list as pandas writes it": lambda number: (f"pics/l'été {number}.png", repr([f"pics/l'été {number}.png"])),
     "a list as numpy writes it": lambda number: (f"pics/{number}.png", f"['pics/{number}.png'\n 'pics/none.png']"),
+    "an array of PostgreSQL": lambda number: (f"pics/{number}.png", f"{{pics/{number}.png,pics/none.png}}"),
     "a JSON list": lambda number: (f"pics/é {number}.png", json.dumps([f"pics/é {number}.png"])),
     "a struct as text": lambda number: (f"pics/{number}.png", repr({"bytes": None, "path": f"pics/{number}.png"})),
     "blanks around": lambda number: (f"pics/{number}.png", f"  pics/{number}.png "),
@@ -262,7 +263,29 @@ def test_words_of_others_for_the_parts_are_understood(words: tuple[str, ...], ta
     assert kinds(catalogue) == ({"numbered_parts": len(table)} if words[0][0] == "0" else {})
 
 
-@pytest.mark.parametrize(("words", "told"), [("01", "only 0, 1 and 2"), ("01234", "folds"), (("true", "false"), "is no part")])
+@pytest.mark.parametrize(
+    ("column", "yes", "no"),
+    [
+        ("is_test", "test", "train"),
+        ("IsTrain", "train", "test"),
+        ("validation", "validation", "train"),
+        ("Test set", "test", "train"),
+    ],
+)
+@pytest.mark.parametrize("words", [("True", "False"), ("1", "0"), ("1.0", "0.0"), ("yes", "no")])
+def test_yes_and_no_are_parts_where_the_column_is_called_after_one(
+    words: tuple[str, str], column: str, yes: str, no: str, table: list[Row], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "p.csv", [row | {column: words[number % 2]} for number, row in enumerate(table)])
+    catalogue = read_catalogue(path, ReadingOptions(columns=TEXTS, split_column=column))
+    assert catalogue.given_parts is not None
+    assert catalogue.given_parts[:3] == (yes, no, yes)
+    assert kinds(catalogue) == {"yes_or_no_parts": len(table)}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("01", "only 0, 1 and 2"), ("01234", "folds"), (("true", "false"), "is_test or is_train")]
+)
 def test_numbers_that_may_be_anything_are_no_parts(words: Any, told: str, table: list[Row], tmp_path: Path) -> None:
     path = write(tmp_path / "p.csv", [row | {"part": words[number % len(words)]} for number, row in enumerate(table)])
     message = refused(path, columns=TEXTS, split_column="part")
@@ -279,6 +302,7 @@ def test_labels_that_are_no_classes_are_refused_or_counted(table: list[Row], tmp
     with pytest.raises(DataError, match="a name or an id"):
         read(label=lambda number, _: f"Jean {number}")
     assert read(label=lambda number, _: f"{number // 2}.25") == {"labels_are_numbers": 30}
+    assert read(label=lambda number, _: f"2024-0{number % 9 + 1}-0{number % 2 + 1}") == {"labels_are_dates": 18}
     assert read(label=lambda number, row: row["label"].upper() if number == 3 else row["label"]) == {"labels_alike": 1}
     assert read(label=lambda number, row: f"{row['label']}|Soldes" if number % 2 else row["label"]) == {"compound_labels": 2}
     assert read(label=lambda number, _: f"c{number}" if number > 9 else "a") == {"mostly_single_classes": 50}
@@ -446,6 +470,14 @@ def test_headers_and_empty_rows_among_the_rows_are_no_products(table: list[Row],
     assert told(catalogue) == expected
     assert kinds(catalogue) == {"repeated_headers": 1, "empty_rows": 1}
     assert "is the header missing" not in refused(path)
+
+
+def test_a_second_header_of_other_words_is_doubted(table: list[Row], tmp_path: Path) -> None:
+    header, *lines = csv_text(table).splitlines()
+    second = ",".join(["string"] * (header.count(",") + 1))
+    (tmp_path / "p.csv").write_text("\n".join([header, second, *lines]), encoding="utf-8")
+    found = kinds(read_catalogue(tmp_path / "p.csv", ReadingOptions(columns=TEXTS)))
+    assert found["first_row_unlike_others"] == 1
 
 
 def test_a_table_without_a_header_is_noticed(table: list[Row], tmp_path: Path) -> None:

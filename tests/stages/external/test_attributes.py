@@ -33,6 +33,19 @@ def table(tmp_path):
     return tmp_path / "products.csv"
 
 
+def test_a_point_that_may_mark_thousands_is_asked_about(tmp_path):
+    def learn(cells, wanted="price"):
+        pd.DataFrame({"id": IDS, "price": cells}).to_csv(tmp_path / "p.csv", index=False)
+        return Attributes.fit(tmp_path / "p.csv", wanted, classes(IDS)).columns[0]
+
+    german = [f"{row}" if row % 2 else f"1.{row:03d}" for row in range(100, 100 + ROWS)]
+    with pytest.raises(DataError, match=r"price: is the point of '1.100' .* a mark of thousands"):
+        learn(german)
+    assert learn(german, "price=number").middle < 200
+    kilograms = [f"0.{row:03d}" if row % 2 else "2" for row in range(100, 100 + ROWS)]
+    assert learn(kilograms).kind == "number"
+
+
 def vectors(path, made, ids=IDS):
     found = ExternalVectors.join(Files("shop.attributes", path, attributes=made), ids, ("a",))
     with found.staged(path.parent) as (embedding, _):
