@@ -87,6 +87,8 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
     @app.middleware("http")
     async def _headers(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await proceed(request)
+        if response.status_code == 400 and response.headers.get("content-type", "").startswith("text/plain"):  # TrustedHost
+            response = await _refused(request, Refused(400, f"Host: this service is called {' or '.join(hosts)}"))
         if request.url.path != "/docs":  # its page starts with a script of its own
             response.headers.update(HEADERS)
         return response

@@ -196,6 +196,24 @@ def test_other_requests_are_refused_in_a_sentence(client) -> None:
     assert client.post("/classify", content=long(), headers={"content-type": "application/json"}).status_code == 413
 
 
+@pytest.mark.parametrize("path", ["/health", "/classify", "/", "/nowhere"])
+def test_a_host_of_another_name_is_refused_in_a_sentence(client, path: str) -> None:
+    answer = client.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()) == (400, {"error": "Host: this service is called testserver"})
+
+
+def test_what_was_not_expected_is_a_sentence_that_tells_nothing(model, monkeypatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("secret of /home")
+
+    monkeypatch.setattr("fusecat.pipeline.serve.app.from_json", broken)
+    with TestClient(make_app(model, LIMITS, ("testserver",)), raise_server_exceptions=False) as client:
+        answer = client.post("/classify", json={"title": "a"})
+        assert answer.status_code == 500
+        assert answer.json() == {"error": "unexpected: what it was stands in the log of the service"}
+        assert client.get("/health").status_code == 200
+
+
 def test_health_metrics_and_the_interface_are_told_without_other_hosts(client, model) -> None:
     client.post("/classify", json={"title": "x"})
     client.post("/classify", content=b"{")
