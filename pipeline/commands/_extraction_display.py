@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fusecat.stages.catalogue.validate import CatalogueReport
     from fusecat.stages.extraction.extract import Outcome
     from fusecat.stages.extraction.plan import Estimate, ExtractionPlan
+    from fusecat.stages.workspace import Workspace
 
 
 def show_catalogue_report(screen: "Console", found: "CatalogueReport") -> None:
@@ -48,11 +49,16 @@ def show_plans(screen: "Console", plans: Sequence["ExtractionPlan"], *, work: bo
         todo = f": {plan.steps:,} steps on {plan.train:,} products, then {plan.products:,} encoded, {plan.disk / 1e6:,.1f} MB"
         screen.print(f"{plan.feature}: {verdict.state}{why}{todo if work and verdict.state != 'hit' else ''}", markup=False)
     if work:
-        waiting = [plan for plan in plans if plan.verdict.state != "hit"]
-        disk = sum(plan.disk for plan in waiting) / 1e6
-        screen.print(
-            f"{len(waiting)} of {len(plans)} features to make, {sum(plan.steps for plan in waiting):,} steps, {disk:,.0f} MB"
-        )
+        show_work(screen, plans)
+
+
+def show_work(screen: "Console", plans: Sequence["ExtractionPlan"]) -> None:
+    """All that there is to do, in one line."""
+    waiting = [plan for plan in plans if plan.verdict.state != "hit"]
+    disk = sum(plan.disk for plan in waiting) / 1e6
+    screen.print(
+        f"{len(waiting)} of {len(plans)} features to make, {sum(plan.steps for plan in waiting):,} steps, {disk:,.0f} MB"
+    )
 
 
 def show_estimates(screen: "Console", estimates: Sequence["Estimate"]) -> None:
@@ -69,11 +75,16 @@ def show_estimates(screen: "Console", estimates: Sequence["Estimate"]) -> None:
         sizes = [_gigabytes(timing.memory), *([_gigabytes(timing.device_memory)] if graphics else [])]
         table.add_row(safe(timing.feature), f"{timing.step:.3f}", f"{each.steps:,}", *hours, *sizes)
     screen.print(table)
-    fine_tuning, extraction = (sum(getattr(each, name) for each in estimates) for name in ("fine_tuning", "extraction"))
-    screen.print(f"about {_hours(fine_tuning + extraction)} h in all, on this machine as it is now")
+    show_hours(screen, estimates)
     for each in estimates:
         if each.timing.economy:
             screen.print(f"{safe(each.timing.feature)}: memory ran out; timed with {each.timing.economy}", markup=False)
+
+
+def show_hours(screen: "Console", estimates: Sequence["Estimate"]) -> None:
+    """What all of these take together."""
+    hours = sum(each.fine_tuning + each.extraction for each in estimates)
+    screen.print(f"about {_hours(hours)} h in all, on this machine as it is now")
 
 
 def show_summary(screen: "Console", outcomes: Sequence["Outcome"]) -> None:
@@ -113,9 +124,17 @@ def _hours(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= 10 else f"{hours:.3f}"
 
 
-def show_next(screen: "Console", places: Sequence["Path"]) -> None:
+def show_done(screen: "Console", place: "Workspace", outcomes: Sequence["Outcome"], seconds: float, left: int) -> None:
+    """Where the features of a workspace are, and, of several, what the `left` ones still take if they take as long."""
+    computed = any(outcome.state == "extracted" for outcome in outcomes)
+    more = f"; {left} more, about {left * seconds:.0f} s" if left and computed else ""
+    screen.print(f"{safe(str(place.features))}: {len(outcomes)} features in {seconds:.0f} s{more}", markup=False)
+
+
+def show_next(screen: "Console", places: Sequence["Path"], splits: int) -> None:
     """The commands that go on from here."""
     for place in places:
-        screen.print(f"next: fusecat fuse --workspace {quoted(place)}", markup=False)
+        over = f" --splits {splits}" if splits > 1 else ""
+        screen.print(f"next: fusecat fuse{over} --workspace {quoted(place)}", markup=False)
     if len(places) > 1:
         screen.print(f"then: fusecat report --pool {quoted(*places)}", markup=False)

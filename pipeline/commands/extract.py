@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,12 @@ import click
 from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
 from fusecat.pipeline.commands._extraction_display import (
     show_catalogue_report,
-    show_estimates,
+    show_done,
     show_next,
-    show_plans,
     show_summary,
 )
 from fusecat.pipeline.commands._progress import Ticker
+from fusecat.pipeline.commands._repeats import forecast_all, look, repeats
 from fusecat.pipeline.console import (
     catalogue_argument,
     choice,
@@ -26,12 +25,11 @@ from fusecat.pipeline.console import (
     json_option,
     metric_option,
     print_json,
-    safe,
     warn,
     workspace_option,
 )
 from fusecat.pipeline.places import may_write, remembering
-from fusecat.pipeline.study import open_study, validate_catalogue, write_study
+from fusecat.pipeline.study import validate_catalogue, write_study
 from fusecat.stages.extraction.settings import Pooling, Precision
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
@@ -101,6 +99,14 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
     show_default=True,
     help="Repeat with N seeds: the others go to DIR-network-seed-2, ...; 'fusecat report --pool' says how far they matter.",
 )
+@click.option(
+    "--splits",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Also on N - 1 further splits (the next seeds), in DIR/splits/2, ...; 'fusecat fuse --splits N' compares over all.",
+)
 @click.option("--precision", type=choice(Precision), help="Arithmetic of the networks (default: the preset's).")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True, help="auto: the GPU where there is one."
@@ -144,70 +150,55 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     looking = options["dry_run"] or options["explain"]  # a plan needs no workspace that may be written
     with remembering(place, scratch=options["probe"] or (looking and not may_write(place.image_memory))) as memory:
         found = validate_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
-    study = open_study(found, options["max_image_pixels"])
-    preset = _staffed(preset, options["workers"], len(study.rows.ids))
+    preset = _staffed(preset, options["workers"], len(found.catalogue.products))
 
     from fusecat.stages.extraction.devices import leave, processes
-    from fusecat.stages.extraction.extract import encoders, extract, unread
-    from fusecat.stages.extraction.plan import estimate, plan
+    from fusecat.stages.extraction.extract import extract, unread
 
     leading, metric = processes().is_main_process, options["metric"]  # of several processes, one speaks and writes
     screen = console(quiet=as_json or not leading)
     show_catalogue_report(screen, found)
     for text in unread(preset.networks, found.catalogue.further):
         warn(f"no network looks at '{text}': add it to the 'fields' of one in your preset, or leave it out of the mapping")
-    repeats = _repeats(preset, place, options["network_seeds"])
-    told: dict[str, Any] = {}
-    for preset, place in repeats:
-        if len(repeats) > 1:
-            screen.print(f"network seeds of {safe(str(place.root))}", markup=False)
-        chosen = encoders(preset.networks, preset.extraction, options["fields"], found.catalogue.texts)
-        if options["explain"] or options["dry_run"]:
-            plans = plan(study, chosen, place, metric)
-            told[str(place.root)] = [asdict(each) for each in plans]
-            show_plans(screen, plans, work=options["dry_run"])
-            if options["probe"]:
-                with Ticker(screen) as ticker:
-                    estimates = estimate(study, chosen, plans, metric, ticker)
-                told[str(place.root)] = {"plans": told[str(place.root)], "probe": [asdict(each) for each in estimates]}
-                show_estimates(screen, estimates)
-            continue
-        if leading:
-            study.split.write(place.split)
-        begin = time.monotonic()
-        with Ticker(screen) as ticker:
-            outcomes = extract(
-                study,
-                chosen,
-                place,
-                metric=metric,
-                wait=not options["no_wait"],
-                tracker=options["tracker"],
-                progress=ticker,
-                finished=ticker.finished,
-                damaged=warn,
-            )
-        if leading:
-            write_study(place, found, preset, metric, outcomes, command_line(), max_pixels=study.max_pixels)
-        told[str(place.root)] = {outcome.feature: _told(outcome) for outcome in outcomes}
-        seconds = time.monotonic() - begin
-        show_summary(screen, outcomes)
-        screen.print(f"{safe(str(place.features))}: {len(outcomes)} features in {seconds:.0f} s", markup=False)
+    counts = {"network_seeds": options["network_seeds"], "splits": options["splits"]}
+    planned = repeats(preset, place, found, options["fields"], max_pixels=options["max_image_pixels"], **counts)
+    if looking:
+        told = look(screen, planned, metric, counted=options["dry_run"], probing=options["probe"])
+    else:
+        told = {}
+        if len(planned) > 1 and leading:
+            forecast_all(planned)
+        for number, each in enumerate(planned):
+            if each.title:
+                screen.print(each.title, markup=False)
+            if leading:
+                each.study.split.write(each.place.split)
+            begin = time.monotonic()
+            with Ticker(screen) as ticker:
+                outcomes = extract(
+                    each.study,
+                    each.encoders,
+                    each.place,
+                    metric=metric,
+                    vectors_of=each.vectors_of,
+                    wait=not options["no_wait"],
+                    tracker=options["tracker"],
+                    progress=ticker,
+                    finished=ticker.finished,
+                    damaged=warn,
+                )
+            if leading:
+                pixels = each.study.max_pixels
+                write_study(each.place, each.found, each.preset, metric, outcomes, command_line(), max_pixels=pixels)
+            told[str(each.place.root)] = {outcome.feature: _told(outcome) for outcome in outcomes}
+            seconds = time.monotonic() - begin
+            show_summary(screen, outcomes)
+            show_done(screen, each.place, outcomes, seconds, len(planned) - number - 1)
     if as_json and leading:
-        print_json(told if len(repeats) > 1 else told[str(place.root)])
-    if not (options["explain"] or options["dry_run"]):
-        show_next(screen, [place.root for _, place in repeats])
+        print_json(told if len(planned) > 1 else told[str(place.root)])
+    if not looking:
+        show_next(screen, [each.place.root for each in planned if each.vectors_of is None], options["splits"])
         leave()
-
-
-def _repeats(preset: "Preset", place: Workspace, count: int) -> list[tuple["Preset", Workspace]]:
-    """Preset and workspace of each network seed; the first is what it would be alone."""
-    root = place.root
-    others = [
-        (preset.repeated(number), Workspace(root.with_name(f"{root.name}-network-seed-{number + 1}")))
-        for number in range(1, count)
-    ]
-    return [(preset, place), *others]
 
 
 def _told(outcome: "Outcome") -> dict[str, Any]:
@@ -226,6 +217,11 @@ def _check(options: dict[str, Any]) -> None:
 
     if options["probe"] and not options["dry_run"]:
         raise UsageError("--probe: goes with --dry-run only; add --dry-run")
+    given = [f"--{name.replace('_', '-')}" for name in ("split_column", "split_file") if options[name]]
+    if options["splits"] > 1 and given:
+        raise UsageError(
+            f"--splits {options['splits']}: {given[0]} says which product is in which part; leave one of the two out"
+        )
     if options["tracker"]:
         options["tracker"].check()
 

@@ -1,5 +1,6 @@
 """`fusecat report`: compare all runs of the workspace, or several workspaces."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def command(
     splits = split_places(workspace)
     alone = not Workspace(workspace).runs.exists() and not (asked or against or shareable or tracker)
     if pooled and len(workspaces) > 1:
-        _pool(workspaces, output, metric, as_json=as_json)
+        each = [(root,) if Workspace(root).runs.exists() else split_places(root) or (root,) for root in workspaces]
+        _pool(tuple(itertools.chain(*each)), output, metric, as_json=as_json)
         return
     if splits and (pooled or alone):
         own = Workspace(workspace).report

@@ -19,7 +19,7 @@ from fusecat.stages.extraction.build_network import (
 )
 from fusecat.stages.extraction.dataset import Dataset, Study
 from fusecat.stages.extraction.dry_run import pad_of
-from fusecat.stages.extraction.inputs import Images, Inputs, Texts
+from fusecat.stages.extraction.inputs import Images, Inputs, StoredVectors, Texts
 from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.pixels import IMAGENET, KEYS
 from fusecat.stages.extraction.settings import NEW, Extraction, Library, Network, Pooling
@@ -55,6 +55,11 @@ class Encoder:
     def feature(self) -> str:
         """`camembert.title`."""
         return self.network.feature(self.field)
+
+    @property
+    def independent(self) -> bool:
+        """Whether its vectors are those of every split: nothing that gives them learns here, and neither does a tokenizer."""
+        return self.network.learns_from_vectors and self.network.weights != NEW
 
     @property
     def reading_workers(self) -> int:
@@ -120,8 +125,13 @@ class Encoder:
     def inputs(self, data: Dataset, folder: Path, *, saved: bool, like: Inputs | None = None, tokenizer: Any = None) -> Inputs:
         """The field's tokens or pixels; `saved` takes the tokenizer that fine-tuning left in `folder`, or `tokenizer`.
 
-        `like`: inputs of the same field whose tokens are taken over where the tokenizer was not learnt from the training texts.
+        `like`: inputs of the same field whose tokens are taken over where the tokenizer was not learnt from the training texts,
+        or vectors that stand for them.
         """
+        if isinstance(like, StoredVectors):
+            if not self.network.is_image and not saved:
+                build_tokenizer(self.network, (), folder)  # for products to come
+            return like
         if self.network.is_image:
             network = self.network
             assert network.size and network.resize and network.crop and network.interpolation, "settled"

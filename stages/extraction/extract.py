@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fusecat.cache.publish import set_aside
@@ -27,6 +28,7 @@ from fusecat.stages.extraction.earlier import taught_wrong
 from fusecat.stages.extraction.embed import embed
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
+from fusecat.stages.extraction.inputs import StoredVectors
 from fusecat.stages.extraction.memory import Peak
 from fusecat.stages.extraction.out_of_fold import out_of_fold
 from fusecat.stages.extraction.progress import Progress, silent
@@ -40,6 +42,9 @@ from fusecat.stages.scores import scores
 from fusecat.stages.tracking import Tracker, Tracking
 from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
+
+SHARED = "of another split: nothing that gives them has learnt from these products"
+"""In the recipe of a feature whose vectors were taken over."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +96,24 @@ def unread(networks: Sequence[Network], texts: Collection[str]) -> list[str]:
     return [text for text in texts if text not in read]
 
 
-def explain(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> dict[str, Verdict]:
-    """Feature -> hit, missing, stale (with the parts of the recipe that changed) or damaged."""
+def explain(
+    study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric, *, vectors_of: Workspace | None = None
+) -> dict[str, Verdict]:
+    """Feature -> hit, missing, stale (with the parts of the recipe that changed) or damaged. `vectors_of`: see `extract`."""
     cache, found = FeatureCache(workspace.features), {}
     for encoder in chosen:
-        recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
+        recipe = _recipe(encoder, study, metric, vectors_of)
         verdict = cache.explain(encoder.feature, recipe)
         if verdict.state == "hit" and (reason := _taught_wrong(encoder, cache, workspace)):
             verdict = Verdict("stale", reason=reason)
         found[encoder.feature] = verdict
     return found
+
+
+def _recipe(encoder: Encoder, study: Study, metric: Metric, vectors_of: Workspace | None) -> dict[str, Any]:
+    """Everything that decides the feature; vectors that were taken over are rounded as they were stored, so that is told."""
+    recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
+    return recipe | ({"vectors": SHARED} if vectors_of and encoder.independent else {})
 
 
 def _put_aside(encoder: Encoder, cache: FeatureCache, workspace: Workspace) -> None:
@@ -121,6 +134,7 @@ def extract(
     workspace: Workspace,
     *,
     metric: Metric = MACRO_F1,
+    vectors_of: Workspace | None = None,
     wait: bool = True,
     tracker: Tracker | None = None,
     progress: Progress = silent,
@@ -129,17 +143,17 @@ def extract(
 ) -> list[Outcome]:
     """Fine-tune and store every feature that the cache does not hold, one after the other.
 
-    `wait`: wait for another process that is at the same feature, else raise BusyFeature. `tracker`: gets the curves of
-    fine-tuning. `finished` is called per feature, `damaged` is told in a line of each feature that is not as it was sealed,
-    which is then made anew.
+    `vectors_of`: the workspace of the same products on another split; vectors that know nothing of a split come from there, and
+    only a classification layer learns. `wait`: wait for another process that is at the same feature, else raise BusyFeature.
+    `tracker`: gets the curves of fine-tuning. `finished` is called per feature, `damaged` is told in a line of each feature
+    that is not as it was sealed, which is then made anew.
     """
     cache = FeatureCache(workspace.features)
-    sizes = [feature_bytes(encoder, study) for encoder in chosen if not cache.path(encoder.feature).exists()]
-    if sizes and processes().is_main_process:
-        remark(forecast(workspace.features, sum(sizes) + max(sizes)))  # the blocks of one, until it is sealed
+    if (needed := disk_needed(study, chosen, workspace)) and processes().is_main_process:
+        remark(forecast(workspace.features, needed))
     outcomes = []
     for encoder in chosen:
-        recipe = encoder.recipe(study, metric, device_precision(encoder.extraction.precision))
+        recipe = _recipe(encoder, study, metric, vectors_of)
         with _only_writer(cache, encoder.feature, progress, wait=wait):
             held = cache.holds(encoder.feature, recipe)
             if not held and (verdict := cache.explain(encoder.feature, recipe)).state == "damaged":
@@ -161,10 +175,30 @@ def extract(
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
             else:
                 logs = Tracking(tracker, workspace.root / tracker, encoder.feature) if tracker else None
-                outcome = _extract(encoder, study, recipe, cache, workspace, metric, logs, progress)
+                outcome = _extract(
+                    encoder, study, recipe, cache, workspace, metric, logs, progress,
+                    _stored(encoder, vectors_of) if vectors_of and encoder.independent else None,
+                )  # fmt: skip
         finished(outcome)
         outcomes.append(outcome)
     return outcomes
+
+
+def _stored(encoder: Encoder, workspace: Workspace) -> StoredVectors | None:
+    """The vectors of a feature as another split has them; None where it has left the feature out."""
+    cache = FeatureCache(workspace.features)
+    if not cache.path(encoder.feature).exists():
+        return None
+    with cache.open(encoder.feature) as file:
+        vectors = file.vectors("embedding", file.columns())
+    return StoredVectors(np.arange(len(vectors)), vectors)
+
+
+def disk_needed(study: Study, chosen: Sequence[Encoder], workspace: Workspace) -> int:
+    """Bytes of the features that are not there, and the blocks of one, until it is sealed."""
+    cache = FeatureCache(workspace.features)
+    sizes = [feature_bytes(encoder, study) for encoder in chosen if not cache.path(encoder.feature).exists()]
+    return sum(sizes) + max(sizes, default=0)
 
 
 def feature_bytes(encoder: Encoder, study: Study) -> int:
@@ -183,6 +217,7 @@ def _extract(
     metric: Metric,
     logs: Tracking | None,
     progress: Progress,
+    stored: StoredVectors | None = None,
 ) -> Outcome:
     """One feature: learn, embed, seal."""
     begin, state, present = time.monotonic(), processes(), study.present(encoder.field)
@@ -191,7 +226,9 @@ def _extract(
         return Outcome(encoder.feature, "left out", reason=reason)
     folder = workspace.encoders / encoder.feature
     with disk_trouble(folder):
-        network, inputs, learning = fine_tune(encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs)
+        network, inputs, learning = fine_tune(
+            encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs, like=stored
+        )
     budget = encoder.budget(state.device)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
     computed = embed(

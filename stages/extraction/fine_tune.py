@@ -20,10 +20,10 @@ from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fit_tfidf import fit_tfidf
 from fusecat.stages.extraction.frozen import trainable_part
-from fusecat.stages.extraction.inputs import Inputs
+from fusecat.stages.extraction.inputs import Inputs, StoredVectors
 from fusecat.stages.extraction.low_rank import merge_adapters
 from fusecat.stages.extraction.memory import MemoryPlan, read_memory_plan, retry_on_oom, write_memory_plan
-from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNetwork
+from fusecat.stages.extraction.networks import AnyNetwork, Classifier, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.extraction.tfidf import TfidfNetwork
 from fusecat.stages.extraction.train_network import TrainingResult, train_network
@@ -57,7 +57,8 @@ def fine_tune(
 ) -> tuple[AnyNetwork, Inputs, dict[str, Any]]:
     """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it.
 
-    `logs`: the run of a tracker. `name`: what progress calls it (default: the feature). `like`: see `Encoder.inputs`.
+    Of inputs that are vectors already, the network is its classifier alone. `logs`: the run of a tracker. `name`: what progress
+    calls it (default: the feature). `like`: see `Encoder.inputs`.
     """
     state = processes()
     key = digest({part: value for part, value in recipe.items() if part not in ("extraction", "folds")})
@@ -71,8 +72,11 @@ def fine_tune(
         record = read_learning(folder)
         assert record is not None, "rank 0 has just written it"
     else:
-        inputs = encoder.inputs(study, folder, saved=True)
-    return encoder.rebuild(len(study.catalogue.classes), folder), inputs, record
+        inputs = encoder.inputs(study, folder, saved=True, like=like)
+    network = encoder.rebuild(len(study.catalogue.classes), folder)
+    if isinstance(inputs, StoredVectors) and not isinstance(network, TfidfNetwork | Classifier):
+        network = Classifier(network)
+    return network, inputs, record
 
 
 def _begin(encoder: Encoder, study: Study, folder: Path, key: str, like: Inputs | None) -> Inputs:

@@ -124,6 +124,30 @@ class Images:
         return {"pixels": torch.from_numpy(np.stack(items))}
 
 
+@dataclass(frozen=True)
+class StoredVectors:
+    """Inputs of a `Classifier`: `vectors` (n, D) of the products whose row numbers are `rows` (n,), ascending."""
+
+    rows: NDArray[np.intp]
+    vectors: NDArray[np.floating]
+
+    def example(self, row: int, generator: np.random.Generator | None) -> NDArray[np.float32]:  # noqa: ARG002
+        """The vector (D,); nothing is augmented, because the backbone does not look again."""
+        return np.asarray(self.vectors[np.searchsorted(self.rows, row)], np.float32)
+
+    def views(self, row: int) -> list[NDArray[np.float32]]:
+        """A product has one vector, the mean over its images."""
+        return [self.example(row, None)]
+
+    def cost(self, row: int) -> int:  # noqa: ARG002
+        """Vectors."""
+        return 1
+
+    def collate(self, items: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
+        """`vectors` (B, D) float32."""
+        return {"vectors": torch.from_numpy(np.stack(items))}
+
+
 class Examples(Dataset[dict[str, Any]]):
     """Labelled rows as `Trainer` wants them. Augmentation depends on seed, epoch and row alone, never on the worker."""
 

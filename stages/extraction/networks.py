@@ -114,7 +114,29 @@ class ImageNetwork(_Network):
         return {"logits": self.encode(pixels)[1]}
 
 
-AnyNetwork = TextNetwork | ImageNetwork | TfidfNetwork
+class Classifier(nn.Module):
+    """Dropout and classification layer of a network, the very same modules: what this learns, the network has learnt."""
+
+    def __init__(self, network: TextNetwork | ImageNetwork) -> None:
+        super().__init__()
+        self.dropout = network.dropout
+        self.classifier = network.classifier
+        self.width = network.width
+
+    def encode(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """`vectors` (B, D) -> the same, logits (B, C)."""
+        return vectors, self.classifier(self.dropout(vectors))
+
+    def forward(self, vectors: Tensor) -> dict[str, Tensor]:
+        """What `Trainer` calls: `vectors` (B, D) -> logits (B, C)."""
+        return {"logits": self.encode(vectors)[1]}
+
+    def recompute(self) -> bool:
+        """There are no activations to save."""
+        return False
+
+
+AnyNetwork = TextNetwork | ImageNetwork | TfidfNetwork | Classifier
 """What gives a vector and logits of a field, by `encode`."""
 
 

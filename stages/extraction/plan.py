@@ -25,11 +25,15 @@ class ExtractionPlan:
     steps: int
     products: int
     disk: int
+    shared: bool = False
+    """Whether the vectors are those of another split: then nothing is encoded."""
 
 
-def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric) -> list[ExtractionPlan]:
+def plan(
+    study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: Metric, *, vectors_of: Workspace | None = None
+) -> list[ExtractionPlan]:
     """The work of `extract`, counted and not done; `disk` reckons with base-size networks where the width is not yet known."""
-    verdicts = explain(study, chosen, workspace, metric)
+    verdicts = explain(study, chosen, workspace, metric, vectors_of=vectors_of)
     plans = []
     for encoder in chosen:
         present, training = study.present(encoder.field), encoder.network.training
@@ -38,8 +42,9 @@ def plan(study: Study, chosen: Sequence[Encoder], workspace: Workspace, metric: 
         steps = (-(-train // training.batch) + _fold_steps(train, training.batch, encoder.extraction.folds)) * training.epochs
         if not encoder.takes_steps:
             steps = 0
-        products, size = int(present.sum()), feature_bytes(encoder, study)
-        plans.append(ExtractionPlan(encoder.feature, verdicts[encoder.feature], train, steps, products, size))
+        shared, size = vectors_of is not None and encoder.independent, feature_bytes(encoder, study)
+        products = 0 if shared else int(present.sum())
+        plans.append(ExtractionPlan(encoder.feature, verdicts[encoder.feature], train, steps, products, size, shared))
     return plans
 
 
@@ -57,25 +62,35 @@ class Estimate:
 
 
 def estimate(
-    study: Study, chosen: Sequence[Encoder], plans: Sequence[ExtractionPlan], metric: Metric, progress: Progress = silent
+    study: Study,
+    chosen: Sequence[Encoder],
+    plans: Sequence[ExtractionPlan],
+    metric: Metric,
+    progress: Progress = silent,
+    timings: dict[str, Timing] | None = None,
 ) -> list[Estimate]:
     """Time a few steps of every network that there is something to do for (see `stages.extraction.probe`). Writes nothing.
+
+    `timings`: of features that were timed already, on another split; what is timed here is added.
 
     What takes no steps is not timed: of TF-IDF ten thousand texts are a minute, out-of-fold logits included; of zero-shot an
     image costs what it does with that network frozen.
     """
-    estimates, state = [], processes()
+    estimates, state, timings = [], processes(), {} if timings is None else timings
     for encoder, planned in zip(chosen, plans, strict=True):
         if planned.verdict.state == "hit" or not planned.train or not encoder.takes_steps:
             continue
-        timing = probe(
-            encoder,
-            study,
-            metric=metric,
-            precision=device_precision(encoder.extraction.precision),
-            budget=encoder.budget(state.device),
-            progress=progress,
-        )
+        if encoder.feature not in timings:
+            timings[encoder.feature] = probe(
+                encoder,
+                study,
+                metric=metric,
+                precision=device_precision(encoder.extraction.precision),
+                budget=encoder.budget(state.device),
+                progress=progress,
+            )
+        timing = timings[encoder.feature]
+        product = 0.0 if planned.shared else timing.product
         folds, epochs = encoder.extraction.folds, encoder.network.training.epochs
         validated = len(study.labelled(Part.VALIDATION, study.present(encoder.field)))
         # What is encoded for fine-tuning: validation after each epoch, or once what a frozen network's classifier learns from:
@@ -85,8 +100,8 @@ def estimate(
         encoded = planned.products + (planned.train if folds else 0)
         reading = planned.products * timing.tokenising / max(1, encoder.extraction.workers)
         # A step is of all devices together; products are shared out.
-        fine_tuning = reading + planned.steps * timing.step + seen * timing.product / state.num_processes
-        extraction = encoded * timing.product / state.num_processes
+        fine_tuning = reading + planned.steps * timing.step + seen * product / state.num_processes
+        extraction = encoded * product / state.num_processes
         estimates.append(Estimate(timing, planned.steps, fine_tuning / 3600, extraction / 3600))
     return estimates
 

@@ -20,9 +20,8 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArgumen
 from transformers.trainer_utils import EvalPrediction
 
 from fusecat.stages.errors import UsageError
-from fusecat.stages.extraction.frozen import Classifier
 from fusecat.stages.extraction.memory import MemoryPlan
-from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
+from fusecat.stages.extraction.networks import Classifier, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.extraction.settings import Balance, Optimizer, Training
 from fusecat.stages.extraction.trainer import Epochs, MarkComplete, OrderedTrainer, Tell, TrainingData, curve, last_complete

@@ -26,8 +26,8 @@ from fusecat.stages.extraction.dry_run import pad_of
 from fusecat.stages.extraction.embed import encode
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.hub import read_config
-from fusecat.stages.extraction.inputs import collate_tokens
-from fusecat.stages.extraction.networks import ImageNetwork
+from fusecat.stages.extraction.inputs import StoredVectors, collate_tokens
+from fusecat.stages.extraction.networks import Classifier, ImageNetwork
 from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.extraction.settings import NEW, Library, Network, Tower
 from fusecat.stages.extraction.text_backbones import TextTower
@@ -65,6 +65,11 @@ class ZeroShotEncoder(Encoder):
 
     fitted_on: ClassVar[tuple[str, ...]] = ()
     takes_steps: ClassVar[bool] = False
+
+    @property
+    def independent(self) -> bool:
+        """No product teaches it."""
+        return True
 
     def folds(self, study: Study) -> int:  # noqa: ARG002
         """It has seen no label, so its logits of train are already those of a stranger."""
@@ -107,8 +112,9 @@ class ZeroShotEncoder(Encoder):
             network.classifier.weight.copy_(scale * vectors)
             network.classifier.bias.fill_(bias)
         device = processes().device
+        seen = Classifier(network) if isinstance(data.inputs, StoredVectors) else network
         _, logits = encode(
-            network, data.inputs, data.validation.tolist(), classes=len(names), budget=self.budget(device), device=device,
+            seen, data.inputs, data.validation.tolist(), classes=len(names), budget=self.budget(device), device=device,
             precision=precision, progress=progress, feature=data.feature, phase="validation", workers=self.extraction.workers,
         )  # fmt: skip
         validation = scores(data.labels[data.validation], torch.from_numpy(logits).softmax(1).numpy())
