@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from fusecat.pipeline.report.plain import headline
 from fusecat.pipeline.report.tables import score_text
 from fusecat.stages.metrics import ACCURACY, METRICS
 
@@ -52,7 +53,8 @@ def rewritten(text: str, report: dict[str, Any]) -> str:
     blocks = {
         "rows": "".join(rows(report, best(report))),
         "all": "".join(rows(report, {row["strategy"] for row in report["rows"]})),
-        "verdict": f"> {report['verdict']}\n",
+        "answer": f"> {headline(report)} {'. '.join(report['verdict'].split('. ')[:2])}.\n",
+        "verdict": f"> {headline(report)}\n>\n> {report['verdict']}\n",
     }
 
     def block(match: re.Match[str]) -> str:

@@ -50,11 +50,30 @@ class Metric:
             return "–"
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
-    def gain(self, value: float | None) -> str:
-        """A difference with its sign; nothing where it is not known."""
+    def gain(self, difference: float | None) -> str:
+        """One score less another, positive where the one is better, whatever the metric; nothing where it is not known."""
+        return self.signed(None if difference is None else self.sign * difference)
+
+    def gains(self, low: float, high: float) -> str:
+        """An interval of such a difference, `+0.9 to +9.8`, its worse end first."""
+        return " to ".join(map(self.gain, (low, high)[:: self.sign]))
+
+    def signed(self, value: float | None) -> str:
+        """What is positive already where it is better, with its sign; never -0.0, which would look like a loss."""
         if value is None:
             return ""
-        return f"{100 * value:+.1f}" if self.percent else f"{value:+.3f}"
+        places = 1 if self.percent else 3
+        return f"{round(self.scale * value, places) + 0.0:+.{places}f}"
+
+    @property
+    def convention(self) -> str:
+        """How differences are to be read, where that has to be said."""
+        return "" if self.sign > 0 else f"Less {self.shown} is better; differences are shown so that + is better."
+
+    @property
+    def ranks(self) -> str:
+        """What stands where a table or a picture names it: `log loss, less is better`."""
+        return self.shown if self.sign > 0 else f"{self.shown}, less is better"
 
     def bounded(self, low: float, high: float) -> tuple[float, float]:
         """An interval without what no score can be: below 0, or a share above 1."""

@@ -6,7 +6,7 @@ pictures and the page says why: a report never fails for want of them.
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.pipeline.report.slices import compared_rows
+from fusecat.pipeline.report.slices import FUSION, compared_rows, repairing
 from fusecat.stages.progress import phase
 from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord
@@ -37,11 +37,18 @@ CLASSES = 120
 TOP = 3
 TEXT = 280
 
-KINDS = {
-    "repairs": "Repaired: the single feature on text is wrong, the fusion is right",
-    "errors": "Still wrong, and sure of it",
-    "labels": "Suspected wrong labels: every view agrees on another type code",
-}
+KINDS = ("repairs", "errors", "labels")
+
+
+def titles(sides: Collection[str]) -> dict[str, str]:
+    """What stands above each kind of cards, in the order of the page; `sides`: those that are compared."""
+    fusion, alone = repairing(sides) or ("", "")
+    repairs = f"Repaired by fusion: {alone} is wrong, the chosen strategy is right"
+    if fusion == FUSION:
+        repairs = "What fusion would repair: the chosen feature is wrong, the best fusion is right"
+    still = "Wrong" if fusion == FUSION or not fusion else "Still wrong"
+    labels = "Suspected wrong labels: all that is compared says another type code, the same"
+    return {"repairs": repairs, "errors": f"{still}, and sure of it", "labels": labels}
 
 
 @dataclass(frozen=True)
@@ -140,13 +147,11 @@ def wrong_by_class(said: Outcome, labels: NDArray[np.integer]) -> dict[int, NDAr
 
 def choose(outcomes: Mapping[str, Outcome], labels: NDArray[np.integer], shown: int) -> dict[str, NDArray[np.intp]]:
     """Kind -> places of products, the most telling first; `outcomes`: side -> what it says, first the chosen strategy."""
-    chosen = outcomes["chosen"]
+    chosen, picked = outcomes["chosen"], {}
     right = chosen.predicted == labels
-    picked = {}
-    text = outcomes.get("text alone")
-    if text is not None:
-        repaired = right & (text.predicted != labels)
-        picked["repairs"] = _best(repaired, chosen.truth - text.truth, shown)
+    if (pair := repairing(outcomes)) is not None:
+        fusion, alone = (outcomes[side] for side in pair)
+        picked["repairs"] = _best(fusion.right & ~alone.right, fusion.truth - alone.truth, shown)
     agreed = np.ones(len(labels), bool)
     for side in outcomes.values():
         agreed &= side.predicted == chosen.predicted
@@ -154,7 +159,7 @@ def choose(outcomes: Mapping[str, Outcome], labels: NDArray[np.integer], shown: 
     least = np.minimum.reduce([side.confidence for side in outcomes.values()])
     picked["labels"] = _best(suspect, least, shown)
     others = ~right
-    others[picked["labels"]] = False
+    others[np.concatenate([picked["labels"], picked.get("repairs", picked["labels"])])] = False
     picked["errors"] = _best(others, chosen.confidence - chosen.truth, shown)
     return {kind: picked[kind] for kind in KINDS if kind in picked}
 

@@ -17,7 +17,7 @@ from fusecat.pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs,
 from fusecat.pipeline.report.results import Candidate, Study
 from fusecat.pipeline.report.statistics import RESAMPLES, Estimates, bootstrap, score
 from fusecat.stages.errors import DataError
-from fusecat.stages.fusion.select import rank
+from fusecat.stages.fusion.select import rank, tied
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Part
@@ -38,6 +38,9 @@ class Score:
     high: float | None = None
 
 
+_EQUAL = 1e-9
+"""Scores this near each other differ by the order of a sum alone."""
+
 Scores = Mapping[str, Score]
 """Metric -> score."""
 
@@ -47,7 +50,7 @@ class Row:
     """One strategy in the table. `parts`: part -> metric -> score, of `validation` and `test` where they exist.
 
     `ensemble`: the same of the seeds' averaged probabilities, None for a single run. `share`: of resampled validation
-    sets, those in which it would be chosen.
+    sets, those in which it would be chosen; a set in which several are equal is shared between them.
     """
 
     candidate: Candidate
@@ -110,6 +113,12 @@ class Comparison:
         return None if self.headline is None else self.headline.difference.detectable(level)
 
     @property
+    def tied(self) -> list[Row]:
+        """The strategies that are equal to the chosen one on validation."""
+        best, *others = (tied(row.parts[Part.VALIDATION][self.metric.key].mean) for row in self.rows)
+        return [row for row, score in zip(self.rows[1:], others, strict=True) if score == best]
+
+    @property
     def metric(self) -> Metric:
         """What chooses, and what the verdict speaks of."""
         return self.study.metric
@@ -130,7 +139,8 @@ class Comparison:
         Scores are those of the metric that ranks, on validation and on test where it exists: mean and `_sd` over seeds; `low`
         and `high` bound the 95 % interval of the report's part. `difference` is that from the reference, `p` corrected over all
         planned differences, `real` whether it is below 5 %; None where the two were not compared. Strategies that share a
-        letter of `group` are not shown to differ.
+        letter of `group` are not shown to differ. Scores and differences are raw: where less of the metric is better, so is a
+        difference below 0.
         """
         key, against = self.metric.key, dict[str, Contrast]()
         for each in self.contrasts:
@@ -243,10 +253,11 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
 def choices(drawn: NDArray[np.float64], metric: Metric) -> list[float]:
     """Share of resampled validation sets in which each strategy would be chosen, of their scores `drawn` (S, B).
 
-    Strategies come best first; ties go to the first.
+    A set in which several are equal is shared between them.
     """
-    best = (metric.sign * drawn).argmax(axis=0)
-    return [float(share) for share in np.bincount(best, minlength=len(drawn)) / max(drawn.shape[1], 1)]
+    scores = metric.sign * drawn
+    best = scores >= scores.max(axis=0) - _EQUAL
+    return [float(share) for share in (best / best.sum(axis=0)).sum(axis=1) / max(drawn.shape[1], 1)]
 
 
 def _frugal(rows: Sequence[Row], known: Estimates, metric: Metric) -> str:

@@ -9,6 +9,7 @@ as exploration, corrected on their own.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import floor, log10
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,11 @@ class Contrast:
     def high(self) -> float:
         """Upper bound at the level of the test."""
         return self.difference.interval(self.level)[1]
+
+    @property
+    def sure(self) -> str:
+        """The level of its interval as people read it: `97.5 %`."""
+        return confidence(1 - self.level)
 
     @property
     def turned(self) -> "Contrast":
@@ -144,6 +150,12 @@ def tested(
         Contrast(family, one, other, difference, p, p < ALPHA, *mcnemar(right[one], right[other]), level)
         for (family, one, other), difference, p, level in zip(plan, differences, adjusted, levels, strict=True)
     )
+
+
+def confidence(level: float) -> str:
+    """`0.975` as `97.5 %`, with as many decimals as tell it from 100."""
+    left = 100 * (1 - level)
+    return f"{100 - left:.{max(1, -floor(log10(left)))}f}".rstrip("0").rstrip(".") + " %"
 
 
 def corrected(families: Sequence[str], p_values: Sequence[float]) -> list[float]:

@@ -13,6 +13,7 @@ With C classes no more than the vectors' width, and every field present:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fusecat.pipeline.report.doubts import listed
 from fusecat.pipeline.report.results import Candidate
 from fusecat.stages.fusion.strategy import FUSED
 from fusecat.stages.fusion.wiring import field_of
@@ -47,7 +48,6 @@ def equivalent(candidates: Sequence[Candidate]) -> list[Equivalent]:
         linear = not run.settings.get("hidden_layer", False)
         words = form(run.architecture, run.first, run.final) if linear else None
         if words is not None:
-            fields = list(dict.fromkeys(map(field_of, run.features)))
-            words = f"{', '.join(fields[:-1])} and {fields[-1]}, {words}"
+            words = f"{listed(list(dict.fromkeys(map(field_of, run.features))))}: {words}"
             groups.setdefault((words, frozenset(run.features)), []).append(run.strategy)
     return [Equivalent(tuple(names), words) for (words, _), names in groups.items() if len(names) > 1]

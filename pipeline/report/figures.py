@@ -26,6 +26,9 @@ SIDE_LOOK = {
     "chosen": ("o", "chosen"),
     "text alone": ("s", "single"),
     "image alone": ("^", "late"),
+    "attributes alone": ("v", "worse"),
+    "one feature alone": ("s", "single"),
+    "best fusion": ("X", "flat"),
     "ensemble of seeds": ("D", "fused"),
     "as predict gives it": ("P", "better"),
 }

@@ -12,7 +12,16 @@ from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores,
 from fusecat.pipeline.report.published import Figure, published
 from fusecat.pipeline.report.questions import Question, questions
 from fusecat.pipeline.report.results import Candidate
-from fusecat.pipeline.report.slices import ClassLine, Slice, category_lines, class_lines, compared_rows, path_f1, product_slices
+from fusecat.pipeline.report.slices import (
+    ClassLine,
+    Slice,
+    category_lines,
+    class_lines,
+    compared_rows,
+    path_f1,
+    product_slices,
+    repairing,
+)
 from fusecat.stages.progress import phase
 
 if TYPE_CHECKING:
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Insights:
-    """`compared`: what is compared in detail (`chosen`, `text alone`, `image alone`); other fields as their modules say.
+    """`compared`: what is compared in detail, see `compared_rows`; other fields as their modules say.
 
     `paths`: hierarchical F1 of what is compared, () where type codes are no category paths.
 
@@ -62,10 +71,10 @@ def insights(comparison: "Comparison", asked: Collection[Question] = ()) -> Insi
     if comparison.chosen.candidate.ensemble:
         curves["ensemble of seeds"] = reliability([comparison.chosen.candidate.ensemble[part]], labels)
     ablated = next((row for row in comparison.rows if row.candidate.fused), None)
-    text = compared.get("text alone")
-    repaired = None
-    if text is not None and text is not comparison.chosen:
-        repaired = confusions(comparison.chosen.candidate, text.candidate, part, labels, study.products.classes)
+    repaired, pair = None, repairing(compared)
+    if pair is not None:
+        fusion, alone = (compared[side].candidate for side in pair)
+        repaired = confusions(fusion, alone, part, labels, study.products.classes)
     return Insights(
         compared=compared,
         classes=tuple(classes),

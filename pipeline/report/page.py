@@ -9,14 +9,15 @@ from markupsafe import Markup
 
 from fusecat.pipeline.console import safe
 from fusecat.pipeline.report import provenance, tables
-from fusecat.pipeline.report.cards import KINDS, Cards
-from fusecat.pipeline.report.contrasts import FAMILIES
+from fusecat.pipeline.report.cards import Cards, titles
+from fusecat.pipeline.report.contrasts import FAMILIES, confidence
+from fusecat.pipeline.report.doubts import listed
 from fusecat.pipeline.report.insights import Insights
 from fusecat.pipeline.report.markup import breakable, content_policy
 from fusecat.pipeline.report.page_figures import Pictures, front
 from fusecat.pipeline.report.plain import doubling, headline
 from fusecat.pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
-from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
+from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine, repairing
 from fusecat.pipeline.report.svg import Sheet
 from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import METRICS
@@ -45,6 +46,7 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "plain": safe,
         "figure": metric.figure,
         "gain": metric.gain,
+        "signed": metric.signed,
         "per_cent": _per_cent,
         "breakable": breakable,
     }
@@ -53,7 +55,9 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "label": tables.label,
         "group_text": tables.group_text,
         "doubling": partial(doubling, metric),
-        "less": lambda one, other: None if one is None else one - other,
+        "gains": metric.gains,
+        "confidence": confidence,
+        "less": lambda one, other: None if one is None else metric.sign * (one - other),
         "interval": partial(tables.interval_text, metric),
         "score": lambda value, name=metric.name: tables.score_text(METRICS[name], value),
     }
@@ -64,6 +68,7 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
     return environment.get_template("index.html").render(
         report=report,
         metric=metric,
+        lower=listed([*(each.shown for each in METRICS.values() if each.sign < 0), "ECE"]),
         others=[each for each in METRICS.values() if each != metric],
         report_part=comparison.report_part,
         headline=headline(report),
@@ -79,7 +84,8 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         report_ensemble=comparison.chosen.ensemble,
         grid=_grid(comparison),
         cards=cards,
-        kinds=KINDS,
+        kinds=titles(seen.compared),
+        repairing=repairing(seen.compared),
         wrong={each.code: at for at, each in enumerate(cards.wrong, start=1)} if cards else {},
         facts=provenance.facts(comparison),
         settings=provenance.head_settings(comparison),
@@ -110,7 +116,10 @@ TEMPLATES = (
 
 def _families(report: Mapping[str, Any]) -> list[tuple[str, str, list[Any]]]:
     """(family, what it asks, its contrasts), families without contrasts left out."""
-    found = [(name, asks, [c for c in report["contrasts"] if c["family"] == name]) for name, asks in FAMILIES.items()]
+    families = dict(FAMILIES)
+    if report["reference"] == report["chosen"]:
+        families["headline"] = "the headline: the best fusion on validation against the chosen strategy"
+    found = [(name, asks, [c for c in report["contrasts"] if c["family"] == name]) for name, asks in families.items()]
     return [(name, asks, contrasts) for name, asks, contrasts in found if contrasts]
 
 

@@ -35,7 +35,7 @@ class Pictures:
         self.comparison, self.seen, self.sheet = comparison, seen, sheet
         self.scale = comparison.metric.scale
         unit = "" if self.scale == 1 else ", per cent"
-        self.axis = f"{comparison.report_part} {comparison.metric.shown}{unit}"
+        self.axis = f"{comparison.report_part} {comparison.metric.ranks}{unit}"
 
     def all(self) -> dict[str, Markup | None]:
         """Every picture by name."""
@@ -72,7 +72,7 @@ class Pictures:
         rows = [self._difference(contrast) for contrast in found]
         if not rows:
             return None
-        unit = "" if self.scale == 1 else ", points"
+        unit = ("" if self.scale == 1 else ", points") + ("" if self.comparison.metric.sign > 0 else ", + is better")
         axis = f"difference from {self.comparison.reference}{unit}"
 
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
@@ -106,7 +106,7 @@ class Pictures:
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
             return figures.dumbbells(names, compared, axis="F1, per cent", narrow=narrow)
 
-        return picture(draw, self.sheet, name="classes", label="F1 by type code: chosen strategy, text alone and image alone")
+        return picture(draw, self.sheet, name="classes", label=f"F1 by type code: {', '.join(compared)}")
 
     def learning(self) -> Markup | None:
         """The score over labelled products."""
@@ -136,7 +136,7 @@ class Pictures:
 
     def cost(self) -> Markup:
         """Validation score over seconds: what to choose for its price is a choice, so test figures have no part in it."""
-        metric, axis = self.comparison.metric, f"validation {self.comparison.metric.shown}"
+        metric, axis = self.comparison.metric, f"validation {self.comparison.metric.ranks}"
         points = [
             (
                 row.strategy,
@@ -157,7 +157,7 @@ class Pictures:
         if not any(len(points) > 1 for points in lines.values()):
             return None
         scaled = {key: [(x, y * self.scale) for x, y in points] for key, points in lines.items()}
-        axis = f"validation {self.comparison.metric.shown}"
+        axis = f"validation {self.comparison.metric.ranks}"
 
         def draw(narrow: bool) -> "Figure":  # noqa: FBT001
             return figures.curves(scaled, axis=axis, narrow=narrow)
@@ -173,12 +173,11 @@ class Pictures:
         return Dot(row.strategy, score.mean * self.scale, low, high, tone, MARKERS.get(kind, "o"), ticks, bold=is_chosen)
 
     def _difference(self, contrast: Contrast) -> Dot:
-        kind, of = self.comparison.row(contrast.one).candidate.architecture, contrast.difference
-        better = of.value * self.comparison.metric.sign > 0
-        tone = TONES["better" if better else "worse"] if contrast.real else TONES["single"]
-        values = (of.value * self.scale, contrast.low * self.scale, contrast.high * self.scale)
+        kind, scale = self.comparison.row(contrast.one).candidate.architecture, self.scale * self.comparison.metric.sign
+        value, (low, high) = contrast.difference.value * scale, sorted((contrast.low * scale, contrast.high * scale))
+        tone = TONES["better" if value > 0 else "worse"] if contrast.real else TONES["single"]
         is_chosen = contrast.one == self.comparison.chosen.strategy
-        return Dot(contrast.one, *values, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
+        return Dot(contrast.one, value, low, high, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
 
 
 def front(comparison: "Comparison") -> list[str]:

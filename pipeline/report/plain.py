@@ -29,7 +29,7 @@ def doubling(metric: Metric, curve: Mapping[str, Any]) -> str:
     if curve["doubled"] is None:
         return "Its networks have seen all labels, so only the head's share of the gain shows: it is no forecast."
     more = curve["doubled"]
-    size = f"{metric.gain(more['gain'])}{metric.points} ({metric.gain(more['low'])} to {metric.gain(more['high'])})"
+    size = f"{metric.signed(more['gain'])}{metric.points} ({metric.signed(more['low'])} to {metric.signed(more['high'])})"
     return (
         f"If it goes on as it did, {more['labels']:,} labels would bring about {size}; that is a forecast, not a measurement."
     )
@@ -40,13 +40,13 @@ def spared(metric: Metric, contribution: Mapping[str, Any]) -> list[str]:
     said = []
     for kind in dict.fromkeys(line["kind"] for line in contribution["lines"]):
         lines = [line for line in contribution["lines"] if line["kind"] == kind]
-        shares = ", ".join(f"{line['player']} {metric.gain(line['validation']['value'])}" for line in lines)
+        shares = ", ".join(f"{line['player']} {metric.signed(line['validation']['value'])}" for line in lines)
         told = f"Contribution of {kind} on validation{' in points' if metric.points else ''} (Shapley): {shares}."
         spare = [line for line in lines if line["without"]["low"] <= 0]
         for line in spare:
             without = line["without"]
-            cost = f"{metric.gain(-without['cost'])} ({metric.gain(-without['high'])} to {metric.gain(-without['low'])})"
-            told += f" {line['player']} is not shown to be needed: without it {cost}."
+            cost, low, high = (metric.signed(-without[name]) for name in ("cost", "high", "low"))
+            told += f" {line['player']} is not shown to be needed: without it {cost} ({low} to {high})."
         said.append(told)
     return said
 

@@ -54,7 +54,7 @@ def print_pool(workspaces: Sequence[Path], output: Path | None = None, metric: M
     pooled, page = write_pool(workspaces, output, metric)
     terminal = console()
     shown = range(len(HEADINGS)) if terminal.width >= 110 else (0, 1, 4, 5, 6, 8)
-    table = Table(box=box.SIMPLE_HEAD, title=f"{METRICS[pooled.metric].shown} over {len(workspaces)} studies", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=f"{METRICS[pooled.metric].ranks} over {len(workspaces)} studies", pad_edge=False)
     for at, name in enumerate(HEADINGS):
         if at in shown:
             table.add_column(
@@ -86,7 +86,7 @@ def lines(pooled: Pool) -> list[list[str]]:
         if row.difference is None or row.difference_low is None or row.difference_high is None:
             line += ["reference", "", "", ""]
         else:
-            line += [metric.gain(row.difference), f"{metric.gain(row.difference_low)} to {metric.gain(row.difference_high)}"]
+            line += [metric.gain(row.difference), metric.gains(row.difference_low, row.difference_high)]
             line += [f"{row.p:.3g}", "yes" if row.real else "no"]
         found.append(line)
     return found
@@ -113,7 +113,7 @@ def page(pooled: Pool) -> str:
     style = sources["style.css"] + sheet.css
     return environment.get_template("pool.html").render(
         pool=pooled,
-        metric=METRICS[pooled.metric].shown,
+        metric=METRICS[pooled.metric],
         headings=HEADINGS,
         lines=lines(pooled),
         picture=drawn,
@@ -136,7 +136,7 @@ def _picture(pooled: Pool, sheet: Sheet) -> Markup:
             dots.append(Dot(row.strategy, row.mean * scale, row.low * scale, row.high * scale, *look, ticks, bold=best))
         else:
             dots.append(Dot(row.strategy, row.rank, row.rank - half, row.rank + half, *look, bold=best))
-    axis = f"{pooled.report_part} {metric.shown}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
+    axis = f"{pooled.report_part} {metric.ranks}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
 
     def draw(narrow: bool) -> "Figure":  # noqa: FBT001
         return figures.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)

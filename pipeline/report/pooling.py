@@ -19,6 +19,7 @@ from fusecat.pipeline.report.contrasts import ALPHA
 from fusecat.pipeline.report.repeated import Over, Repeated, products
 from fusecat.pipeline.report.statistics import Difference, holm
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.select import rank, tied
 from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import phase
 from fusecat.stages.vocabulary import Part
@@ -93,7 +94,7 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     chooses = {
         name: float(np.mean([c.row(name).parts[Part.VALIDATION][metric.key].mean for c in comparisons])) for name in names
     }
-    names.sort(key=lambda name: (-metric.sign * chooses[name], name))
+    names.sort(key=lambda name: (tied(-metric.sign * chooses[name]), *rank(first.row(name).candidate.runs, metric)[1:]))
     repeated = Repeated.of(comparisons, names)
     single = [at for at, name in enumerate(names) if first.row(name).candidate.single]
     reference = single[0] if single else len(names) - 1
@@ -181,11 +182,12 @@ def _choice(picked: Sequence[str], gain: Difference | None, of_seeds: float | No
         more = f", and {len(counts) - 4} others" if len(counts) > 4 else ""
         said = [f"Of {studies} studies, so many choose each: {several}{more}."]
     if gain is not None:
-        reach = f"{metric.gain(gain.low)} to {metric.gain(gain.high)}"
+        reach = metric.gains(gain.low, gain.high)
         said.append(
             f"Whatever is chosen, against the single feature that would be chosen with it: {metric.gain(gain.value)}"
             f"{metric.points} ({reach})."
         )
+    said += [metric.convention] * (metric.sign < 0)
     if of_seeds is not None:
         said.append(f"Seeds explain {100 * of_seeds:.0f} % of the variance between splits.")
     return said
@@ -255,6 +257,6 @@ def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric:
     if best is None or best.difference is None or best.difference_low is None or best.difference_high is None:
         return said
     real = "a real difference" if best.real else "no real difference"
-    reach = f"{metric.gain(best.difference_low)} to {metric.gain(best.difference_high)}"
+    reach = metric.gains(best.difference_low, best.difference_high)
     span = f"{metric.gain(best.difference)}{metric.points} ({reach})"
     return f"{said} {best.strategy} against {reference}: {span}, {real} {carried}."

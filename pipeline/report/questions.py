@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FILE = "questions.json"
 SUSPECTED = "suspected-labels.csv"
-REVISION = 3
+REVISION = 4
 """Part of what answers are kept by: raise it when the same runs give other ones."""
 
 
@@ -126,8 +126,8 @@ def _curve(comparison: "Comparison", now: Phase) -> dict[str, Any]:
     if honest:
         noise = np.random.default_rng(2020).normal(size=draws.shape) * np.sqrt(estimates.between)[:, None]
         counts, error = [point.labels for point in points], _as_error(metric.sign)
-        gain = metric.sign * (error(estimates.mean[-1]) - doubled(counts, error(estimates.mean)))
-        spread = metric.sign * (error(draws + noise)[-1] - doubled(counts, error(draws + noise)))
+        gain = error(estimates.mean[-1]) - doubled(counts, error(estimates.mean))
+        spread = error(draws + noise)[-1] - doubled(counts, error(draws + noise))
         low, high = (float(bound) for bound in np.quantile(spread, [0.025, 0.975]))
         answer["doubled"] = {"labels": 2 * counts[-1], "gain": float(gain), "low": low, "high": high}
     return answer

@@ -3,7 +3,7 @@
 Shapes: n products, K seeds, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate, Study
 from fusecat.stages.catalogue.label_doubts import levels
-from fusecat.stages.fields import KNOWN, Field, parts_of
+from fusecat.stages.fields import ATTRIBUTES, KNOWN, Field, parts_of
 from fusecat.stages.fusion.wiring import field_of, network_of
 from fusecat.stages.metrics import Metric
 
@@ -43,14 +43,39 @@ class Slice:
     scores: tuple[float, ...]
 
 
+CHOSEN, FUSION = "chosen", "best fusion"
+
+
 def compared_rows(comparison: "Comparison") -> dict[str, "Row"]:
-    """The chosen strategy, and the single features on text and on image that validation prefers (where there are any)."""
-    found = {"chosen": comparison.chosen}
-    for row in comparison.rows:
-        if row.candidate.single and row is not comparison.chosen:
-            kind = "image alone" if row.candidate.runs[0].features[0].endswith(f".{Field.IMAGE}") else "text alone"
-            found.setdefault(kind, row)
+    """Side -> row: the chosen strategy, and what validation prefers of each kind that it is held against.
+
+    These are single features on text, on the image, on attributes, and of which nobody knows on what; where a single feature is
+    chosen, the best fusion stands in the place of its own kind.
+    """
+    chosen = comparison.chosen
+    found = {CHOSEN: chosen}
+    for row in comparison.rows[1:]:
+        side = side_of(row.candidate) if row.candidate.single else FUSION if chosen.candidate.single else None
+        if side is not None and not (chosen.candidate.single and side == side_of(chosen.candidate)):
+            found.setdefault(side, row)
     return found
+
+
+def side_of(candidate: Candidate) -> str:
+    """What a single feature looks at, in words: `text alone`."""
+    feature = candidate.features[0]
+    if field_of(feature) in (Field.IMAGE, ATTRIBUTES):
+        return f"{field_of(feature)} alone"
+    return "text alone" if network_of(feature) else "one feature alone"
+
+
+def repairing(compared: Iterable[str]) -> tuple[str, str] | None:
+    """Of the sides that are compared, the fusion and the feature that it is held against; None without one of them."""
+    others = [side for side in compared if side != CHOSEN]
+    if FUSION in others:
+        return FUSION, CHOSEN
+    alone = "text alone" if "text alone" in others else next(iter(others), None)
+    return None if alone is None else (CHOSEN, alone)
 
 
 def class_f1(candidate: Candidate, part: str, labels: NDArray[np.integer], classes: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fusecat.pipeline.console import safe
+from fusecat.pipeline.report.contrasts import confidence
 from fusecat.pipeline.report.results import SINGLE
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
 from fusecat.stages.spreadsheet import harmless
@@ -81,7 +82,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     metric = METRICS[report["metric"]]
     lines = ["# Comparison of fusion strategies", "", cell(report["verdict"]), ""]
     lines += [
-        f"Ranked by {metric.shown} on validation; mean ± deviation over seeds; intervals over products and seeds.",
+        f"Ranked on validation by {metric.ranks}; mean ± deviation over seeds; intervals over products and seeds.",
         "",
     ]
     head = ["strategy", "validation", "test", "test interval", "group", "chosen in", "features", "test accuracy", "parameters"]
@@ -103,10 +104,11 @@ def markdown(report: Mapping[str, Any]) -> str:
             ", ".join(row["fitted_on"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"## Planned differences ({report['report_part']}, p corrected over all of them)", ""]
-    lines += ["| one | other | difference | interval, corrected | p | real |", "|---|---|---|---|---|---|"]
+    lines += ["", f"## Planned differences ({report['report_part']})", ""]
+    lines += [f"Each interval has the level of its test; p is corrected alike. {metric.convention}".strip(), ""]
+    lines += ["| one | other | difference | interval | p | real |", "|---|---|---|---|---|---|"]
     for contrast in report["contrasts"]:
-        span = f"{metric.gain(contrast['level_low'])} to {metric.gain(contrast['level_high'])}"
+        span = f"{metric.gains(contrast['level_low'], contrast['level_high'])} ({confidence(contrast['level'])})"
         cells = [cell(contrast["one"]), cell(contrast["other"]), metric.gain(contrast["difference"]), span]
         cells += [format(contrast["p"], ".3g"), "yes" if contrast["real"] else "no"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -134,7 +134,7 @@ def ranked_table(report: dict[str, Any], width: int) -> "Table":
     tested = report["report_part"] == "test"
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{metric.shown}, ranked on validation (* chosen)",
+        title=f"{metric.ranks}, ranked on validation (* chosen)",
         title_justify="left",
         pad_edge=False,
         show_edge=False,

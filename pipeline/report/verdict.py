@@ -25,8 +25,11 @@ def sentences(comparison: "Comparison") -> list[str]:
     said = [
         f"{chosen.strategy} is chosen on validation: {_figures(comparison, chosen.parts[comparison.report_part][metric.key])}."
     ]
+    said += [metric.convention] * (metric.sign < 0)
     if comparison.headline is not None:
         said += _headline(comparison, comparison.headline)
+    said += _planned(comparison)
+    said += _detectable(comparison)
     said += _tied(comparison)
     said += _against_regression(comparison)
     said += _against_reference(comparison)
@@ -35,7 +38,7 @@ def sentences(comparison: "Comparison") -> list[str]:
     said += _others(comparison)
     said += left_out(comparison)
     said += doubts(comparison)
-    said.append("This holds for these networks and this split.")
+    said.append(f"This holds for these {_inputs(comparison)} and this split.")
     return said
 
 
@@ -47,53 +50,101 @@ def _figures(comparison: "Comparison", score: "Score") -> str:
     return f"{comparison.report_part} {metric.shown} {metric.figure(score.mean)}{interval}{seeds}"
 
 
+def _inputs(comparison: "Comparison") -> str:
+    """What was compared on: networks that this study has, or vectors that were brought along."""
+    info = comparison.study.info
+    unknown = {} if info.preset else {"imported": None}
+    used = {name for row in comparison.rows for name in row.candidate.features}
+    return "networks" if any("imported" not in info.features.get(name, unknown) for name in used) else "vectors"
+
+
+def _it(comparison: "Comparison") -> str:
+    return "The chosen feature" if comparison.chosen.candidate.single else "The chosen strategy"
+
+
 def _stability(comparison: "Comparison") -> list[str]:
     """How often other validation products would have chosen it, and what costs less and is nearly as good there."""
     if len(comparison.rows) < 2:
         return []
-    chosen, rival = comparison.chosen, max(comparison.rows[1:], key=lambda row: row.share)
+    chosen, tied = comparison.chosen, [row.strategy for row in comparison.tied]
+    if tied:
+        others = "one other" if len(tied) == 1 else f"{len(tied)} others"
+        rule = "of equals the cheapest stands first, by features, then by parameters, then by name"
+        return [f"It ties on validation with {others}, {listed(tied)}: {rule}."]
+    rival = max(comparison.rows[1:], key=lambda row: row.share)
     said = f"Of resampled validation sets {100 * chosen.share:.0f} % choose it"
     if rival.share >= 0.05:
         said += f", {100 * rival.share:.0f} % {rival.strategy}"
     sentences = [f"{said}."]
     if comparison.frugal not in (None, chosen.strategy):
-        features = len(comparison.row(str(comparison.frugal)).candidate.features)
-        sentences.append(
-            f"The cheapest within one standard error of it on validation is {comparison.frugal} "
-            f"({features} of {len(chosen.candidate.features)} features)."
-        )
+        features, of = len(comparison.row(str(comparison.frugal)).candidate.features), len(chosen.candidate.features)
+        fewer = f" ({features} of {of} features)" if features < of else ""
+        sentences.append(f"The cheapest within one standard error of it on validation is {comparison.frugal}{fewer}.")
     return sentences
 
 
 def _headline(comparison: "Comparison", headline: Contrast) -> list[str]:
     metric, value = comparison.metric, headline.difference.value
-    who = "It" if headline.one == comparison.chosen.strategy else f"The best fusion, {headline.one},"
-    rival = comparison.row(headline.other)
-    alone = f"{headline.other}, the best single feature on validation" if rival.candidate.single else headline.other
+    who, alone = "It", headline.other
+    single = next((row.strategy for row in comparison.rows if row.candidate.single), None)
+    if alone == comparison.chosen.strategy:
+        best = "best" if comparison.chosen.candidate.single else "next best"
+        who, alone = f"The {best} fusion on validation, {headline.one},", "it"
+    elif alone == single:
+        alone += ", the best single feature on validation"
     if headline.real:
         size = f"{metric.figure(abs(value))}{metric.points}"
         verb = "beats" if metric.sign * value > 0 else "falls behind"
-        said = [f"{who} {verb} {alone}, by {size} ({_span(comparison, headline)})."]
+        comma = "" if alone == "it" else ","
+        said = [f"{who} {verb} {alone}{comma} by {size} ({_span(comparison, headline)})."]
     else:
         size = f"{metric.gain(value)}{metric.points}"
         said = [f"{who} is not shown to differ from {alone}: {size} ({_span(comparison, headline)})."]
         one_seed = [name for name in (headline.one, headline.other) if comparison.row(name).candidate.one_seed]
         if one_seed and not min(headline.low, headline.high) <= 0 <= max(headline.low, headline.high):
             said.append(f"That interval holds no spread over seeds: {listed(one_seed)} has one. More seeds would tell.")
-    smallest = f"{metric.figure(comparison.detectable or 0.0)}{metric.points}"
-    return [
-        *said,
-        f"With this {comparison.report_part} set, a true difference of {smallest} would be found four times in five.",
-    ]
+    return said
+
+
+def _detectable(comparison: "Comparison") -> list[str]:
+    """How fine this part measures."""
+    if not comparison.detectable:  # 0 where nothing varies, which is no sharp eye: see `doubts`
+        return []
+    smallest = f"{comparison.metric.figure(comparison.detectable)}{comparison.metric.points}"
+    return [f"With this {comparison.report_part} set, a true difference of {smallest} would be found four times in five."]
 
 
 def _span(comparison: "Comparison", contrast: Contrast) -> str:
-    """`corrected 95 % interval +0.9 to +9.8`, at the level of the test; the headline's says for how many comparisons."""
-    gain, count = comparison.metric.gain, len(comparison.contrasts)
-    kind = "corrected 95 % interval" if count > 1 else "95 % interval"
-    if count > 1 and contrast is comparison.headline:
-        kind = f"95 % interval, corrected for {count:,} comparisons:"
-    return f"{kind} {gain(contrast.low)} to {gain(contrast.high)}"
+    """`97.5 % interval +0.9 to +9.8`: at the level of its test, so it leaves out 0 exactly where the difference is real."""
+    return f"{contrast.sure} interval {comparison.metric.gains(contrast.low, contrast.high)}"
+
+
+def _planned(comparison: "Comparison") -> list[str]:
+    """How many comparisons share the 5 %, and so why intervals are wider than those of 95 %."""
+    count, rows = len(comparison.contrasts), comparison.rows
+    if count < 2:
+        return []
+    once = ", equal functions as one," if any(row.candidate.also for row in rows) else ""
+    said = f"{len(rows)} strategies{once} meet in {count:,} planned comparisons"
+    shared = "which share the 5 % of error"
+    if comparison.headline is not None:
+        others = "the other" if count == 2 else f"the other {count - 1:,} share"
+        shared = f"of which this one keeps half of the 5 % of error and {others} the rest"
+    return [f"{said}, {shared}: each interval has the level of its test."]
+
+
+def _compared(comparison: "Comparison", contrast: Contrast) -> tuple[str, str]:
+    """`1.3 points better` and `(99.9 % interval -2.9 to +5.5; not shown to differ)`, of the first side."""
+    metric, value = comparison.metric, contrast.difference.value
+    side = "better" if metric.sign * value > 0 else "worse"
+    real = "" if contrast.real else "; not shown to differ"
+    return f"{metric.figure(abs(value))}{metric.points} {side}", f"({_span(comparison, contrast)}{real})"
+
+
+def _between(comparison: "Comparison", one: str, other: str) -> Contrast | None:
+    """The planned comparison of two strategies, seen from the first; None where there is none."""
+    found = next((each for each in comparison.contrasts if {each.one, each.other} == {one, other}), None)
+    return found.turned if found is not None and found.other == one else found
 
 
 def _tied(comparison: "Comparison") -> list[str]:
@@ -123,43 +174,39 @@ def _tied(comparison: "Comparison") -> list[str]:
 
 def _against_regression(comparison: "Comparison") -> list[str]:
     """Whether a head is worth more than the tuned logistic regression that validation prefers."""
-    rows, metric = comparison.rows, comparison.metric
-    known = next((row for row in rows if row.candidate.architecture == Architecture.LOGISTIC), None)
-    best = next((row for row in rows if row.candidate.fused), None)
+    rows, chosen = comparison.rows, comparison.chosen.strategy
+    known = next((row.strategy for row in rows if row.candidate.architecture == Architecture.LOGISTIC), None)
+    best = next((row.strategy for row in rows if row.candidate.fused), None)
     if known is None or best is None:
         return []
-    chosen = comparison.chosen.strategy
-    one, other = (best.strategy, known.strategy) if chosen == known.strategy else (chosen, known.strategy)
-    contrast = next(each for each in comparison.contrasts if {each.one, each.other} == {one, other})
-    contrast = contrast if contrast.one == one else contrast.turned
-    value = contrast.difference.value
-    span = f"{metric.gain(value)}{metric.points} ({_span(comparison, contrast)})"
-    if chosen == known.strategy:
-        real = "" if contrast.real else ", not shown to differ"
-        return [f"It is a plain logistic regression, tuned: the best head on validation, {one}, gives {span} beside it{real}."]
-    if contrast.real and metric.sign * value > 0:
-        return [f"It beats a tuned logistic regression, {other}: {span}."]
-    return [f"It is not shown to beat a tuned logistic regression, {other}: {span}."]
+    contrast = _between(comparison, *((best, known) if chosen == known else (chosen, known)))
+    if contrast is None or (comparison.headline is not None and {contrast.one, contrast.other} == _pair(comparison.headline)):
+        return []  # said already
+    size, span = _compared(comparison, contrast)
+    if chosen == known:
+        return [f"It is a plain logistic regression, tuned: the best head on validation, {best}, is {size} {span}."]
+    return [f"{_it(comparison)} is {size} than a tuned logistic regression, {known} {span}."]
 
 
 def _against_reference(comparison: "Comparison") -> list[str]:
-    """How far the chosen strategy lies above what costs next to nothing: the reference that validation prefers."""
+    """How far the chosen strategy is ahead of what costs next to nothing: the reference that validation prefers."""
     references = [row for row in comparison.rows if row.candidate.single and stands_alone(row.candidate.features[0])]
     if not references:
         return []
-    chosen, best, metric = comparison.chosen.strategy, references[0].strategy, comparison.metric
+    chosen, best = comparison.chosen.strategy, references[0].strategy
     if all(map(stands_alone, comparison.chosen.candidate.features)):
-        return [f"{chosen} is the reference that networks have to beat: here validation prefers it to all of them."]
-    contrast = next(each for each in comparison.contrasts if {each.one, each.other} == {chosen, best})
-    if comparison.headline is not None and {comparison.headline.one, comparison.headline.other} == {chosen, best}:
+        return ["It is the reference that networks have to beat: here validation prefers it to all of them."]
+    contrast = _between(comparison, chosen, best)
+    if contrast is None:
+        return []
+    if comparison.headline is not None and _pair(comparison.headline) == {chosen, best}:
         return [f"{best} is also the reference that networks have to beat."]
-    contrast = contrast if contrast.one == chosen else contrast.turned
-    value = contrast.difference.value
-    side = "above" if metric.sign * value > 0 else "below"
-    real = "" if contrast.real else "; not shown to differ"
-    size = f"{metric.figure(abs(value))}{metric.points}"
-    span = f"{_span(comparison, contrast)}{real}"
-    return [f"It lies {size} {side} {best}, the reference that networks have to beat ({span})."]
+    size, span = _compared(comparison, contrast)
+    return [f"{_it(comparison)} is {size} than {best}, the reference that networks have to beat {span}."]
+
+
+def _pair(contrast: Contrast) -> set[str]:
+    return {contrast.one, contrast.other}
 
 
 def _fields(comparison: "Comparison") -> list[str]:
@@ -179,9 +226,9 @@ def _fields(comparison: "Comparison") -> list[str]:
     if not controls:
         return []
     changes = sorted(((float(np.mean(values)), name) for name, values in controls.items()), key=lambda it: metric.sign * it[0])
-    told = [f"{name.removeprefix('without ').replace('_', ' and ')} {metric.gain(value)}" for value, name in changes[:4]]
-    spare = [name.removeprefix("without ") for value, name in changes if metric.sign * value >= 0]
-    said = [f"Fields left out when it predicts change that by{' (points)' if metric.points else ''}: {', '.join(told)}."]
+    fields = [(value, name.removeprefix("without ").replace("_", " and ")) for value, name in changes]
+    told, spare = [f"{name} {metric.gain(value)}" for value, name in fields[:4]], [n for v, n in fields if metric.sign * v >= 0]
+    said = [f"Predicting without a field changes that{', in points' if metric.points else ''}: {', '.join(told)}."]
     return said + ([f"It predicts at least as well without {listed(spare)}."] if spare else [])
 
 
@@ -201,9 +248,7 @@ def _without_image(comparison: "Comparison") -> Contrast | None:
             or row.candidate.architecture == Architecture.PROBE
         )
     ]
-    found = (each for name in alone for each in comparison.contrasts if {each.one, each.other} == {chosen.strategy, name})
-    contrast = next(found, None)
-    return contrast.turned if contrast is not None and contrast.other == chosen.strategy else contrast
+    return next(filter(None, (_between(comparison, chosen.strategy, name) for name in alone)), None)
 
 
 def _others(comparison: "Comparison") -> list[str]:
@@ -214,7 +259,7 @@ def _others(comparison: "Comparison") -> list[str]:
         return []
     gains = {}
     for each in comparison.contrasts:
-        if each.real and chosen in (each.one, each.other):
+        if each.real and chosen in _pair(each):
             turned = each if each.one == chosen else each.turned
             gains[turned.other] = comparison.metric.sign * turned.difference.value
     worse, better = ([name for name in others if sign * gains.get(name, 0) > 0] for sign in (1, -1))
@@ -234,5 +279,4 @@ def _others(comparison: "Comparison") -> list[str]:
             else "not shown to differ"
         )
         return [f"{'The other strategy' if len(others) == 1 else f'All {len(others)} others'} {rest} {what}."]
-    once = " (equal functions count once)" if any(row.candidate.also for row in comparison.rows) else ""
-    return [f"Of the {len(others)} others{once}, {'; '.join(told)}."]
+    return [f"Of the {len(others)} others, {'; '.join(told)}."]

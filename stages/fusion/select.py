@@ -63,15 +63,24 @@ def repetitions(runs: Runs) -> Iterator[Repetitions]:
         yield Repetitions(strategy, tuple(kept), tuple(left_out))
 
 
-def rank(runs: Sequence[Run], metric: Metric) -> tuple[float, str]:
-    """What strategies are sorted by, the best on validation first: the mean over the seeds; ties go by name."""
+def rank(runs: Sequence[Run], metric: Metric) -> tuple[float, int, float, str]:
+    """What strategies are sorted by, the best on validation first: the mean over the seeds.
+
+    Of equals the cheapest stands first: the fewest features, then the fewest parameters, then by name.
+    """
     for run in runs:
         if metric.key not in run.scores[Part.VALIDATION]:
             raise DataError(
                 f"{run.strategy}, seed {run.seed}: its {metric} is not known; run 'fusecat fuse' again, or rank by another"
             )
     score = np.mean([run.scores[Part.VALIDATION][metric.key] for run in runs])
-    return -metric.sign * float(score), runs[0].strategy
+    features = {name for run in runs for name in run.features}
+    return tied(-metric.sign * float(score)), len(features), float(np.mean([run.parameters for run in runs])), runs[0].strategy
+
+
+def tied(score: float) -> float:
+    """A score by which strategies are compared: what only the order of a sum tells apart is equal."""
+    return round(score, 9)
 
 
 def refuse_nowhere(root: Path) -> None:

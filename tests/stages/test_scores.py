@@ -55,6 +55,10 @@ def test_a_weight_of_two_is_the_product_twice():
 
 def test_a_figure_is_shown_as_people_read_it():
     assert (MACRO_F1.figure(0.5), MACRO_F1.gain(0.01), MACRO_F1.points) == ("50.0", "+1.0", " points")
-    assert (LOG_LOSS.figure(0.5), LOG_LOSS.gain(-0.01), LOG_LOSS.points) == ("0.500", "-0.010", "")
+    assert (LOG_LOSS.figure(0.5), LOG_LOSS.gain(-0.01), LOG_LOSS.points) == ("0.500", "+0.010", "")
+    assert (MACRO_F1.gains(-0.1, 0.2), LOG_LOSS.gains(-0.1, 0.2)) == ("-10.0 to +20.0", "-0.200 to +0.100")
+    assert [MACRO_F1.gain(value) for value in (0.0, -0.0, -1e-5)] == ["+0.0"] * 3
+    assert (MACRO_F1.convention, LOG_LOSS.ranks) == ("", "log loss, less is better")
+    assert LOG_LOSS.convention.startswith("Less log loss is better")
     assert (MACRO_F1.figure(None), MACRO_F1.gain(None)) == ("–", "")
     assert MACRO_F1.bounded(-0.1, 1.1) == (0, 1) and LOG_LOSS.bounded(-0.1, 1.1) == (0, 1.1)
