@@ -14,7 +14,8 @@ from fusecat.stages.study_record import StudyRecord, change_study, read_study
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fusecat.cache.table import FeatureTable
+    from fusecat.cache.store import Rows
+    from fusecat.cache.table import Samples
     from fusecat.pipeline.presets.preset import Preset
     from fusecat.stages.catalogue.data_model import ReadingOptions
     from fusecat.stages.catalogue.validate import CatalogueReport
@@ -152,10 +153,11 @@ def remember_command(place: Workspace, command: str, metric: Metric | None = Non
         change_study(place, renew)
 
 
-def remember_split(place: Workspace, own: Workspace, number: int, seed: int, table: "FeatureTable") -> None:
+def remember_split(place: Workspace, own: Workspace, number: int, seed: int, table: "Samples | Rows") -> None:
     """Say in the `study.json` of a split, where it does not say so yet, which one of the study in `place` it is."""
     first = read_study(place) or StudyRecord()
-    counts = {part: len(table.rows(part)) for part in table.parts if len(table.rows(part))}
+    parted = [int(((table.split == code) & (table.labels >= 0)).sum()) for code in range(len(table.parts))]
+    counts = {part: count for part, count in zip(table.parts, parted, strict=True) if count}
     features = {name: known for name, known in first.features.items() if number == 1 or "imported" in known}
     record = replace(first, split={**first.split, "seed": seed, "counts": counts}, features=features, commands=())
     change_study(own, lambda known: known if known is not None and known.split else record)

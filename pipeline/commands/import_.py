@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fusecat.cache.store import Rows
     from fusecat.stages.catalogue.data_model import Catalogue
     from fusecat.stages.catalogue.split import Split
-    from fusecat.stages.external.import_vectors import Imported
+    from fusecat.stages.external.import_vectors import Imported, Request
 
 FIELDS = (*KNOWN, ATTRIBUTES)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -64,6 +64,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--split-seed", default=2020, show_default=True, help="Of a new split.")
 @click.option("--group-by", metavar="COLUMN", help="Of --labels: products of one value stay in one part of a new split.")
 @click.option("--split-column", metavar="COLUMN", help="Of --labels: the part of each product, instead of a new split.")
+@click.option(
+    "--splits",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure --attributes on N splits, for 'fusecat fuse --splits N' [as many as 'fusecat extract --splits' made].",
+)
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True, help="Stored as.")
 @workspace_option
 @json_option
@@ -74,7 +80,6 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     """
     from fusecat.cache.records import write_record
     from fusecat.cache.store import FeatureCache
-    from fusecat.stages.external.attributes import Attributes
     from fusecat.stages.external.import_vectors import Request, import_vectors
     from fusecat.stages.fusion.near import straddling
 
@@ -88,11 +93,12 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     if options["attributes"]:
         if options["key"] or options["columns"] or options["ids"]:
             raise UsageError("--attributes: the table has its ids and columns; leave out --key, --columns and --ids")
-        learnt = rows.parts.index(Part.TRAIN)
-        products = zip(rows.ids, rows.labels.tolist(), rows.split, strict=True)
-        train = {identity: label for identity, label, part in products if part == learnt}
-        made = Attributes.fit(request.vectors, options["attributes"], train, request.id_column)
-        request = replace(request, attributes=made, fitted_on=request.fitted_on or "none")  # it sees no label
+        request = _measured(request, options["attributes"], rows)
+    elif options["splits"]:
+        raise UsageError(
+            "--splits measures --attributes on each split; vectors serve on every split with --fitted-on none, and those of a "
+            f"network that learnt from one are imported into it: --workspace {place.on_split(2).root}"
+        )
     cache = FeatureCache(place.features)
     done = import_vectors(request, rows, cache)
     if request.attributes:
@@ -102,6 +108,7 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     if drawn is not None:
         _begin(place, *drawn)
     _remember(place, rows, done, options["vectors"])
+    others = _on_splits(place, rows, request, options) if request.attributes else []
     findings = (
         []
         if drawn is None
@@ -113,14 +120,49 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     if request.attributes is None and (copies := straddling(cache.table([feature]))):
         findings.append(f"{copies.warning}; split by groups: --labels FILE --group-by COLUMN")
     if as_json:
-        print_json(vars(done) | {"path": str(done.path), "warnings": findings})
+        print_json(vars(done) | {"path": str(done.path), "warnings": findings, "splits": 1 + len(others)})
         return
     _show(done)
     if request.attributes:
         told = ", ".join(column.told for column in request.attributes.columns)
         console().print(f"learnt from train: {safe(told)}", markup=False)
+    for other in others:
+        _show(other)
     for line in findings:
         console().print(safe(line), style="yellow", markup=False)
+
+
+def _measured(request: "Request", columns: str, rows: "Rows") -> "Request":
+    """Attributes as the products of train have them."""
+    from fusecat.stages.external.attributes import Attributes
+
+    learnt = rows.parts.index(Part.TRAIN)
+    products = zip(rows.ids, rows.labels.tolist(), rows.split, strict=True)
+    train = {identity: label for identity, label, part in products if part == learnt}
+    made = Attributes.fit(request.vectors, columns, train, request.id_column)
+    return replace(request, attributes=made, fitted_on=request.fitted_on or "none")  # it sees no label
+
+
+def _on_splits(place: Workspace, rows: "Rows", request: "Request", options: dict[str, Any]) -> "list[Imported]":
+    """The same attributes, measured on the train of each further split."""
+    from fusecat.cache.records import write_record
+    from fusecat.cache.store import FeatureCache
+    from fusecat.pipeline.study import remember_split
+    from fusecat.stages.external.import_vectors import import_vectors
+    from fusecat.stages.fusion.resplit import parts_on, seed_of
+
+    count, imported = options["splits"] or 1, []
+    while options["splits"] is None and FeatureCache(place.on_split(count + 1).features).names():
+        count += 1
+    for number, parts in enumerate(parts_on(place, rows, count)[1:] if count > 1 else (), 2):
+        own, there = place.on_split(number), replace(rows, split=parts)
+        measured = _measured(replace(request, attributes=None), options["attributes"], there)
+        imported.append(import_vectors(measured, there, FeatureCache(own.features)))
+        assert measured.attributes is not None, "just measured"
+        write_record(own.attributes / f"{request.feature}.json", measured.attributes.record)
+        remember_split(place, own, number, seed_of(place) + number - 1, there)
+        _remember(own, there, imported[-1], options["vectors"])
+    return imported
 
 
 def _feature(name: str, field: str | None) -> str:

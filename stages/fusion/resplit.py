@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.layout import Header, digest_dataset
 from fusecat.cache.records import read_record
-from fusecat.cache.store import FeatureCache
+from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.stream import StreamedTable
-from fusecat.cache.table import NO_PART, Feature, FeatureTable
+from fusecat.cache.table import NO_PART, Feature, FeatureTable, Samples
 from fusecat.stages.catalogue.data_model import Catalogue, Product
 from fusecat.stages.catalogue.split import WAY_OUT, groups_in, split
 from fusecat.stages.errors import UsageError
@@ -60,7 +60,7 @@ def resplit(place: Workspace, table: FeatureTable, names: tuple[str, ...], count
     """
     if isinstance(table, StreamedTable):
         raise UsageError("--splits needs the vectors in memory: pass --no-stream")
-    drawn, cache, shared = _drawn(place, table, count), FeatureCache(place.features), {}
+    drawn, cache, shared = parts_on(place, table, count), FeatureCache(place.features), {}
     caches = [FeatureCache(place.on_split(number).features) for number in range(2, count + 1)]
     extracted = any(name in each.names() for each in caches for name in names)
     for name in names:
@@ -101,12 +101,15 @@ def _tables(
         yield FeatureTable(table.ids, table.labels, numbers, table.classes, PARTS, features, mark, groups=table.groups)
 
 
-def _drawn(place: Workspace, table: FeatureTable, count: int) -> list[NDArray[np.uint8]]:
-    """The part (N,) of every product on each split; products in no part of the first one are in none."""
+def parts_on(place: Workspace, table: Samples | Rows, count: int) -> list[NDArray[np.uint8]]:
+    """The part (N,) of every product of a workspace on each of `count` splits, the first of which is its own.
+
+    Products in no part of the first one are in none. Raises: as `resplit`.
+    """
     known = read_record(place.split, WAY_OUT)
     if known.get("own"):
         raise UsageError(f"--splits: {place.root} has a split of its own, given with the products, and no other is drawn")
-    groups = groups_in(place.split, table.ids.tolist())
+    groups = groups_in(place.split, [str(name) for name in table.ids])
     if groups is None and (tied := known.get("groups", {}).get("count")):
         raise UsageError(
             f"--splits: {place.root} was split by an earlier version with {tied} groups of duplicates, which it does not name: "
@@ -143,6 +146,8 @@ def _refuse_what_knows(place: Workspace, count: int, name: str, reason: str, hea
     where = f", and {place.on_split(lacking[0]).root} does not have it" if lacking else ""
     if header.weights:
         way = f"run first: {_extract_again(place, count)}"
+    elif "attributes" in (imported if isinstance(imported := header.recipe.get("imported"), Mapping) else {}):
+        way = f"import it again with --splits {count}, which measures it on each"
     else:
         way = f"import it into {place.on_split(2).root} and so on too, one per split ('fusecat import --workspace ...')"
     raise UsageError(

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from fusecat.cache.store import FeatureCache
 from fusecat.pipeline.cli import cli
+from fusecat.stages.errors import UsageError
 
 ROWS = 150
 LABELS = np.arange(ROWS) % 3
@@ -17,6 +19,11 @@ def run(*words, code=0):
     done = CliRunner().invoke(cli, [str(word) for word in words])
     assert done.exit_code == code, (done.output, done.exception)
     return done.stdout
+
+
+def run_plainly(*words):
+    """As `run`; raises what the command raises."""
+    return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +57,26 @@ def study(tmp_path_factory):
     assert "was there already" in run("import", "--name", "shop", *table, *place)
     run("fuse", "--seeds", "1", *place)
     return folder
+
+
+def test_attributes_are_measured_on_the_train_of_each_split(study):
+    place, table = ("--workspace", study / "w"), ("--vectors", study / "products.csv", "--attributes", "price,brand")
+    told = CliRunner().invoke(cli, [str(word) for word in ("fuse", "--seeds", "1", "--splits", "3", *place)])
+    assert "shop.attributes depends on the split" in str(told.exception)
+    assert "import it again with --splits 3" in str(told.exception)
+    with pytest.raises(UsageError, match="--splits measures --attributes"):
+        vectors = ("--vectors", study / "pix.image.npz")
+        run_plainly("import", "--name", "pix.image", *vectors, "--splits", "3", *place)
+    for asked in (("--splits", "3"), ()):  # those that are there are made again without being asked for
+        assert json.loads(run("import", "--name", "shop", *table, *asked, "--json", *place))["splits"] == 3
+    prices = pd.read_csv(study / "products.csv")["price"].to_numpy()
+    for number in (2, 3):
+        own = study / "w" / "splits" / str(number)
+        learnt = json.loads((own / "attributes" / "shop.attributes.json").read_text())["columns"][0]
+        train = FeatureCache(own / "features").table().rows("train")
+        assert learnt["mean"] == pytest.approx(prices[train].mean(), rel=1e-6) and learnt["name"] == "price"
+    pooled = json.loads(run("fuse", "--seeds", "1", "--splits", "3", "--json", *place))
+    assert pooled["units"] == 3 and any(row["strategy"] == "probe/shop.attributes" for row in pooled["rows"])
 
 
 def test_every_architecture_takes_what_the_rule_says(study):
