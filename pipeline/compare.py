@@ -16,6 +16,7 @@ from fusecat.pipeline.report.comparison import Comparison, compare_study
 from fusecat.pipeline.report.over_splits import OverSplits
 from fusecat.pipeline.report.pooling import pool
 from fusecat.pipeline.report.results import Study
+from fusecat.stages.errors import refusing
 from fusecat.stages.external.arrays import table_of
 from fusecat.stages.fusion.build_head import find_merge
 from fusecat.stages.fusion.feasible import feasible
@@ -31,6 +32,7 @@ SPLITS = 5
 """Splits that are drawn where vectors know nothing of labels: one decides more than its interval admits."""
 
 
+@refusing
 def compare(
     features: Mapping[str, Any],
     labels: Any,

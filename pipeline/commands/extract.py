@@ -52,7 +52,7 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
 
 @click.command()
 @catalogue_argument
-@click.option("--preset", default="tiny", show_default=True, help="tiny, thesis, modern, or a TOML file.")
+@click.option("--preset", default="tiny", show_default=True, help="light, modern, strong, thesis, tiny, or a TOML file.")
 @click.option("--networks", multiple=True, help="Only these networks of the preset (repeat, or separate by commas).")
 @click.option(
     "--fields",

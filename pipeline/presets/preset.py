@@ -1,7 +1,8 @@
 """Presets: TOML files that say which networks a study has and how they are fine-tuned.
 
 `--preset` takes the name of a shipped preset or the path of a file of one's own, which may start from a shipped one with
-`base = "modern"` and change single keys. Unknown keys are errors that name the nearest known one.
+`base = "modern"`, or from another file beside it, and change single keys. Unknown keys are errors that name the nearest
+known one.
 """
 
 import dataclasses
@@ -106,7 +107,8 @@ def load_preset(name: str, option: str = "--preset") -> Preset:
     return Preset(path.stem, extraction, networks, fusion, study.subset, changes)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A preset's tables over those of its base; `below`: the files that start from this one."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -114,9 +116,12 @@ def _read(path: Path) -> dict[str, Any]:
     if "base" not in table:
         return table
     base = table.pop("base")
-    if base not in names():
-        raise UsageError(f"{path}: base = '{base}' is not one of {', '.join(names())}")
-    return _merge(_read(SHIPPED / f"{base}.toml"), table)
+    place = SHIPPED / f"{base}.toml" if base in names() else path.parent / str(base)
+    if not place.is_file():
+        raise UsageError(f"{path}: base = '{base}' is neither a file beside it nor one of {', '.join(names())}")
+    if place.resolve() in (above := (*below, path.resolve())):
+        raise UsageError(f"{path}: base = '{base}' starts from this file itself; name another")
+    return _merge(_read(place, above), table)
 
 
 def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

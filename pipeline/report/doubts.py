@@ -28,6 +28,7 @@ def doubts(comparison: "Comparison") -> list[str]:
     if comparison.report_part == Part.VALIDATION:
         said.append("There is no test part: these are selection scores, better than what new products will show.")
     said += _untold(comparison)
+    said += _earlier(comparison)
     if any(row.candidate.one_seed for row in comparison.rows):
         said.append(
             "Heads with one seed only: their spread over seeds is not known, so no difference from them is called real."
@@ -87,6 +88,21 @@ def _untold(comparison: "Comparison") -> list[str]:
         said.append(
             f"It has every {report_part} product {extreme}, so its interval says nothing: a larger {report_part} set would."
         )
+    return said
+
+
+def _earlier(comparison: "Comparison") -> list[str]:
+    """Strategies of one architecture that look at other features: what another 'fusecat fuse' has left beside newer ones."""
+    said = []
+    seen: dict[tuple[str, str], dict[frozenset[str], list[str]]] = {}
+    for row in comparison.rows:
+        if row.candidate.fused:
+            kind = (row.candidate.architecture, row.strategy.partition("@")[2])
+            seen.setdefault(kind, {}).setdefault(frozenset(row.candidate.features), []).append(row.strategy)
+    for of in seen.values():
+        if len(of) > 1:
+            told = [f"{listed(names)} {'looks' if len(names) == 1 else 'look'} at {len(taken)}" for taken, names in of.items()]
+            said.append(f"Of other features, as another call of fuse left them: {'; '.join(told)}; fit them again to compare.")
     return said
 
 

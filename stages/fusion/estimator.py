@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fusecat.cache.records import read_record, write_record
 from fusecat.cache.table import Feature, FeatureTable
-from fusecat.stages.errors import ModelError
+from fusecat.stages.errors import ModelError, refusing
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.fit import fit
 from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
@@ -72,6 +72,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
+    @refusing
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:  # noqa: N803 - scikit-learn's name
         """Fit a head on X (n, columns) and y (n,); `groups` (n,): rows of one group stay together where rows are drawn.
 

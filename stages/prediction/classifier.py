@@ -15,6 +15,7 @@ from fusecat.cache.table import Feature
 from fusecat.cache.writing import LARGEST_HALF
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse
 from fusecat.stages.catalogue.decoding import MAX_PIXELS
+from fusecat.stages.errors import refusing
 from fusecat.stages.extraction.dataset import Dataset
 from fusecat.stages.extraction.progress import silent
 from fusecat.stages.prediction.answer import answer, chunks_of, refuse_gaps
@@ -46,6 +47,7 @@ class Classifier(Model):
 
     _networks: _Networks = field(default_factory=_Networks, init=False, repr=False, compare=False)
 
+    @refusing
     def __call__(self, products: Iterable[Any], *, reasons: bool = False) -> Answers:
         """Classify products: mappings or objects with `title`, `description`, `image` (or `images`, a list), `id`.
 

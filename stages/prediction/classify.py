@@ -6,10 +6,12 @@ from pathlib import Path
 
 from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.catalogue.read import read_catalogue
+from fusecat.stages.errors import refusing
 from fusecat.stages.prediction.answer import as_in_study, predict
 from fusecat.stages.prediction.model_folder import load_model
 
 
+@refusing
 def classify(folder: Path, catalogue: Path, *, merges: Collection[str] = ()) -> list[tuple[str, str, float]]:
     """Id, type code and probability of every product of a catalogue, by the model in `folder`; keeps nothing.
 

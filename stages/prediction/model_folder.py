@@ -20,7 +20,7 @@ from fusecat.cache.layout import check_name
 from fusecat.cache.publish import copy_tree, publish, publishing_folder
 from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
 from fusecat.stages.catalogue.data_model import PLACES
-from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.errors import ModelError, UsageError, refusing
 from fusecat.stages.external.attributes import Attributes
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.prediction.classifier import Classifier
@@ -77,6 +77,7 @@ def save_model(model: Model, folder: Path, card: str) -> Path:
     return folder
 
 
+@refusing
 @phase("reading the model")
 def load_model(folder: Path, *, merges: Collection[str] = ()) -> Classifier:
     """The model that `save_model` wrote; whoever wrote it, no code is run that the caller has not named.

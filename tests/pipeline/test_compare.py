@@ -10,6 +10,7 @@ from fusecat.pipeline.report.comparison import compare as report
 from fusecat.pipeline.report.pooling import pool
 from fusecat.pipeline.report.repeated import Over
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.estimator import FusionClassifier
 from fusecat.stages.fusion.fit_settings import FitSettings
 
 CHECKED = FitSettings(learning_rate=5e-2, epochs=25, least_steps=8)
@@ -23,6 +24,51 @@ def arrays(n=240, seed=0):
     words = np.eye(3)[labels] @ random.normal(size=(3, 5)) * 2 + random.normal(size=(n, 5))
     pixels = np.eye(3)[labels] @ random.normal(size=(3, 8)) + random.normal(size=(n, 8))
     return {"words": words, "pixels": pixels}, np.array(["x", "y", "z"])[labels]
+
+
+WRONG = """
+from fusecat import MergeModule
+
+
+class Shape(MergeModule):
+    def forward(self, vectors, present):
+        return vectors
+
+
+class Signature(MergeModule):
+    def forward(self, vectors):
+        return vectors.mean(1)
+
+
+class Foreign:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("merge", "told"),
+    [
+        ("Shape", "the result must be"),
+        ("Signature", "positional argument"),
+        ("Foreign", "inherits from fusecat.MergeModule"),
+        ("Gone", "no merge at"),
+    ],
+)
+def test_a_wrong_merge_is_refused_from_the_call_itself(tmp_path, monkeypatch, merge, told):
+    (tmp_path / "wrong_merges.py").write_text(WRONG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    features, labels = arrays(60)
+    name, columns = f"wrong_merges:{merge}", {"words": slice(0, 5), "pixels": slice(5, 13)}
+    model = FusionClassifier(f"baseline/{name}", features=columns)
+    for call in (
+        lambda: several(features, labels, fusion=name),
+        lambda: model.fit(np.hstack([*features.values()]), labels),
+    ):
+        with pytest.raises(UsageError, match=told) as refused:
+            call()
+        assert "\n" not in str(refused.value) and refused.value.__cause__ is None
+        assert len(refused.traceback) <= 4, "a caller reads the line, not our frames"
 
 
 def test_a_dict_of_arrays_gives_a_comparison():

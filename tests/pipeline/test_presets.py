@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fusecat.pipeline.commands.extract import _staffed, _subset
+from fusecat.pipeline.commands.extract import command as COMMAND
 from fusecat.pipeline.presets.preset import Subset, load_preset, names
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction import settings
@@ -60,6 +61,21 @@ def test_a_preset_of_ones_own_may_change_single_keys_of_a_shipped_one(tmp_path: 
     assert (flaubert.length, flaubert.training.epochs) == (32, 3)
     assert flaubert.training.learning_rate == load_preset("tiny").networks[1].training.learning_rate
     assert camembert == load_preset("tiny").networks[0]
+
+
+def test_a_preset_may_start_from_another_file_beside_it_but_not_from_itself(tmp_path: Path) -> None:
+    (tmp_path / "house.toml").write_text('base = "tiny"\n[networks.flaubert]\nlength = 32\n')
+    (tmp_path / "mine.toml").write_text('base = "house.toml"\n[networks.flaubert.training]\nepochs = 3\n')
+    flaubert = load_preset(str(tmp_path / "mine.toml")).networks[1]
+    assert (flaubert.length, flaubert.training.epochs) == (32, 3)
+    (tmp_path / "house.toml").write_text('base = "mine.toml"\n')
+    with pytest.raises(UsageError, match="starts from this file itself"):
+        load_preset(str(tmp_path / "mine.toml"))
+
+
+def test_the_help_names_every_preset() -> None:
+    (option,) = [each for each in COMMAND.params if each.name == "preset"]
+    assert all(name in option.help for name in names())
 
 
 @pytest.mark.parametrize(

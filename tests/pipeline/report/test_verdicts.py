@@ -159,6 +159,16 @@ def test_heads_that_were_hardly_trained_are_doubted(tmp_path, name, doubted):
     assert ("Heads took 14 steps only" in compare(tmp_path, resamples=20).verdict) == doubted
 
 
+def test_strategies_of_an_earlier_fuse_are_named_with_their_features(tmp_path):
+    runs = Runs(make_study(tmp_path, strategies=("baseline/average", "baseline/concatenation", *SINGLE)) / "runs")
+    assert "another call of fuse" not in compare(tmp_path, resamples=20).verdict
+    for run in list(runs):
+        if run.strategy == "baseline/concatenation":
+            runs.write(replace(run, features=run.features[:2]))
+    said = compare(tmp_path, resamples=20).verdict
+    assert "baseline/concatenation looks at 2" in said and "baseline/average looks at 4" in said
+
+
 def test_long_names_lose_their_middle_and_stay_apart():
     names = ["unimodal/reference.tfidf.title_description", "late/mean", "unimodal/reference.tfidf_2.title_description"]
     assert shortened(names[:2], 20) == ["unimodal/r…scription", "late/mean"]
