@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.cache.fingerprint import digest
+from fusecat.cache.fingerprint import changes, digest
 from fusecat.cache.layout import Header, digest_dataset
 from fusecat.cache.records import read_record
 from fusecat.cache.store import FeatureCache, Rows
@@ -30,6 +30,8 @@ from fusecat.stages.vocabulary import Part, SplitProtocol
 from fusecat.stages.workspace import Workspace
 
 PARTS = tuple(part.value for part in Part)
+OF_A_SPLIT = ("products.split", "folds.products", "vectors")
+"""What of a recipe differs between two splits of one study."""
 
 
 def knows_the_split(recipe: Mapping[str, Any], feature: Feature) -> str | None:
@@ -134,11 +136,17 @@ def parts_on(place: Workspace, table: Samples | Rows, count: int) -> list[NDArra
 
 
 def _refuse_another(place: Workspace, number: int, count: int, first: Header, found: Header, parts: NDArray[np.uint8]) -> None:
-    """Raise UsageError where a feature of a split is not of the same products, or not on the split that it should be on."""
+    """Raise UsageError where a feature of a split is not of the same products, not on its split, or made by other settings."""
+    where, again = place.on_split(number).root, _extract_again(place, count)
     alike = all(first.digests[name]["sha256"] == found.digests[name]["sha256"] for name in ("product_id", "label"))
     if not alike or first.classes != found.classes or found.digests["split"]["sha256"] != digest_dataset("split", parts):
-        what = f"{place.on_split(number).root} is of other products, labels or parts than split {number} of {place.root} now is"
-        raise UsageError(f"--splits: {what}; run again: {_extract_again(place, count)}")
+        what = f"{where} is of other products, labels or parts than split {number} of {place.root} now is"
+        raise UsageError(f"--splits: {what}; run again: {again}")
+    if first.weights:  # vectors that were imported come from as many files as there are splits
+        other = [part for part in changes(first.recipe, found.recipe) if not part.startswith(OF_A_SPLIT)]
+        if other:
+            what = f"{first.feature} was made otherwise in {where} than in {place.root} ({', '.join(other)})"
+            raise UsageError(f"--splits: {what}; run again: {again}")
 
 
 def _refuse_what_knows(place: Workspace, count: int, name: str, reason: str, header: Header, lacking: list[int]) -> NoReturn:

@@ -180,6 +180,16 @@ def test_splits_of_another_first_split_are_refused(extracting: tuple[Any, ...], 
     assert "run again: fusecat" in str(told.exception) and str(told.exception).endswith("--splits 2")
 
 
+def test_features_that_were_made_otherwise_on_another_split_are_refused(extracting: tuple[Any, ...], tmp_path: Path) -> None:
+    quick = [*extracting, "--workspace", tmp_path]
+    quick[quick.index("flaubert,frozen,tfidf")] = "flaubert"
+    done(*quick, "--splits", 2)
+    done(*quick, "--seed", 7)
+    told = run("fuse", "--splits", 2, "--seeds", 1, "--workspace", tmp_path)
+    assert isinstance(told.exception, UsageError)
+    assert f"made otherwise in {tmp_path / 'splits' / '2'} than in {tmp_path} (training.seed)" in str(told.exception)
+
+
 def test_an_interrupted_split_goes_on_and_ends_with_the_same_files(sample_cut: Path, tmp_path: Path) -> None:
     more = ("--epochs", 8, "--splits", 2)
     place, whole = tmp_path / "w", tmp_path / "whole"
