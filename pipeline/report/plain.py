@@ -6,7 +6,7 @@ from typing import Any
 from fusecat.stages.fields import Field, words
 from fusecat.stages.fusion.wiring import field_of, network_of
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
-from fusecat.stages.vocabulary import Architecture
+from fusecat.stages.vocabulary import Architecture, Late
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -77,6 +77,13 @@ def in_words(strategy: str, features: Sequence[str]) -> str:
     if architecture == Architecture.LOGISTIC:
         return f"{counted(len(features), 'feature')} of {_modalities(features)}, in one logistic regression"
     if architecture == Architecture.LATE:
+        match rest:
+            case Late.PROBES:
+                return f"the mean of {counted(len(features), 'linear layer')}, each on one feature of {_modalities(features)}"
+            case Late.VOTE:
+                return f"the vote of all heads on {_modalities(features)}"
+            case Late.SELECTION:
+                return f"the mean of strategies that validation selects, on {_modalities(features)}"
         alone = len({network_of(name) or name for name in features}) == len(features)
         answers = (
             counted(len(features), "network") if alone else f"{_modalities(features)} on {counted(len(features), 'feature')}"

@@ -182,10 +182,10 @@ def _against_regression(comparison: "Comparison") -> list[str]:
     contrast = _between(comparison, *((best, known) if chosen == known else (chosen, known)))
     if contrast is None or (comparison.headline is not None and {contrast.one, contrast.other} == _pair(comparison.headline)):
         return []  # said already
-    size, span = _compared(comparison, contrast)
+    (size, span), it = _compared(comparison, contrast), _it(comparison)
     if chosen == known:
-        return [f"It is a plain logistic regression, tuned: the best head on validation, {best}, is {size} {span}."]
-    return [f"{_it(comparison)} is {size} than a tuned logistic regression, {known} {span}."]
+        return [f"{it} is a plain logistic regression, tuned: the best head on validation, {best}, is {size} {span}."]
+    return [f"{it} is {size} than a tuned logistic regression, {known} {span}."]
 
 
 def _against_reference(comparison: "Comparison") -> list[str]:
@@ -195,7 +195,7 @@ def _against_reference(comparison: "Comparison") -> list[str]:
         return []
     chosen, best = comparison.chosen.strategy, references[0].strategy
     if all(map(stands_alone, comparison.chosen.candidate.features)):
-        return ["It is the reference that networks have to beat: here validation prefers it to all of them."]
+        return [f"{_it(comparison)} is the reference that networks have to beat: here validation prefers it to all of them."]
     contrast = _between(comparison, chosen, best)
     if contrast is None:
         return []

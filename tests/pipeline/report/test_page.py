@@ -188,6 +188,13 @@ def test_a_catalogue_that_has_gone_is_said_and_does_not_fail_the_report(tmp_path
     assert all(card.title is None and card.thumbnail is None for of in found.kinds.values() for card in of)
 
 
+def test_a_catalogue_without_pictures_or_names_leaves_no_empty_places(tmp_path):
+    root = make_study(tmp_path, strategies=FEW, info={"class_names": {}})
+    page = write_report(compare(root, resamples=20))[0].read_text()
+    assert 'class="noimage"' not in page and 'class="card unpictured"' in page
+    assert ">name</button>" not in page
+
+
 def test_cards_show_what_they_promise(tmp_path):
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, 200)

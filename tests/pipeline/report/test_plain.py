@@ -20,6 +20,13 @@ TEXTS = ("camembert.title_description", "flaubert.title_description")
             ("a.title", "a.description", "b.title", "b.description", "c.image"),
             "the answers of two text networks and the picture on five features, combined by mean",
         ),
+        (
+            "late/probes@flat",
+            (*TEXTS, "se.image"),
+            "the mean of three linear layers, each on one feature of two text networks and the",
+        ),
+        ("late/vote", (*TEXTS, "se.image"), "the vote of all heads on two text networks and the picture"),
+        ("late/selection", TEXTS, "the mean of strategies that validation selects, on two text networks"),
         ("late/calibrated", [f"n{at}.title" for at in range(12)], "the answers of 12 networks, combined by calibrated"),
         ("probe/a.title", ("a.title",), "a on the title, with a linear layer"),
         ("unimodal/a.brand", ("a.brand",), "a on the brand, alone"),
