@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save
@@ -14,16 +14,10 @@ from fusecat.cache.publish import publish
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.dry_run import check_tokenizer, image_width, pad_of, text_width, try_images, try_texts
 from fusecat.stages.extraction.hub import read_config, read_tokenizer
-from fusecat.stages.extraction.image_backbones import (
-    new_image_tower,
-    pretrainedmodels_backbone,
-    read_image_tower,
-    timm_backbone,
-)
+from fusecat.stages.extraction.image_sources import SOURCES, with_pixels
 from fusecat.stages.extraction.networks import AnyNetwork, FirstToken, ImageNetwork, TextNetwork, UnitLength, pooling_module
-from fusecat.stages.extraction.pixels import with_pixels
 from fusecat.stages.extraction.sentence_modules import ModelPooling, own_prefix, read_pooling, refuse_other_pooling, within
-from fusecat.stages.extraction.settings import NEW, Channels, Library, Network, Pooling
+from fusecat.stages.extraction.settings import NEW, Channels, Network, Pooling
 from fusecat.stages.extraction.small_tokenizers import build_camembert_tokenizer, build_flaubert_tokenizer
 from fusecat.stages.extraction.text_backbones import PADDED, TextTower, new_backbone, positions, read_backbone
 from fusecat.stages.extraction.weights import hub_source, unavailable
@@ -144,18 +138,7 @@ def build_image_network(network: Network, classes: int, *, load: bool = True, co
     network = with_pixels(network)
     assert network.mean and network.std
     torch.manual_seed(network.training.seed)
-    settings = None
-    match network.library:
-        case Library.PRETRAINEDMODELS:
-            backbone: nn.Module = pretrainedmodels_backbone(network, load=load)
-        case Library.TIMM:
-            backbone = timm_backbone(network, load=load)
-        case Library.TRANSFORMERS:
-            backbone, settings = _image_tower(network, config, load=load)
-        case Library.SCIKIT_LEARN:
-            raise UsageError(f"networks.{network.name}: scikit-learn's network sees texts")
-        case _:
-            assert_never(network.library)
+    backbone, settings = SOURCES[network.library].backbone(network, config, load=load)
     if network.prompts:
         backbone = UnitLength(backbone)
     width = image_width(backbone, network)
@@ -165,18 +148,6 @@ def build_image_network(network: Network, classes: int, *, load: bool = True, co
     if load:
         try_images(built, network)
     return built
-
-
-def _image_tower(network: Network, config: Path | None, *, load: bool) -> tuple[nn.Module, Any]:
-    from transformers import AutoConfig
-
-    if load and network.weights != NEW:
-        return read_image_tower(network)
-    if config is None:
-        settings = AutoConfig.for_model(network.model, **dict(network.shape))
-    else:
-        settings = read_config(config, local_files_only=True)
-    return new_image_tower(settings, network), settings
 
 
 def save_network(network: AnyNetwork, folder: Path) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fields import Field
@@ -20,12 +20,20 @@ NEW = "new"
 
 
 class Library(StrEnum):
-    """Who builds the network."""
+    """Who builds the network; `images`: whether it sees images (else texts), None where it builds both kinds."""
 
-    TRANSFORMERS = "transformers"
-    PRETRAINEDMODELS = "pretrainedmodels"
-    TIMM = "timm"
-    SCIKIT_LEARN = "scikit-learn"
+    images: bool | None
+
+    TRANSFORMERS = "transformers", None
+    PRETRAINEDMODELS = "pretrainedmodels", True
+    TIMM = "timm", True
+    SCIKIT_LEARN = "scikit-learn", False
+
+    def __new__(cls, value: str, images: bool | None) -> Self:  # noqa: FBT001
+        """A member with what it sees."""
+        member = str.__new__(cls, value)
+        member._value_, member.images = value, images
+        return member
 
 
 class Pooling(StrEnum):
@@ -187,8 +195,8 @@ class Network:
     @property
     def is_image(self) -> bool:
         """Whether the network looks at images (else at texts)."""
-        if self.library in (Library.PRETRAINEDMODELS, Library.TIMM):
-            return True
+        if self.library.images is not None:
+            return self.library.images
         return Field.IMAGE in self.fields if self.tower is None else self.tower is Tower.IMAGE
 
     @property

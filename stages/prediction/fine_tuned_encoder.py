@@ -16,8 +16,9 @@ from fusecat.stages.catalogue.image_index import DECODING_VERSION
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.image_sources import with_pixels
 from fusecat.stages.extraction.networks import AnyNetwork
-from fusecat.stages.extraction.pixels import IMAGENET, KEYS, with_pixels
+from fusecat.stages.extraction.pixels import IMAGENET, KEYS
 from fusecat.stages.extraction.settings import Extraction, Library, Network
 from fusecat.stages.extraction.training_record import WAY_OUT, read_learning
 from fusecat.stages.extraction.weights import tensors_digest

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.extraction.build_network import build_image_network, build_text_network, build_tokenizer
-from fusecat.stages.extraction.pixels import with_pixels
+from fusecat.stages.extraction.image_sources import with_pixels
 from fusecat.stages.extraction.settings import Network
 from fusecat.stages.extraction.weights import tensors_digest
 from fusecat.stages.fusion.build_head import build_head
