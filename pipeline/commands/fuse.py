@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +75,12 @@ def command(
             "leave it out with --splits"
         )
     table, chosen, settings, rows = prepare(place, **choice)
+    if splits > 1:
+        from fusecat.stages.fusion.feasible import features_of
+        from fusecat.stages.fusion.resplit import resplit
+
+        names = {name for strategy in chosen.strategies for name in features_of(strategy, table)}
+        tables = resplit(place, table, tuple(sorted(names)), splits)
     remember_command(place, command_line(), metric)
     metric = metric_of(place)
     better: dict[str, FitSettings] = {}
@@ -112,7 +118,7 @@ def command(
             )
 
     if splits > 1:
-        _over_splits(place, table, chosen, splits, run_all, metric, say)
+        _over_splits(place, tables, chosen, splits, run_all, metric, say)
         return
     found = run_all(table, place, chosen)
     if as_json:
@@ -125,7 +131,7 @@ def command(
 
 def _over_splits(
     place: Workspace,
-    table: "FeatureTable",
+    tables: "Iterator[tuple[int, FeatureTable]]",
     chosen: "StrategyPlan",
     splits: int,
     run_all: "Callable[[FeatureTable, Workspace, StrategyPlan], list[Run]]",
@@ -137,12 +143,10 @@ def _over_splits(
 
     from fusecat.pipeline.report.pooled import print_pool, write_pool
     from fusecat.pipeline.study import remember_command, remember_split
-    from fusecat.stages.fusion.feasible import feasible, features_of
-    from fusecat.stages.fusion.resplit import resplit
+    from fusecat.stages.fusion.feasible import feasible
 
-    names = {name for strategy in chosen.strategies for name in features_of(strategy, table)}
     places, plan = [], chosen
-    for number, (seed, each) in enumerate(resplit(place, table, tuple(sorted(names)), splits), 1):
+    for number, (seed, each) in enumerate(tables, 1):
         # what its network says where it has learnt from train: a row of one split only
         plan = feasible(each, chosen if number == 1 else plan, patient=True)
         own = place.on_split(number)

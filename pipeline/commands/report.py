@@ -86,8 +86,7 @@ def command(
     alone = not Workspace(workspace).runs.exists() and not (asked or against or shareable or tracker)
     if pooled and len(workspaces) > 1:
         each = [(root,) if Workspace(root).runs.exists() else split_places(root) or (root,) for root in workspaces]
-        _pool(tuple(itertools.chain(*each)), output, metric, as_json=as_json)
-        return
+        splits = tuple(itertools.chain(*each))
     if splits and (pooled or alone):
         own = Workspace(workspace).report
         _pool(splits, output or (own if may_write(own) else None), metric, as_json=as_json)

@@ -1,6 +1,8 @@
 """`fuse --splits`: the same vectors on several splits, and only where they know nothing of any."""
 
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from fusecat.pipeline.cli import cli
 from fusecat.stages.errors import UsageError
 from fusecat.stages.external.align import catalogue_rows, new_split
 from fusecat.stages.fusion.resplit import knows_the_split, resplit
+from fusecat.stages.study_record import read_study
 from fusecat.stages.vocabulary import SplitProtocol
 from fusecat.stages.workspace import Workspace
 
@@ -60,6 +63,9 @@ def test_each_split_is_a_workspace_and_the_answer_is_their_pool(files):
     assert (files / "w" / "report" / "pool.html").exists() and not (files / "w" / "runs").exists()
     for said in (("report", files / "w"), ("report", "--pool", files / "w")):
         assert json.loads(run(*said, "--json").stdout)["rows"] == pooled["rows"]
+    shutil.copytree(files / "w", files / "v")
+    both = json.loads(run("report", "--pool", files / "v", files / "w", "--json").stdout)
+    assert both["units"] == 3 and len(both["workspaces"]) == 6 and (files / "v" / "report" / "pool.html").exists()
     run("fuse", "--seeds", "1", "--settings", "thesis", "--workspace", files / "w")
     own = run("report", files / "w")
     assert f"This is one split; the 3 splits that were compared: fusecat report --pool {files / 'w'}" in own.output
@@ -112,11 +118,12 @@ def test_settings_that_one_split_has_tuned_are_not_used_on_others(files):
         ((), "train", "fitted on train"),
     ],
 )
-def test_what_would_know_the_rows_of_another_split_is_refused(files, words, fitted_on, told):
+def test_what_would_know_the_rows_of_another_split_is_refused(files, words, fitted_on, told, monkeypatch):
     put(files, *words, fitted_on=fitted_on)
+    monkeypatch.setattr(sys, "argv", ["fusecat", "fuse", "--splits"])
     done = run("fuse", "--splits", "2", "--seeds", "1", "--workspace", files / "w")
     assert isinstance(done.exception, UsageError) and told in str(done.exception)
-    assert not (files / "w" / "splits").exists()
+    assert not (files / "w" / "splits").exists() and "--splits" not in str(read_study(Workspace(files / "w")).commands)
 
 
 @pytest.mark.parametrize(
