@@ -16,6 +16,8 @@ from fusecat.pipeline.console import (
     workspace_option,
 )
 from fusecat.stages.extraction.settings import NEW
+from fusecat.stages.fields import parts_of, words
+from fusecat.stages.fusion.wiring import canonical, field_of
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.workspace import Workspace
 
@@ -96,8 +98,14 @@ def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
 
 def card(model: "Model", facts: dict[str, Any]) -> str:
     """The model card, in Markdown."""
+    from fusecat.stages.fusion.runs import DETERMINISTIC
+
     study, split = facts["study"], facts["split"]
-    seeds = ", ".join(map(str, model.predictors))
+    seeds, read = list(model.predictors), [name for each in model.predictors.values() for name in each.features]
+    parts = dict.fromkeys(part for name in sorted(read, key=canonical(read).index) for part in parts_of(field_of(name)))
+    heads = f"one head, of seed {seeds[0]}" if len(seeds) == 1 else f"heads of seeds {', '.join(map(str, seeds))}, averaged"
+    if seeds == [DETERMINISTIC]:
+        heads = "nothing in it is drawn at random"
     described = {name: fine_tuned.description["settings"] for name, fine_tuned in sorted(model.fine_tuned.items())}
     networks = [
         f"* `{name}`: {each['model']}, "
@@ -138,9 +146,9 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
     lines = [
         f"# Product classifier: {model.strategy}",
         "",
-        f"Text and image of a product in, one of {len(model.classes)} type codes out. Made by fusecat "
+        f"{words('+'.join(parts)).capitalize()} of a product in, one of {len(model.classes)} type codes out. Made by fusecat "
         f"{facts['versions'].get('fusecat', '')}".rstrip()
-        + f"; heads of seed {seeds}, their probabilities averaged.",
+        + f"; {heads}.",
         "",
         "```python",
         "from pathlib import Path",

@@ -49,7 +49,6 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "signed": metric.signed,
         "per_cent": _per_cent,
         "breakable": breakable,
-        "unbroken": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
     }
     environment.globals |= {
         "of": tables.of,

@@ -24,7 +24,7 @@ from fusecat.stages.workspace import Workspace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "chosen in", "difference", "95 % interval", "p (Holm)", "real")
+HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "chosen in", "difference", "interval (Holm)", "p (Holm)", "real")
 
 
 def write_pool(
@@ -83,10 +83,10 @@ def lines(pooled: Pool) -> list[list[str]]:
             f"{row.rank:.1f}",
             f"{row.chosen} of {len(pooled.workspaces)}",
         ]
-        if row.difference is None or row.difference_low is None or row.difference_high is None:
+        if row.difference is None or row.level_low is None or row.level_high is None:
             line += ["reference", "", "", ""]
         else:
-            line += [metric.gain(row.difference), metric.gains(row.difference_low, row.difference_high)]
+            line += [metric.gain(row.difference), metric.gains(row.level_low, row.level_high)]
             line += [f"{row.p:.3g}", "yes" if row.real else "no"]
         found.append(line)
     return found

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.comparison import Comparison
-from fusecat.pipeline.report.contrasts import ALPHA
+from fusecat.pipeline.report.contrasts import ALPHA, confidence
 from fusecat.pipeline.report.repeated import Over, Repeated, products
-from fusecat.pipeline.report.statistics import Difference, holm
+from fusecat.pipeline.report.statistics import Difference, holm, holm_levels
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.select import rank, tied
 from fusecat.stages.metrics import Metric
@@ -30,7 +30,8 @@ class Pooled:
     """One strategy over all workspaces: the metric of each, on the report's part, in the workspaces' order.
 
     `low`, `high`: 95 % interval of the mean over workspaces; `rank`: mean rank (1 is best); `difference`, `difference_low`,
-    `difference_high`, `p` (Holm's) and `real`: against the reference, paired by workspace; None for the reference itself.
+    `difference_high` (95 %), `p` (Holm's) and `real`: against the reference, paired by workspace; None for the reference
+    itself; `level_low`, `level_high`: its interval at `level`, that of its test, which leaves out 0 exactly where it is `real`.
     `chosen`: the workspaces whose validation chose it.
     """
 
@@ -47,6 +48,9 @@ class Pooled:
     difference_high: float | None = None
     p: float | None = None
     real: bool = False
+    level: float | None = None
+    level_low: float | None = None
+    level_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ def _choice(picked: Sequence[str], gain: Difference | None, of_seeds: float | No
         more = f", and {len(counts) - 4} others" if len(counts) > 4 else ""
         said = [f"Of {studies} studies, so many choose each: {several}{more}."]
     if gain is not None:
-        reach = metric.gains(gain.low, gain.high)
+        reach = f"95 % interval {metric.gains(gain.low, gain.high)}"
         said.append(
             f"Whatever is chosen, against the single feature that would be chosen with it: {metric.gain(gain.value)}"
             f"{metric.points} ({reach})."
@@ -205,7 +209,8 @@ def _rows(
 
     ranks = np.mean([rankdata(-metric.sign * column) for column in repeated.by_unit.T], axis=0)
     gaps = {at: repeated.difference(at, reference) for at in range(len(names)) if at != reference}
-    adjusted = dict(zip(gaps, holm([gap.p for gap in gaps.values()]), strict=True))
+    p_values = [gap.p for gap in gaps.values()]
+    adjusted = dict(zip(gaps, zip(holm(p_values), holm_levels(p_values, ALPHA), strict=True), strict=True))
     rows = []
     for at, name in enumerate(names):
         known = repeated.mean(at)
@@ -213,8 +218,10 @@ def _rows(
         values = tuple(repeated.values[at].tolist())
         row = Pooled(name, values, chooses[name], known.value, low, high, float(ranks[at]), picked.count(name))
         if at in gaps:
-            gap, p = gaps[at], adjusted[at]
+            gap, (p, alpha) = gaps[at], adjusted[at]
             row = replace(row, difference=gap.value, difference_low=gap.low, difference_high=gap.high, p=p, real=p < ALPHA)
+            low, high = gap.interval(alpha)
+            row = replace(row, level=1 - alpha, level_low=low, level_high=high)
         rows.append(row)
     return tuple(rows)
 
@@ -249,14 +256,14 @@ def _verdict(rows: Sequence[Pooled], reference: str, repeated: Repeated, metric:
         case _:
             assert_never(repeated.over)
     top = rows[0]
-    within = f"{metric.figure(top.low)} to {metric.figure(top.high)}"
+    within = f"95 % interval {metric.figure(top.low)} to {metric.figure(top.high)}"
     said = (
         f"Over {kind}, {top.strategy} is best on validation ({report_part} {metric.shown} {metric.figure(top.mean)}, {within})."
     )
     best = next((row for row in rows if row.strategy != reference), None)
-    if best is None or best.difference is None or best.difference_low is None or best.difference_high is None:
+    if best is None or best.difference is None or best.level is None or best.level_low is None or best.level_high is None:
         return said
     real = "a real difference" if best.real else "no real difference"
-    reach = metric.gains(best.difference_low, best.difference_high)
+    reach = f"{confidence(best.level)} interval {metric.gains(best.level_low, best.level_high)}"
     span = f"{metric.gain(best.difference)}{metric.points} ({reach})"
     return f"{said} {best.strategy} against {reference}: {span}, {real} {carried}."

@@ -86,6 +86,7 @@ def test_an_exported_model_gives_the_same_file(run, workspace, sample_cut, tmp_p
     assert found["scored"] == 180  # the model does not say which products taught it
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert f"| test | {first['scores']['macro_f1']:.4f} |" in card
+    assert "Title, description and picture of a product in" in card and "heads of seeds 1, 2, averaged" in card
     for heading in ("## Data", "## Scores", "## Limits", "## Licence"):
         assert heading in card
     assert "Mammifères" in card

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import t
 
 from fusecat.pipeline.report.comparison import compare, compare_study
+from fusecat.pipeline.report.contrasts import confidence
 from fusecat.pipeline.report.pooled import lines, print_pool
 from fusecat.pipeline.report.pooling import pool
 from fusecat.pipeline.report.repeated import Over, Repeated
@@ -62,6 +63,15 @@ def test_anything_else_is_refused_with_the_difference(studies, tmp_path, change,
     other = make_study(tmp_path, strategies=FEW, **change)
     with pytest.raises(UsageError, match=message):
         pool([compare(studies[0][0], resamples=20), compare(other, resamples=20)])
+
+
+def test_no_interval_of_a_pool_contradicts_the_word_beside_it(studies):
+    pooled = pool([compare(root, resamples=50) for root in studies[0]])
+    told = [row for row in pooled.rows if row.difference is not None]
+    assert told and all(row.real == (not row.level_low <= 0 <= row.level_high) for row in told)
+    assert all(row.level_low <= row.difference_low <= row.difference_high <= row.level_high for row in told)
+    best = next(row for row in pooled.rows if row.strategy != pooled.reference)
+    assert f"{confidence(best.level)} interval {MACRO_F1.gains(best.level_low, best.level_high)}" in pooled.verdict
 
 
 def test_one_workspace_is_no_pool(studies):
