@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def compare(
     only: Collection[str] | None = None,
     seeds: int | None = None,
     metric: Metric | str = MACRO_F1,
-    settings: FitSettings | None = None,
-    workspace: Path | None = None,
+    settings: FitSettings | str | None = None,
+    workspace: Path | str | None = None,
     random_state: int = 0,
     processes: int = 1,
 ) -> Comparison | OverSplits:
@@ -73,15 +74,32 @@ def compare(
     Raises: ValueError where the arrays do not agree, naming the row, UsageError where no merge is called `fusion`.
     """
     if fusion not in (ALL, THESIS):
-        find_merge(fusion)
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"seeds={seeds}, but a comparison needs at least one")
-    drawn = splits or (1 if logits or split is not None else SPLITS)
-    if splits is not None and splits < 1:
-        raise ValueError(f"splits={splits}, but a comparison needs at least one")
-    if drawn > 1 and (logits or split is not None):
-        given = "split" if split is not None else "logits"
-        raise ValueError(f"splits={splits}, but {given}= fixes where rows are; leave one of the two out")
+        find_merge(_of_type("fusion", fusion, str, "the name of one merge, 'all' or 'thesis'"))
+    for option, value, least in (
+        ("seeds", seeds, 1),
+        ("splits", splits, 1),
+        ("processes", processes, 1),
+        ("random_state", random_state, 0),
+    ):
+        if value is None and least and option != "processes":
+            continue
+        if _of_type(option, value, Integral, "a whole number") < least:
+            what = "a comparison needs at least one" if least else "a seed is 0 or more"
+            raise ValueError(f"{option}={value}, but {what}")
+    if isinstance(only, str):
+        raise ValueError(f"only={only!r}: pass a list of features, [{only!r}]")
+    metric = metric_named(metric) if isinstance(metric, str) else _of_type("metric", metric, Metric, "a name or a Metric")
+    if isinstance(settings, str) and settings not in NAMED:
+        raise ValueError(f"settings={settings!r} is not known; choose from {', '.join(NAMED)}, or pass a FitSettings")
+    settings = NAMED[settings] if isinstance(settings, str) else settings or NAMED["default"]
+    _of_type("settings", settings, FitSettings, f"one of {', '.join(NAMED)}, or a FitSettings")
+    workspace = None if workspace is None else Path(workspace)
+    if workspace is not None and workspace.exists() and not workspace.is_dir():
+        raise ValueError(f"workspace={str(workspace)!r} is a file; pass a folder")
+    fixed = "split" if split is not None else "logits" if logits is not None and len(logits) else ""
+    drawn = splits or (1 if fixed else SPLITS)
+    if drawn > 1 and fixed:
+        raise ValueError(f"splits={splits}, but {fixed}= fixes where rows are; leave one of the two out")
     tables = []
     for seed in range(random_state, random_state + drawn):
         table, findings = table_of(features, labels, present=present, logits=logits, groups=groups, parts=split, seed=seed)
@@ -91,7 +109,6 @@ def compare(
         tables.append((table, odd))
     for line in tables[0][1]:
         warnings.warn(line, stacklevel=2)
-    metric = metric_named(metric) if isinstance(metric, str) else metric
     found = []
     with tempfile.TemporaryDirectory() as temporary, heartbeat():
         for number, (table, odd) in enumerate(tables, 1):
@@ -101,7 +118,7 @@ def compare(
                 table,
                 chosen.strategies,
                 Runs(root / "runs"),
-                settings or NAMED["default"],
+                settings,
                 seeds=seeds or (2 if drawn > 1 else 3),
                 metric=metric,
                 processes=processes,
@@ -113,3 +130,9 @@ def compare(
         if drawn == 1:
             return found[0]
         return OverSplits(pool(found), tuple(found), tuple(dict.fromkeys(line for each in found for line in each.left_out)))
+
+
+def _of_type(option: str, value: Any, kind: type, wanted: str) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"{option}={value!r:.60}: {wanted} is needed")
+    return value

@@ -219,8 +219,8 @@ def _finish(catalogue: Catalogue, builder: Builder, made: TablePlan) -> Catalogu
             findings.add("codes_without_name", f"{shorten(code)} is not in [classes]", "shown as its code")
     names = {code: clean(name) or code for code, name in made.classes.items()}
     top_level = (
-        doubt_labels(catalogue.source, [code for code in codes if code is not None], builder)
-        if made.columns.get("label")
+        doubt_labels(catalogue.source, [code for code in codes if code is not None], findings)
+        if made.columns.get("label") and builder.options.labels
         else {}
     )
     return replace(catalogue, products=products, findings=tuple(findings), class_names=names, top_level=top_level)

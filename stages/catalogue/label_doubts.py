@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fusecat.stages.catalogue.builder import Builder
 from fusecat.stages.catalogue.columns import Cell, text
 from fusecat.stages.catalogue.data_model import Findings, Product
-from fusecat.stages.catalogue.messages import fail, shorten
+from fusecat.stages.catalogue.messages import fail, offered, shorten
 
 FEWEST = 10
 """Products below which labels that are all different tell nothing."""
@@ -42,13 +41,13 @@ def levels(path: str) -> list[str]:
     return path.split(mark) if mark else [path]
 
 
-def doubt_labels(source: Path, codes: Sequence[str], builder: Builder) -> dict[str, str]:
+def doubt_labels(source: Path, codes: Sequence[str], findings: Findings) -> dict[str, str]:
     """Count what is odd about labels. Returns the top level of labels that are category paths.
 
     Raises: DataError where every product has a label of its own.
     """
-    counts, findings = Counter(codes), builder.findings
-    if not builder.options.labels or not counts:
+    counts = Counter(codes)
+    if not counts:
         return {}
     numbers = sum(_NUMBER.fullmatch(code) is not None for code in counts)
     if len(codes) >= FEWEST and len(counts) == len(codes):
@@ -78,16 +77,18 @@ def doubt_labels(source: Path, codes: Sequence[str], builder: Builder) -> dict[s
             )
     single = sum(count == 1 for count in counts.values())
     if single > len(counts) / 2 and len(counts) > FEWEST:
-        treatment = f"of {len(counts)} classes have one product only: is the label too fine? (--label-level, or another column)"
+        treatment = f"of {len(counts)} classes have one product only: is the label too fine?"
+        treatment += offered("--label-level", " (--label-level, or another column)")
         findings.add(
             "mostly_single_classes", f"type code {min(code for code in counts if counts[code] == 1)}", treatment, single
         )
     paths = [code for code in counts if _PATH.search(code)]
     if len(paths) > len(counts) / 2:
-        treatment = "category paths: each whole path is a class; --label-level 1 takes the first level, 2 the second"
+        way = offered("--label-level", "; --label-level 1 takes the first level, 2 the second")
+        treatment = f"category paths: each whole path is a class{way}"
         findings.add("category_paths", shorten(paths[0]), treatment, len(paths))
         return {code: levels(code)[0].strip() for code in counts}
-    _count_compounds(counts, builder)
+    _count_compounds(counts, findings)
     return {}
 
 
@@ -132,14 +133,15 @@ def _alike(code: str) -> str:
     return match[1] if match else " ".join(code.casefold().split())
 
 
-def _count_compounds(counts: Mapping[str, int], builder: Builder) -> None:
+def _count_compounds(counts: Mapping[str, int], findings: Findings) -> None:
     """Labels made of others: `A|B` beside `A` or `A|C`."""
     pieces = {code: _COMPOUND.split(code) for code in counts}
     shared = Counter(piece for own in pieces.values() for piece in set(own))
     made = [code for code, own in pieces.items() if len(own) > 1 and any(shared[piece] > 1 for piece in own)]
     if made:
-        treatment = "several labels in one cell: each combination is a class of its own; --label-level 1 takes the first"
-        builder.findings.add("compound_labels", shorten(made[0]), treatment, len(made))
+        way = offered("--label-level", "; --label-level 1 takes the first")
+        treatment = f"several labels in one cell: each combination is a class of its own{way}"
+        findings.add("compound_labels", shorten(made[0]), treatment, len(made))
 
 
 def _is_number(code: str) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fusecat.cache.records import damaged, read_record, write_record
 from fusecat.stages.catalogue.assign_parts import assign_parts
 from fusecat.stages.catalogue.data_model import Catalogue, Finding
-from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.catalogue.messages import fail, offered
 from fusecat.stages.errors import UsageError
 from fusecat.stages.vocabulary import Part, SplitProtocol
 
@@ -270,9 +270,10 @@ def _check(result: Split, catalogue: Catalogue, labels: NDArray[np.int32]) -> No
         rows = [row for row, own in enumerate(result.parts) if own is part]
         if len(rows) < FEWEST_PRODUCTS or len(set(labels[rows].tolist())) < FEWEST_CLASSES:
             if result.own:
+                flags = offered("--split-column", "--split-column and --split-file", "split=")
                 fail(
                     f"{catalogue.source}: the given split leaves {len(rows)} for {part} (at least {FEWEST_PRODUCTS} of "
-                    f"{FEWEST_CLASSES} classes needed): put some there, or leave --split-column and --split-file out"
+                    f"{FEWEST_CLASSES} classes needed): put some there, or leave {flags} out"
                 )
             tied = f", {result.groups.products} of them tied in {result.groups.count} groups" if result.groups.count else ""
             fail(

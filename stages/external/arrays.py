@@ -3,27 +3,28 @@
 Shapes: n rows, C classes.
 """
 
+import numbers
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import assert_all_finite
 
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.layout import is_file_name
-from fusecat.cache.source_numpy import SPARSE
 from fusecat.cache.table import NO_PART, Feature, FeatureTable
 from fusecat.stages.catalogue.builder import PARTS
-from fusecat.stages.catalogue.data_model import Catalogue, Finding, Product
+from fusecat.stages.catalogue.data_model import Catalogue, Finding, Findings, Product
 from fusecat.stages.catalogue.duplicates import groups_of
+from fusecat.stages.catalogue.label_doubts import doubt_labels
+from fusecat.stages.catalogue.messages import OPTIONS
 from fusecat.stages.catalogue.split import split
 from fusecat.stages.errors import DataError
+from fusecat.stages.external.array_doubts import doubt
+from fusecat.stages.external.as_numpy import column, is_missing, matrix
 from fusecat.stages.vocabulary import Part, SplitProtocol
 
-DENSE = 2**26
-"""Numbers (256 MB) up to which a sparse matrix is filled up with its zeros."""
 ORDER = tuple(part.value for part in Part)
 
 
@@ -46,6 +47,9 @@ def table_of(
 
     Raises: ValueError that names the array and the row where they do not agree, hold gaps, or cannot be split.
     """
+    for option, given in (("features", features), ("present", present), ("logits", logits)):
+        if given is not None and (not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given)):
+            raise ValueError(f"{option} must be a dict, name of a feature -> array, such as {{'text': ..., 'image': ...}}")
     if not features:
         raise ValueError("there is no feature to compare; pass name -> (n, width)")
     present, logits = present or {}, logits or {}
@@ -54,22 +58,61 @@ def table_of(
     named = {"labels": labels, **{f"feature '{name}'": vectors for name, vectors in features.items()}}
     named |= {f"present['{name}']": mask for name, mask in present.items()} | {"groups": groups, "split": parts}
     _refuse_other_rows(named | {f"logits['{name}']": values for name, values in logits.items()})
-    answers = _column("labels", labels)
-    if missing := [row for row, answer in enumerate(answers.tolist()) if _is_missing(answer)]:
-        said = f"{answers[missing[0]]!r}; NaN, None and blanks are no class"
-        raise ValueError(f"labels: row {missing[0]} has none ({said}), {len(missing)} in all; leave such rows out")
-    classes, codes = np.unique(np.asarray(answers.tolist()) if answers.dtype == object else answers, return_inverse=True)
+    classes, codes = _classes(labels)
     names, rows = tuple(str(name) for name in classes), len(codes)
     made = {name: _feature(name, vectors, rows, present.get(name)) for name, vectors in features.items()}
     for name, values in logits.items():
-        scores = _shaped(f"logits['{name}']", np.asarray(values, np.float32), (rows, len(names)))
-        kept = np.where(made[name].present[:, None], scores, 0)
-        assert_all_finite(kept, input_name=f"logits['{name}']")
-        made[name] = Feature(name, made[name].embedding, made[name].present, logits=kept, fitted_on=None)
-    drawn, findings = _split([names[code] for code in codes], groups, parts, seed)
+        scores = _logits(f"logits['{name}']", values, made[name].present, names)
+        made[name] = Feature(name, made[name].embedding, made[name].present, logits=scores, fitted_on=None)
+    findings = Findings()
+    drawn = _split([names[code] for code in codes], groups, parts, seed, findings)
     marks = {"classes": names, "labels": digest(codes.astype("<i8").tobytes()), "split": digest(drawn.tobytes())}
     ids, tied = np.arange(rows).astype(str), None if groups is None else groups_of(_keys("groups", groups, rows))
-    return FeatureTable(ids, codes.astype(np.int32), drawn, names, ORDER, made, digest(marks), groups=tied), findings
+    table = FeatureTable(ids, codes.astype(np.int32), drawn, names, ORDER, made, digest(marks), groups=tied)
+    doubt(table, findings)
+    return table, tuple(findings)
+
+
+def _classes(labels: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The sorted classes (C,) and the number of each row's (n,)."""
+    answers = column("labels", labels)
+    missing = []
+    for row, answer in enumerate(answers.tolist()):
+        if is_missing(answer):
+            missing.append(row)
+        elif not isinstance(answer, str | bytes | numbers.Number) and not hasattr(answer, "isoformat"):
+            what = f"{type(answer).__name__} ({answer!s:.40})"
+            raise ValueError(f"labels: row {row} holds a {what}; one text or number per row is needed")
+    if missing:
+        said = f"{answers[missing[0]]!r}; NaN, None and blanks are no class"
+        raise ValueError(f"labels: row {missing[0]} has none ({said}), {len(missing)} in all; leave such rows out")
+    if answers.dtype == object:
+        answers = np.asarray([each.decode() if isinstance(each, bytes) else each for each in answers.tolist()])
+    answers = np.char.decode(answers) if answers.dtype.kind == "S" else answers
+    if answers.dtype.kind == "f" and (answers == answers.astype(np.int64)).all():
+        answers = answers.astype(np.int64)  # pandas makes such of numbers beside a gap
+    classes, codes = np.unique(answers, return_inverse=True)
+    return classes, codes
+
+
+def _logits(name: str, values: Any, present: NDArray[np.bool_], names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Scores (n, C), columns in the order of the classes, zero where the feature is absent.
+
+    Columns of a frame that are called as the classes are found by their names.
+    """
+    own = [str(each) for each in getattr(values, "columns", ())]
+    if set(own) & set(names) and own != [str(number) for number in range(len(own))]:
+        if set(own) != set(names) or len(own) != len(names):
+            raise ValueError(
+                f"{name} has the columns {', '.join(own)[:80]}; name each as its class, or none: pass x.to_numpy()"
+            )
+        values = values[[values.columns[own.index(each)] for each in names]]
+    scores, there = matrix(name, values)
+    _shaped(name, scores, (len(present), len(names)))
+    odd = np.flatnonzero(present & ~(there & np.isfinite(scores).all(axis=1)))
+    if len(odd):
+        raise ValueError(f"{name} holds NaN or infinity in row {odd[0]}, or nothing; {len(odd)} rows in all with a vector")
+    return np.where(present[:, None], scores, np.float32(0))
 
 
 def _feature(name: str, vectors: Any, rows: int, present: ArrayLike | None) -> Feature:
@@ -77,63 +120,48 @@ def _feature(name: str, vectors: Any, rows: int, present: ArrayLike | None) -> F
         raise ValueError(
             f"feature {name!r}: its runs get a folder of that name, so it must be a file's, such as camembert.title"
         )
-    array, mask = _matrix(name, vectors)
+    array, mask = matrix(f"feature '{name}'", vectors)
     if array.ndim != 2 or len(array) != rows:
         raise ValueError(f"feature '{name}' has shape {array.shape}; it must be ({rows}, width)")
     if present is not None:
-        mask &= _shaped(f"present['{name}']", np.array(present, dtype=bool), (rows,))
+        mask &= _present(f"present['{name}']", present, rows)
+    if not mask.any() or not array.shape[1]:
+        raise ValueError(f"feature '{name}' has {'no column' if mask.any() else 'no vector in any row'}; leave it out")
     array[~mask] = 0
     if len(odd := np.flatnonzero(~np.isfinite(array).all(axis=1))):
         absent = f"say what is absent with present={{'{name}': mask}}"
-        raise ValueError(f"feature '{name}' holds NaN or infinity in row {odd[0]}, {len(odd)} rows in all; {absent}")
+        beyond = "float32 ends at 3.4e38"
+        raise ValueError(f"feature '{name}' holds NaN or infinity in row {odd[0]}, {len(odd)} rows in all ({beyond}); {absent}")
     return Feature(name, array, mask, fitted_on=None)
 
 
-def _matrix(name: str, vectors: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Float32 of one's own, zero where there is no vector, and where there is one."""
-    if hasattr(vectors, "toarray"):
-        if np.prod(vectors.shape) > DENSE:
-            raise ValueError(f"feature '{name}' is a sparse matrix of shape {vectors.shape}; {SPARSE}")
-        vectors = vectors.toarray()
-    if hasattr(vectors, "detach"):  # a tensor of torch, whatever its type, wherever it lies
-        vectors = vectors.detach().cpu().float().numpy()
-    try:
-        if isinstance(vectors, np.ndarray | np.generic) and vectors.dtype != object:
-            array = np.array(vectors, dtype=np.float32)
-            return array, np.ones(len(array) if array.ndim else 0, bool)
-        if hasattr(vectors, "iloc") and vectors.shape[1:] == (1,) and vectors.iloc[:, 0].dtype == object:
-            vectors = vectors.iloc[:, 0]  # a column of vectors, still in its frame
-        if hasattr(vectors, "columns"):
-            options = {"dtype": np.float32, "na_value": np.nan} if hasattr(vectors, "iloc") else {}
-            array = np.array(vectors.to_numpy(**options), np.float32)
-            return array, np.ones(len(array), bool)
-        found = [None if _is_missing(row) else np.asarray(row, np.float32) for row in vectors]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"feature '{name}' is no matrix of numbers: {error}") from error
-    mask = np.array([row is not None for row in found], bool)
-    shapes = {row.shape for row in found if row is not None}
-    if len(shapes) > 1:
-        first = found[int(mask.argmax())]
-        row = next(row for row, vector in enumerate(found) if vector is not None and vector.shape != first.shape)  # type: ignore[union-attr]
-        message = f"feature '{name}': row {row} has shape {found[row].shape}, others {first.shape}"  # type: ignore[union-attr]
-        raise ValueError(message)
-    zero = np.zeros(next(iter(shapes), (0,)), np.float32)
-    return np.array([zero if row is None else row for row in found], np.float32), mask
+def _present(name: str, values: Any, rows: int) -> NDArray[np.bool_]:
+    """A mask (n,) of true and false, or 1 and 0."""
+    mask = _shaped(name, column(name, values), (rows,))
+    for row, said in enumerate(mask.tolist()):
+        if is_missing(said) or said not in (0, 1):
+            raise ValueError(f"{name}: row {row} says {said!r}; a mask has True or False for each row")
+    return mask.astype(bool)
 
 
-def _split(codes: list[str], groups: Any, parts: Any, seed: int) -> tuple[NDArray[np.uint8], tuple[Finding, ...]]:
-    """The part of every row, and what is odd about them."""
+def _split(codes: list[str], groups: Any, parts: Any, seed: int, findings: Findings) -> NDArray[np.uint8]:
+    """The part of every row; what is odd about them and the labels is counted."""
     products = tuple(Product(str(row), None, None, (), code) for row, code in enumerate(codes))
     given = None
     if parts is not None:
         given = tuple(_part(row, word) for row, word in enumerate(_keys("split", parts, len(codes))))
     catalogue = Catalogue(Path("labels"), "arrays", products, given_parts=given)
     together = groups_of(_keys("groups", groups, len(codes)))
+    options = OPTIONS.set(frozenset())  # a notebook has none of a command's
     try:
+        doubt_labels(Path("labels"), codes, findings)
         made = split(catalogue, together, protocol=SplitProtocol.TEST_20, seed=seed)
     except DataError as error:
         raise ValueError(str(error)) from error
-    return np.array([NO_PART if part is None else ORDER.index(part.value) for part in made.parts], np.uint8), made.findings
+    finally:
+        OPTIONS.reset(options)
+    findings.extend(made.findings)
+    return np.array([NO_PART if part is None else ORDER.index(part.value) for part in made.parts], np.uint8)
 
 
 def _part(row: int, word: Any) -> str | None:
@@ -147,30 +175,11 @@ def _part(row: int, word: Any) -> str | None:
 def _keys(option: str, values: Any, rows: int) -> list[Any]:
     if values is None:
         return [None] * rows
-    keys = _column(option, values).tolist()
+    keys = column(option, values).tolist()
     if len(keys) != rows:
-        raise ValueError(f"{option} has {len(keys)} rows, labels {rows}")
-    return [None if _is_missing(key) else key for key in keys]
-
-
-def _column(name: str, values: Any) -> NDArray[Any]:
-    """One value per row."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    array = values.to_numpy() if hasattr(values, "to_numpy") else values
-    array = array if isinstance(array, np.ndarray) else np.asarray(array, dtype=object)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be a 1d array, one value per row, not of shape {array.shape}")
-    return np.asarray(array if array.dtype.kind in "biufUSO" else array.astype(str))
-
-
-def _is_missing(value: Any) -> bool:
-    """None, NaN, NaT, pandas' NA and a text of blanks."""
-    if isinstance(value, str):
-        return not value.strip()
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+        what = "; it takes a word per row, no numbers of rows" if option == "split" else ""
+        raise ValueError(f"{option} has {len(keys)} rows, labels {rows}{what}")
+    return [None if is_missing(key) else key for key in keys]
 
 
 def _refuse_other_rows(named: Mapping[str, Any]) -> None:

@@ -48,6 +48,7 @@ def straddling(table: FeatureTable) -> Straddling | None:
         vectors = np.where(feature.present[:, None], feature.embedding, 0).astype(np.float32)
         vectors -= vectors[feature.present].mean(axis=0) if feature.present.any() else 0
         vectors[~feature.present] = 0
+        vectors /= np.abs(vectors).max() or 1.0  # squares of large numbers leave float32 behind
         size = np.sqrt(np.square(vectors).sum(axis=1).mean()) or 1.0
         if vectors.shape[1] > PROJECTED:
             vectors = vectors @ random.normal(size=(vectors.shape[1], PROJECTED)).astype(np.float32) / np.sqrt(PROJECTED)
