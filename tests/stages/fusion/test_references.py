@@ -47,4 +47,4 @@ def test_every_run_but_its_own_is_the_same_with_and_without_it_and_the_verdict_n
         run = Runs(tmp_path / "runs").read(strategy, seed)
         assert run is not None and (not any(map(stands_alone, run.features)) or len(run.features) == 1)
     assert "reference" not in found[0].verdict
-    assert re.search(r"It lies [\d.]+ points above \w+/reference\.c\.text, the reference", found[1].verdict)
+    assert re.search(r"strategy is [\d.]+ points better than \w+/reference\.c\.text, the reference", found[1].verdict)
