@@ -52,6 +52,7 @@ def variants() -> Mapping[str, FitSettings]:
         "projections at full pace": {"projecting": 1.0},
         "projections at half pace": {"projecting": 0.5},
         "projections at three tenths": {"projecting": 0.3},
+        "multiplying projections at full pace": {"projecting_multiplying": 1.0},
         "moments of weights, no averaging, full pace": {"moments": Moments.WEIGHT, "averaging": 0.0, "projecting": 1.0},
         "lr 1e-4": {"learning_rate": 1e-4},
         "lr 3e-4": {"learning_rate": 3e-4},

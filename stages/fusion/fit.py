@@ -238,8 +238,12 @@ def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) 
         # what is no matrix (a bias, a gain) takes the plain step size
         columns = shape[1] if len(shape) == 2 else settings.columns
         rate = settings.rate(columns, multiplies=head.multiplies, depth=head.depth)
-        if name.startswith("projections.") and not (head.multiplies or head.depth):
-            rate *= settings.projecting
+        if name.startswith("projections."):
+            projection = cast("torch.nn.Linear", head.get_submodule(name.rpartition(".")[0]))
+            if head.multiplies and projection.in_features > projection.out_features:
+                rate *= settings.projecting_multiplying
+            elif not head.multiplies and not head.depth:
+                rate *= settings.projecting
         found.setdefault(rate, []).append(parameter)
     return [{"params": several, "lr": rate} for rate, several in found.items()]
 

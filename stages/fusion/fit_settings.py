@@ -86,6 +86,8 @@ class FitSettings:
     projecting: float = _setting(0.5, search=(0.1, 1.0))
     """Factor on the step size of layers that project a feature to the common width, where no merge is deep or multiplies: texts
     that stay as they are have no such layer, and a wide image would learn its noise twice as fast as they what they know."""
+    projecting_multiplying: float = _setting(0.5, search=(0.1, 1.0))
+    """The same where a merge multiplies, for layers that read more columns than they give."""
     weight_decay: float = _setting(1e-2, search=(1e-4, 1.0))
     """Decoupled, per step, multiplied by the learning rate."""
     initial: float = _setting(0.1, search=(0.01, 1.0))
@@ -164,7 +166,8 @@ class FitSettings:
 
         Raises: TypeError, ValueError.
         """
-        known: dict[str, Any] = {"moments": Moments.WEIGHT, "projecting": 1.0}  # which earlier versions did not say
+        # what earlier versions did not say
+        known: dict[str, Any] = {"moments": Moments.WEIGHT, "projecting": 1.0, "projecting_multiplying": 1.0}
         known |= record
         return cls(**{each.name: known[each.name] for each in fields(cls) if each.name in known})
 
@@ -182,8 +185,9 @@ class FitSettings:
             del held["indicator"]
         if self.moments is Moments.WEIGHT:
             del held["moments"]
-        if self.projecting == 1:
-            del held["projecting"]
+        for name in ("projecting", "projecting_multiplying"):
+            if held[name] == 1:
+                del held[name]
         return held | {name: EARLIER.get(value, value) for name, value in held.items() if isinstance(value, StrEnum)}
 
     def passes(self, rows: int) -> int:
@@ -212,6 +216,7 @@ THESIS = FitSettings(
     steps=0,
     initial=1.0,
     projecting=1.0,
+    projecting_multiplying=1.0,
     weight_decay=1e-3,
     moments=Moments.WEIGHT,
     batch_size=128,

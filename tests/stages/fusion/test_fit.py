@@ -294,18 +294,22 @@ def test_narrow_heads_take_larger_steps_unless_they_multiply():
         assert largest_step(f"hierarchical/{merge}/average", 128, DEFAULT) == DEFAULT.learning_rate
 
 
-def test_projections_take_smaller_steps_unless_a_merge_multiplies():
-    widths = {"net.title": 512, "net.description": 512, "eye.image": 512}
-    for merge, factor in (("average", DEFAULT.projecting), ("mlp", DEFAULT.projecting), ("low-rank", 1), ("gated", 1)):
-        head = build_head(Strategy.parse(f"flat/{merge}"), widths, 3, DEFAULT)
-        found = groups(head, dict(head.named_parameters()), DEFAULT)
+@pytest.mark.parametrize(("columns", "multiplying"), [(512, 1.0), (1024, 0.7)])
+def test_projections_take_smaller_steps_but_only_wide_ones_where_a_merge_multiplies(columns, multiplying):
+    widths = {"net.title": 512, "net.description": 512, "eye.image": columns}
+    settings = dataclasses.replace(DEFAULT, projecting=0.4, projecting_multiplying=0.7)
+    for merge, factor in (("average", 0.4), ("mlp", 0.4), ("low-rank", multiplying), ("gated", multiplying)):
+        head = build_head(Strategy.parse(f"flat/{merge}"), widths, 3, settings)
+        found = groups(head, dict(head.named_parameters()), settings)
         rates = {parameter: group["lr"] for group in found for parameter in group["params"]}
-        projections = set(head.projections.parameters())
-        assert [rates[each] for each in projections] == pytest.approx([factor * DEFAULT.learning_rate] * len(projections)), (
-            merge
-        )
-        assert all(rate == DEFAULT.learning_rate for each, rate in rates.items() if each not in projections and each.dim() < 2)
-    assert THESIS.projecting == 1 and "projecting" not in THESIS.record() and FitSettings.exactly({}).projecting == 1
+        projections = dict(head.projections.named_parameters())
+        for name, each in projections.items():
+            own = DEFAULT.learning_rate * (512 / columns if name.endswith("weight") else 1)
+            assert rates[each] == pytest.approx(factor * own), (merge, name)
+        others = rates.keys() - set(projections.values())
+        assert all(rates[each] == DEFAULT.learning_rate for each in others if each.dim() < 2)
+    for name in ("projecting", "projecting_multiplying"):
+        assert getattr(THESIS, name) == 1 and name not in THESIS.record() and getattr(FitSettings.exactly({}), name) == 1
 
 
 def test_narrow_averages_are_not_left_behind_by_the_number_of_steps():
