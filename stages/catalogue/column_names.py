@@ -5,10 +5,13 @@ import unicodedata
 from collections.abc import Mapping
 
 _PRODUCT = r"product|produit|produkt|producto|prodotto|article|artikel|articulo|articolo|item|waren?|offer|listing|prod"
+ONLY_PRODUCT = rf"({_PRODUCT})"
+"""A column called `item` or `Artikel` and no more: its title, or its number."""
 _PICTURE = (
     r"images?|photos?|pictures?|pics?|imgs?|bild(er)?|fotos?|imagen(es)?|immagin[ei]|afbeelding(en)?|visuels?|thumbnails?"
 )
-_CLASS = r"category|categories|categorie|kategorie|categoria|class|classe|klasse|typ|type|label"
+_CATEGORY = r"category|categories|categorie|kategorie|categoria|class|classe|klasse|label"
+_CLASS = rf"{_CATEGORY}|typ|type"
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "id": (
@@ -24,7 +27,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
             r"titel|nombre|nome|titolo|titulo|bezeichnung|benennung|denominacion|denominazione|uberschrift|headline|heading|"
             r"kurz(text|bezeichnung)|naam|nazwa|navn|namn"
         ),
-        _PRODUCT,
+        ONLY_PRODUCT,
         r"te?xte?",
     ),
     "description": (
@@ -36,13 +39,16 @@ NAMES: Mapping[str, tuple[str, ...]] = {
             r"desc(ription)?s?|descriptif|beschreibung|beschrijving|omschrijving|descripcion|descrizione|descricao|opis|"
             r"beskrivning|beskrivelse|details?"
         ),
-        r"(short|kurz)_?(desc(ription)?|beschreibung)|desc(ription)?_(courte?|short)|bullet(s|_?points?)|te?xte?|content|contenu|summary|resume",
+        r"(short|kurz)_?(desc(ription)?|beschreibung)|desc(ription)?_(courte?|short)|bullet(s|_?points?)|te?xte?|content|contenu|summary|resume|about",
     ),
     "label": (
-        rf"(({_CLASS})(_?(name|code|id|label|path|principale))?|labels|cls|target|prdtypecode|rayon|famille|afdeling)",
+        rf"(({_CATEGORY})(_?(name|code|id|label|path|principale))?|labels|cls|target|prdtypecode|rayon|famille|afdeling)",
+        rf"({_CATEGORY})_?(lvl|level|ebene|niveau|nivel)?_?\d",
+        # after categories: shops call so whether a product is simple or configurable
+        r"(typ|type)(_?(name|code|id|label|path|principale))?",
         (
             rf"(sub|sous|unter|main|master|google|principal)_?({_CLASS})(_(name|code|id|path))?|taxonomy|department|departement|"
-            r"genre|segment|univers|etiquette|etiqueta|gruppe|y"
+            r"genres?|(gpc_)?(segment|brick)(_(name|code))?|univers|etiquette|etiqueta|gruppe|y"
         ),
     ),
     "image": (

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from fusecat.stages.catalogue.column_names import NAMES, bare, further_name, is_named, plain
+from fusecat.stages.catalogue.column_names import NAMES, ONLY_PRODUCT, bare, further_name, is_named, plain
 from fusecat.stages.catalogue.columns import Cell, NotATextError, NoText, is_header, text
 from fusecat.stages.catalogue.tables import AnyTable
 
@@ -16,9 +16,10 @@ _INDEX = r"|unnamed:_0|index|__index_level_0__"
 """What pandas calls an index; it is the id only where no other column is."""
 _NO_LABEL = (
     r"brand|marque|marke|marca|manufacturer|fabricant|hersteller|vendor|seller|supplier|lieferant|fournisseur|colou?r|couleur|"
-    r"farbe|size|taille|currency|devise|country|pays|land|gender|language|langue|lang|split|set|fold|part|source|condition|year"
+    r"farbe|size|taille|currency|devise|country|pays|land|gender|language|langue|lang|locale|split|set|fold|part|source|condition|"
+    r"year|reviews?(_\w+)?"
 )
-"""Columns of few values that are seldom the class."""
+"""Columns, without the word product, that are seldom the class, a title or a description."""
 _TAKEN_FOR = {"label": "few values", "title": "words", "description": "length"}
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?)\b", re.IGNORECASE)
 _DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
@@ -88,7 +89,8 @@ def _by_name(field: str, columns: Sequence[str], values: Mapping[str, Sequence[s
     for pattern in (*NAMES[field], *([_INDEX] if field == "id" else [])):
         for column in columns:
             named = bare if pattern != _INDEX else plain
-            if re.fullmatch(pattern, named(column)) and _fits(field, values[column]):
+            number = pattern == ONLY_PRODUCT and not any(" " in cell for cell in values[column])
+            if re.fullmatch(pattern, named(column)) and _fits(field, values[column]) and not number:
                 return column
     return None
 
@@ -101,14 +103,16 @@ def _by_content(field: str, columns: Sequence[str], values: Mapping[str, Sequenc
 
     fitting = [column for column in columns if _fits(field, values[column]) and any(values[column])]
     if field == "id":
-        return next((column for column in fitting if all(re.fullmatch(r"\S*\d\S*", cell) for cell in values[column])), None)
+        return next(
+            (column for column in fitting if all(re.fullmatch(r"[^\s/]*\d[^\s/]*", cell) for cell in values[column])), None
+        )
     if field == "image":
         return fitting[0] if fitting else None
     if field == "label":
         few = [
             column
             for column in fitting
-            if len(set(values[column])) <= max(2, len(values[column]) // 3) and not re.fullmatch(_NO_LABEL, plain(column))
+            if len(set(values[column])) <= max(2, len(values[column]) // 3) and not re.fullmatch(_NO_LABEL, bare(column))
         ]
         return min(few, key=lambda column: len(set(values[column])), default=None)
     wordy = [
@@ -117,7 +121,7 @@ def _by_content(field: str, columns: Sequence[str], values: Mapping[str, Sequenc
         if any(" " in value for value in values[column])
         and 3 * len(set(values[column])) > len(values[column])
         and further_name(column) is None
-        and not re.fullmatch(_NO_LABEL, plain(column))
+        and not re.fullmatch(_NO_LABEL, bare(column))
     ]
     return (min if field == "title" else max)(wordy, key=length, default=None)
 

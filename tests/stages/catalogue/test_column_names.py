@@ -18,6 +18,8 @@ CELLS: Mapping[str, Sequence[str]] = {
     "description": [f"Une tasse en grès pour le café, à laver à la main, lot {row}" for row in range(40)],
     "brand": [("Le Nord", "La Mer", "Au Bon")[row % 3] for row in range(40)],
     "label": [("Maison > Cuisine", "Jardin > Outils")[row % 2] for row in range(40)],
+    "kind": [("simple", "variable")[row % 2] for row in range(40)],
+    "link": [f"https://shop.example/p/{row}" for row in range(40)],
     "image": [f"{row}.jpg" for row in range(40)],
 }
 FIELDS = ("id", "title", "description", "label", "image")
@@ -113,3 +115,29 @@ def test_a_further_text_is_called_as_presets_call_it(column: str, name: str | No
 @pytest.mark.parametrize("name", ["summary", "genre", "segment", "brand", "product", "text", "price", "notes"])
 def test_a_text_of_ones_own_may_be_called_so(name: str) -> None:
     assert not any(is_named(field, name) for field in FIELDS)
+
+
+def test_a_category_is_the_label_before_a_type_that_says_how_a_product_is_sold(tmp_path: Path) -> None:
+    for kind, label in (
+        ("Type", "Categories"),
+        ("product_type", "categories"),
+        ("Produkttyp", "Kategorie"),
+        ("Type", "category_lvl_1"),
+    ):
+        header = {"SKU": "id", kind: "kind", "Name": "title", "Description": "description", label: "label"}
+        assert guessed(header, tmp_path).columns["label"] == label
+
+
+def test_a_link_is_no_id_and_an_item_without_words_no_title(tmp_path: Path) -> None:
+    assert "id" not in guessed({"link": "link", "name": "title", "category": "label"}, tmp_path).columns
+    assert guessed({"Item": "id", "Name": "title", "category": "label"}, tmp_path).columns["id"] == "Item"
+    found = guessed({"sku": "id", "Item": "title", "category": "label"}, tmp_path)
+    assert found.columns == {"id": "sku", "title": "Item", "label": "category"}
+
+
+@pytest.mark.parametrize("column", ["product_color", "Produktfarbe", "product_locale", "product_brand", "review_title"])
+def test_what_is_seldom_a_class_or_a_text_is_not_taken_for_one(column: str, tmp_path: Path) -> None:
+    found = guessed({"product_id": "id", "product_title": "title", column: "brand", "c": "kind"}, tmp_path)
+    assert found.columns["label"] == "c"
+    found = guessed({"product_id": "id", column: "description", "c": "title", "category": "label"}, tmp_path)
+    assert found.columns == {"id": "product_id", "title": "c", "label": "category"}
