@@ -117,8 +117,12 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
         ]
     )
     # attributes of two products are often the same
-    if request.attributes is None and (copies := straddling(cache.table([feature]))):
-        findings.append(f"{copies.warning}; split by groups: --labels FILE --group-by COLUMN")
+    if request.attributes is None:
+        table, odd = cache.table([feature]), Findings()
+        doubt(table, odd)
+        findings += [f"{each.first}: {each.treatment}" for each in odd if each.kind != "rows_without_vectors"]  # told by _show
+        if copies := straddling(table):
+            findings.append(f"{copies.warning}; split by groups: --labels FILE --group-by COLUMN")
     if as_json:
         print_json(vars(done) | {"path": str(done.path), "warnings": findings, "splits": 1 + len(others)})
         return

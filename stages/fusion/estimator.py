@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from fusecat.cache.records import read_record, write_record
 from fusecat.cache.table import Feature, FeatureTable
@@ -37,8 +37,8 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A fusion head as a scikit-learn classifier on one 2-D array.
 
     `strategy`: `baseline/average`, `hierarchical/average/gated`, ... (any with a trainable head). `features`: name ->
-    slice or list of columns; the names are wired as those of stage one (`camembert.title`, `resnet.image`; see
-    `strategy.wire`). By default the columns are parted evenly, in two (hierarchical: three).
+    slice or list of columns (numbers, or names of a frame's); the names are wired as those of stage one (`camembert.title`,
+    `resnet.image`; see `strategy.wire`). By default the columns are parted evenly, in two (hierarchical: three).
     `settings`: `default`, `thesis` or a `FitSettings`; the other hyperparameters replace single ones of it where they are not
     None. `validation_fraction` of the rows chooses the epoch; 0 fits on all rows and keeps the last epoch.
 
@@ -81,6 +81,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, dtype=np.float64)  # noqa: N806
         assert_all_finite(X.astype(np.float32), input_name="X, in float32,")
         check_classification_targets(y)
+        check_consistent_length(X, groups)
         strategy = Strategy.parse(self.strategy, None)  # the caller's own words
         if not strategy.learned:
             raise ValueError(
@@ -139,9 +140,10 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         chosen: NDArray[Any] = self.predict_proba(X).argmax(1)
         return np.asarray(self.classes_[chosen])
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path | str) -> Path:
         """Write the fitted classifier as safetensors and JSON, no pickle. Returns the folder."""
         check_is_fitted(self, "head_")
+        folder = Path(folder)
         if self.classes_.dtype.kind not in "biufUO":
             raise ValueError(f"labels of type {self.classes_.dtype} cannot be saved; fit on texts or numbers")
         self.head_.save(folder)
@@ -155,13 +157,14 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return folder
 
     @classmethod
-    def load(cls, folder: Path, *, merges: Collection[str] = ()) -> "FusionClassifier":
+    def load(cls, folder: Path | str, *, merges: Collection[str] = ()) -> "FusionClassifier":
         """The classifier that was saved there; whoever saved it, no code is run that the caller has not named.
 
         `merges`: the merges of one's own, `package.module:Class`, that it may use.
 
         Raises: ModelError where nothing usable is there, UsageError for a merge that is not named.
         """
+        folder = Path(folder)
         head = load(folder, merges=merges)
         if not isinstance(head, TrainedHead) or not (folder / DESCRIPTION).is_file():
             raise ModelError(f"{folder} holds no saved FusionClassifier ({DESCRIPTION})")
@@ -176,7 +179,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return found
 
     def _settings(self) -> FitSettings:
-        if isinstance(self.settings, str) and self.settings not in NAMED:
+        if not isinstance(self.settings, FitSettings) and self.settings not in tuple(NAMED):
             raise ValueError(f"settings='{self.settings}' is not known; choose from {', '.join(NAMED)}, or pass a FitSettings")
         base = self.settings if isinstance(self.settings, FitSettings) else NAMED[self.settings]
         single = ("learning_rate", "weight_decay", "epochs", "batch_size", "dropout")
@@ -186,13 +189,20 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Feature -> its columns."""
         every = np.arange(self.n_features_in_)
         if self.features is not None:
+            if not isinstance(self.features, Mapping) or not all(isinstance(name, str) for name in self.features):
+                raise ValueError("features must be a dict, name -> slice or list of columns of X")
+            places = {name: place for place, name in enumerate(getattr(self, "feature_names_in_", ()))}
             try:
                 found = {
-                    name: every[columns if isinstance(columns, slice) else list(columns)]
+                    name: every[columns if isinstance(columns, slice) else [places.get(each, each) for each in columns]]
                     for name, columns in self.features.items()
                 }
-            except IndexError as error:
-                raise ValueError(f"features must be slices or numbers of the {len(every)} columns of X ({error})") from error
+            except (IndexError, TypeError) as error:
+                columns = f"the {len(every)} columns of X"
+                raise ValueError(f"features must be slices, names or numbers of {columns} ({error})") from error
+            if strategy.feature is not None and strategy.feature not in found:
+                known = ", ".join(found)
+                raise ValueError(f"'{self.strategy}' looks at '{strategy.feature}', which is none of features: {known}")
             if empty := [name for name, columns in found.items() if not len(columns)]:
                 raise ValueError(f"feature '{empty[0]}' has no column")
             return found

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from numbers import Integral
 from typing import Any, Self
 
 
@@ -146,6 +147,9 @@ class FitSettings:
         object.__setattr__(self, "moments", Moments(self.moments))
         object.__setattr__(self, "class_weights", ClassWeights(self.class_weights))
         object.__setattr__(self, "standardise", Scaling(self.standardise))
+        for name in ("epochs", "batch_size"):
+            if not isinstance(getattr(self, name), Integral):
+                raise ValueError(f"{name} must be a whole number, not {getattr(self, name)!r}")
         for name in ("learning_rate", "narrow", "epochs", "batch_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")

@@ -131,3 +131,42 @@ def test_groups_keep_copies_on_one_side_of_the_validation_rows(monkeypatch):
 def test_what_cannot_be_is_refused(blobs, options, error, reason):
     with pytest.raises(error, match=reason):
         FusionClassifier(**options).fit(*blobs)
+
+
+def test_columns_of_a_frame_are_chosen_by_name():
+    import pandas as pd
+
+    X, y = make_blobs(60, 4, centers=3, random_state=0)  # noqa: N806
+    options = {"settings": CHECKED, "random_state": 0}
+    named = FusionClassifier(features={"text": ["a", "b"], "image": ["c", "d"]}, **options).fit(
+        pd.DataFrame(X, columns=list("abcd")), y
+    )
+    numbered = FusionClassifier(features={"text": [0, 1], "image": [2, 3]}, **options).fit(X, y)
+    np.testing.assert_array_equal(named.predict_proba(pd.DataFrame(X, columns=list("abcd"))), numbered.predict_proba(X))
+
+
+def test_a_folder_may_be_a_text(tmp_path):
+    X, y = make_blobs(60, 4, centers=3, random_state=0)  # noqa: N806
+    fitted = FusionClassifier(settings=CHECKED).fit(X, y)
+    fitted.save(str(tmp_path / "model"))
+    np.testing.assert_array_equal(FusionClassifier.load(str(tmp_path / "model")).predict(X), fitted.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"features": [[0], [1]]}, "features must be a dict"),
+        ({"features": {1: [0], 2: [1]}}, "features must be a dict"),
+        ({"features": {"a": ["z"], "b": [1]}}, "slices, names or numbers of the 4 columns"),
+        ({"features": {"a": [[0]], "b": [1]}}, "slices, names or numbers of the 4 columns"),
+        ({"features": {"a": [0], "b": [1]}, "strategy": "probe/x"}, "looks at 'x', which is none of features: a, b"),
+        ({"settings": 3}, "settings='3' is not known"),
+        ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
+    ],
+)
+def test_options_of_another_kind_are_refused(options, reason):
+    X, y = make_blobs(60, 4, centers=3, random_state=0)  # noqa: N806
+    with pytest.raises(ValueError, match=reason):
+        FusionClassifier(**options).fit(X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        FusionClassifier().fit(X, y, groups=[1])
