@@ -80,6 +80,8 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
     """
     from fusecat.cache.records import write_record
     from fusecat.cache.store import FeatureCache
+    from fusecat.stages.catalogue.data_model import Findings
+    from fusecat.stages.external.array_doubts import doubt
     from fusecat.stages.external.import_vectors import Request, import_vectors
     from fusecat.stages.fusion.near import straddling
 

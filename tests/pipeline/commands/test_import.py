@@ -181,3 +181,12 @@ def test_whatever_is_imported_is_fused(files, fields):
     assert done.exit_code == 0, done.exception
     assert (files / "w" / "runs" / "flat" / "average" / "seed-1" / "run.json").is_file()
     assert "Left out: " in done.output
+
+
+def test_vectors_that_tell_nothing_or_the_class_itself_are_warned_of(files):
+    labels, vectors = np.arange(100) % 2, np.load(files / "v.npy")
+    odd = ((np.ones((100, 4)), "nothing is learnt of it"), (np.c_[vectors, labels], "is it the label?"))
+    for number, (array, told) in enumerate(odd):
+        np.save(files / "v.npy", array.astype(np.float32))
+        words = ("--name", "mine.title", "--labels", files / "labels.csv", "--workspace", files / f"w{number}")
+        assert told in json.loads(run(files, *words, "--json").stdout)["warnings"][0]
