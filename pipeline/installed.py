@@ -13,7 +13,7 @@ REMEDIES = {
 MODULES = (
     *("torch", "torchvision", "transformers", "accelerate", "pretrainedmodels", "cv2", "h5py", "numpy", "sklearn"),
     *("scipy", "lightgbm", "optuna", "PIL", "imagehash", "selectolax", "sacremoses"),
-    *("safetensors", "tokenizers", "click", "rich", "pydantic", "jinja2", "matplotlib", "filelock"),
+    *("safetensors", "tokenizers", "click", "rich", "pydantic", "jinja2", "filelock"),
 )
 
 

@@ -18,7 +18,6 @@ from fusecat.pipeline.report.page_figures import Pictures, front
 from fusecat.pipeline.report.plain import doubling, headline
 from fusecat.pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
 from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine, repairing
-from fusecat.pipeline.report.svg import Sheet
 from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import METRICS
 from fusecat.stages.progress import phase
@@ -61,10 +60,9 @@ def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, ca
         "interval": partial(tables.interval_text, metric),
         "score": lambda value, name=metric.name: tables.score_text(METRICS[name], value),
     }
-    sheet = Sheet()
     hidden = tables.folded(report)
-    pictures = Pictures(comparison, seen, sheet, hidden).all()
-    style, script = sources["style.css"] + sheet.css, sources["script.js"]
+    pictures = Pictures(comparison, seen, hidden).all()
+    style, script = sources["style.css"], sources["script.js"]
     return environment.get_template("index.html").render(
         report=report,
         metric=metric,

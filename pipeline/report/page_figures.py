@@ -12,12 +12,10 @@ from fusecat.pipeline.report.figures import Dot
 from fusecat.pipeline.report.insights import Insights
 from fusecat.pipeline.report.provenance import head_curves, network_curves
 from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
-from fusecat.pipeline.report.svg import MARKERS, TONES, Sheet, picture, tone_of
+from fusecat.pipeline.report.svg import MARKERS, Plot, picture, tone_of
 from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fusecat.pipeline.report.comparison import Comparison, Row
 
 MANY_STRATEGIES = 60
@@ -30,9 +28,9 @@ class Pictures:
     `hidden`: strategies that the ranking leaves out (see `tables.folded`).
     """
 
-    def __init__(self, comparison: "Comparison", seen: Insights, sheet: Sheet, hidden: Collection[str]) -> None:
+    def __init__(self, comparison: "Comparison", seen: Insights, hidden: Collection[str]) -> None:
         self.hidden = hidden
-        self.comparison, self.seen, self.sheet = comparison, seen, sheet
+        self.comparison, self.seen = comparison, seen
         self.scale = comparison.metric.scale
         unit = "" if self.scale == 1 else ", per cent"
         self.axis = f"{comparison.report_part} {comparison.metric.ranks}{unit}"
@@ -57,11 +55,11 @@ class Pictures:
         rows = [self._dot(row) for row in shown]
         shapes = list(dict.fromkeys(row.candidate.architecture for row in shown))
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             return figures.dots(rows, axis=self.axis, narrow=narrow, shapes=[kind for kind in shapes if kind in MARKERS])
 
         label = f"Strategies, best on validation first: {self.axis}, mean over seeds with 95 % intervals"
-        return picture(draw, self.sheet, name="ranked", label=label)
+        return picture(draw, label=label)
 
     def contrasts(self) -> Markup | None:
         """Each strategy less the reference, with intervals at the level of its test; filled where the difference is real."""
@@ -75,12 +73,10 @@ class Pictures:
         unit = ("" if self.scale == 1 else ", points") + ("" if self.comparison.metric.sign > 0 else ", + is better")
         axis = f"difference from {self.comparison.reference}{unit}"
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             return figures.dots(rows, axis=f"difference{unit}" if narrow else axis, narrow=narrow, zero=True)
 
-        return picture(
-            draw, self.sheet, name="contrasts", label=f"Each strategy's {axis}, with intervals at the corrected level"
-        )
+        return picture(draw, label=f"Each strategy's {axis}, with intervals at the corrected level")
 
     def pairs(self) -> Markup | None:
         """All pairs."""
@@ -88,10 +84,10 @@ class Pictures:
         if not 2 < len(pairs.strategies) <= MANY_STRATEGIES:
             return None
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             return figures.matrix(pairs, sign, narrow=narrow)
 
-        return picture(draw, self.sheet, name="pairs", label="All pairs of strategies: which are shown to differ")
+        return picture(draw, label="All pairs of strategies: which are shown to differ")
 
     def classes(self) -> Markup | None:
         """F1 of each type code, or of each category where there are too many codes to show."""
@@ -103,10 +99,10 @@ class Pictures:
         names = [_class_name(line) for line in lines]
         compared = {side: [100 * line.f1[at] for line in lines] for at, side in enumerate(self.seen.compared)}
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             return figures.dumbbells(names, compared, axis="F1, per cent", narrow=narrow)
 
-        return picture(draw, self.sheet, name="classes", label=f"F1 by type code: {', '.join(compared)}")
+        return picture(draw, label=f"F1 by type code: {', '.join(compared)}")
 
     def learning(self) -> Markup | None:
         """The score over labelled products."""
@@ -116,12 +112,12 @@ class Pictures:
         for point in curve["points"]:
             mean, low, high = (point[name] * self.scale for name in ("mean", "low", "high"))
             name = f"{100 * point['share']:.0f} % ({point['labels']:,} labels)"
-            rows.append(Dot(name, mean, low, high, TONES["chosen"], "o"))
+            rows.append(Dot(name, mean, low, high, "chosen", "o"))
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             return figures.dots(rows, axis=self.axis, narrow=narrow)
 
-        return picture(draw, self.sheet, name="curve", label=f"{self.axis} over labelled products, with 95 % intervals")
+        return picture(draw, label=f"{self.axis} over labelled products, with 95 % intervals")
 
     def reliability(self) -> Markup:
         """Reliability plot of the compared sides, and of what `predict` gives."""
@@ -129,10 +125,10 @@ class Pictures:
         if self.seen.certainty:
             curves["as predict gives it"] = self.seen.certainty.curve
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             return figures.reliability(curves, narrow=narrow)
 
-        return picture(draw, self.sheet, name="reliability", label="Share of right answers over claimed probability")
+        return picture(draw, label="Share of right answers over claimed probability")
 
     def cost(self) -> Markup:
         """Validation score over seconds: what to choose for its price is a choice, so test figures have no part in it."""
@@ -147,11 +143,11 @@ class Pictures:
             for row in self.comparison.rows
         ]
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             chosen = self.comparison.chosen.strategy
             return figures.pareto(points, chosen=chosen, best=front(self.comparison), axis=axis, narrow=narrow)
 
-        return picture(draw, self.sheet, name="cost", label=f"{axis} over seconds to fit and predict")
+        return picture(draw, label=f"{axis} over seconds to fit and predict")
 
     def _curves(self, name: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> Markup | None:
         if not any(len(points) > 1 for points in lines.values()):
@@ -159,10 +155,10 @@ class Pictures:
         scaled = {key: [(x, y * self.scale) for x, y in points] for key, points in lines.items()}
         axis = f"validation {self.comparison.metric.ranks}"
 
-        def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+        def draw(narrow: bool) -> Plot:  # noqa: FBT001
             return figures.curves(scaled, axis=axis, narrow=narrow)
 
-        return picture(draw, self.sheet, name=name, label=f"{axis} over epochs: {name}")
+        return picture(draw, label=f"{axis} over epochs: {name}")
 
     def _dot(self, row: "Row") -> Dot:
         score = row.parts[self.comparison.report_part][self.comparison.metric.key]
@@ -175,7 +171,7 @@ class Pictures:
     def _difference(self, contrast: Contrast) -> Dot:
         kind, scale = self.comparison.row(contrast.one).candidate.architecture, self.scale * self.comparison.metric.sign
         value, (low, high) = contrast.difference.value * scale, sorted((contrast.low * scale, contrast.high * scale))
-        tone = TONES["better" if value > 0 else "worse"] if contrast.real else TONES["single"]
+        tone = ("better" if value > 0 else "worse") if contrast.real else "single"
         is_chosen = contrast.one == self.comparison.chosen.strategy
         return Dot(contrast.one, value, low, high, tone, MARKERS.get(kind, "o"), bold=is_chosen, hollow=not contrast.real)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -16,13 +15,10 @@ from fusecat.pipeline.report.comparison import compare
 from fusecat.pipeline.report.figures import Dot
 from fusecat.pipeline.report.markup import breakable, content_policy
 from fusecat.pipeline.report.pooling import Pool, pool
-from fusecat.pipeline.report.svg import MARKERS, Sheet, picture, tone_of
+from fusecat.pipeline.report.svg import MARKERS, Plot, picture, tone_of
 from fusecat.pipeline.report.tables import cell
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.workspace import Workspace
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HEADINGS = ("strategy", "mean", "95 % interval", "mean rank", "chosen in", "difference", "interval (Holm)", "p (Holm)", "real")
 
@@ -108,21 +104,19 @@ def page(pooled: Pool) -> str:
     sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("pool.html", "style.css")}
     environment = Environment(loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"plain": safe, "breakable": breakable}
-    sheet = Sheet()
-    drawn = _picture(pooled, sheet)
-    style = sources["style.css"] + sheet.css
+    style = sources["style.css"]
     return environment.get_template("pool.html").render(
         pool=pooled,
         metric=METRICS[pooled.metric],
         headings=HEADINGS,
         lines=lines(pooled),
-        picture=drawn,
+        picture=_picture(pooled),
         style=Markup(style),  # noqa: S704 - our own files
         policy=content_policy(style),
     )
 
 
-def _picture(pooled: Pool, sheet: Sheet) -> Markup:
+def _picture(pooled: Pool) -> Markup:
     """Studies of one catalogue: means with intervals. Several catalogues: mean ranks with the critical difference."""
     metric = METRICS[pooled.metric]
     scale = metric.scale
@@ -138,7 +132,7 @@ def _picture(pooled: Pool, sheet: Sheet) -> Markup:
             dots.append(Dot(row.strategy, row.rank, row.rank - half, row.rank + half, *look, bold=best))
     axis = f"{pooled.report_part} {metric.ranks}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
 
-    def draw(narrow: bool) -> "Figure":  # noqa: FBT001
+    def draw(narrow: bool) -> Plot:  # noqa: FBT001
         return figures.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)
 
-    return picture(draw, sheet, name="pool", label=axis)
+    return picture(draw, label=axis)

@@ -1,39 +1,23 @@
 """Inline SVG: text stays text, colours follow the page (light, dark, print), the same runs give the same bytes.
 
-Matplotlib writes style attributes, which a strict Content-Security-Policy forbids: they become classes, collected in a
-`Sheet`. Every picture is drawn wide and narrow, and the page shows the one that fits.
+Written as text, without a plotting library, whose import and layout took longer than all else of a report. Looks are classes
+of the page's style sheet, for a strict Content-Security-Policy forbids style attributes. All lengths are pixels. Every picture
+is drawn wide and narrow, and the page shows the one that fits.
 """
 
-import io
-import logging
-import os
-import re
-import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 from markupsafe import Markup, escape
 
-from fusecat.stages.errors import UsageError
+Point = tuple[float, float]
+"""x from the left, y from the top."""
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, MUTED, LINE, PAPER = "#010101", "#020202", "#030303", "#040404"
-TONES = {
-    "chosen": "#050501",
-    "fused": "#050502",
-    "flat": "#050503",
-    "single": "#050504",
-    "late": "#050505",
-    "worse": "#050506",
-    "better": "#050507",
-}
-_VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper"} | {hue: f"tone-{name}" for name, hue in TONES.items()}
-"""Stand-in colours that no real drawing uses -> the page's custom property."""
+WIDE, NARROW = 1008, 370
+"""The page's column on a screen and on a phone."""
 
 MARKERS = {
     "baseline": "s",
@@ -47,118 +31,176 @@ MARKERS = {
 }
 """A shape for each architecture, so that colour is never needed."""
 
-WIDE, NARROW = 10.5, 3.85
-"""Inches: at 96 pixels each, the page's column on a screen and on a phone."""
+_PLUS = ((-1, -0.5), (-0.5, -0.5), (-0.5, -1), (0.5, -1), (0.5, -0.5), (1, -0.5), (1, 0.5), (0.5, 0.5), (0.5, 1), (-0.5, 1),
+         (-0.5, 0.5), (-1, 0.5))  # fmt: skip
+_OUTLINES = {
+    "s": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    "D": ((0, -1.2), (1.2, 0), (0, 1.2), (-1.2, 0)),
+    ".": ((0, -1), (1, 0), (0, 1), (-1, 0)),
+    "^": ((0, -1), (1, 1), (-1, 1)),
+    "v": ((0, 1), (-1, -1), (1, -1)),
+    "p": ((0, -1.05), (1, -0.33), (0.62, 0.85), (-0.62, 0.85), (-1, -0.33)),
+    "P": _PLUS,
+    "X": tuple(((x - y) * 0.8, (x + y) * 0.8) for x, y in _PLUS),
+}
+"""The corners of each shape around its middle, in units of its radius."""
 
-_STYLE = re.compile(r' style="([^"]*)"')
-_ID = re.compile(r' id="([^"]*)"')
-_LOOK: Any = {
-    "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9,
-    "text.color": INK, "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.facecolor": "none",
-    "figure.facecolor": "none", "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
-    "axes.spines.bottom": False, "grid.color": LINE, "grid.linewidth": 0.6, "axes.axisbelow": True,
-    "legend.frameon": False, "legend.labelcolor": MUTED, "legend.fontsize": 8, "text.parse_math": False,
-}  # fmt: skip
-
-
-class Sheet:
-    """The style rules of all pictures of a page: each distinct style attribute once, as a class."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-
-    def name(self, style: str) -> str:
-        """The class that stands for a style attribute."""
-        return self._names.setdefault(style, f"p{len(self._names)}")
-
-    @property
-    def css(self) -> str:
-        """All rules, colours as the page's custom properties."""
-        return "\n".join(f".{name}{{{_variables(style)}}}" for style, name in self._names.items())
+_TEXT = 12
+"""The size of letters, as in the style sheet."""
 
 
-@contextmanager
-def drawing(width: float, height: float) -> Iterator[tuple["Figure", "Axes"]]:
-    """A figure of that size in inches in the report's plain look, with one axes; pyplot's global state is not touched."""
-    with _look():
-        from matplotlib.figure import Figure
+@dataclass(frozen=True)
+class Axis:
+    """From values, of which `low` lies at the pixel `start` and `high` at `end`, to pixels; of logarithms where `log`."""
 
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure, figure.subplots()
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
 
+    @classmethod
+    def over(cls, values: Iterable[float], start: float, end: float, *, log: bool = False) -> "Axis":
+        """The axis that shows all finite values, with a twentieth of room at both ends."""
+        found = [math.log10(value) if log else value for value in values if math.isfinite(value)] or [0.0]
+        low, high = min(found), max(found)
+        room = (high - low) / 20 if high - low > 1e-9 * max(abs(low), abs(high)) else abs(high) / 20 or 1.0
+        return cls(low - room, high + room, start, end, log)
 
-@contextmanager
-def _look(**more: str) -> Iterator[None]:
-    """The report's look and nothing else: what a user's matplotlibrc or notebook sets comes back afterwards."""
-    _import_matplotlib()
-    from matplotlib import rc_context, rcParamsDefault
+    def at(self, value: float) -> float:
+        """The pixel of a value; not finite where the value is not."""
+        value = math.log10(value) if self.log else value
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
-    shipped = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
-    with rc_context(shipped | _LOOK | more):
-        yield
-
-
-def _import_matplotlib() -> None:
-    """Import matplotlib whatever MPLBACKEND says: nothing here is shown on a screen.
-
-    A notebook's kernel names a backend that a command in its terminal may not have, and the mere import would fail. What
-    matplotlib says of the user's files and folders is of no use to a reader of the report.
-    """
-    if "matplotlib" in sys.modules:
-        return
-    log, backend = logging.getLogger("matplotlib"), os.environ.pop("MPLBACKEND", None)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        import matplotlib
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"a matplotlibrc, in this folder or of this user, is not UTF-8 ({error.reason}): correct or remove it"
-        ) from error
-    finally:
-        log.setLevel(level)
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
-    if backend:
-        with suppress(ValueError):  # whoever draws on a screen later in this process is told by matplotlib itself
-            matplotlib.rcParams["backend"] = backend
+    def ticks(self, most: float, *, whole: bool = False) -> list[tuple[float, str]]:
+        """Pixel and number of about `most` round values; `whole`: integers only."""
+        if not self.log:
+            return [(self.at(value), text) for value, text in _round(self.low, self.high, most, whole=whole)]
+        low, high = 10**self.low, 10**self.high
+        exponents = range(math.floor(self.low), math.ceil(self.high) + 1, math.ceil((self.high - self.low) / most))
+        for factors in ((1,), (1, 2, 5)):
+            found = [factor * 10.0**exponent for exponent in exponents for factor in factors]
+            inside = [(self.at(value), f"{value:g}") for value in found if low <= value <= high]
+            if len(inside) > 1:
+                return inside
+        return [(self.at(value), text) for value, text in _round(low, high, most, whole=False)]
 
 
-def picture(draw: Callable[[bool], "Figure"], sheet: Sheet, *, name: str, label: str) -> Markup:
+class Plot:
+    """One picture: marks and words, laid down in this order, within a width; it grows downwards."""
+
+    def __init__(self, width: float) -> None:
+        self.width, self.height = width, 0.0
+        self._parts: list[str] = []
+
+    def line(self, points: Iterable[Point], look: str, *, width: float, dashes: str = "") -> None:
+        """A line through pixels, those that are not finite left out."""
+        path = "L".join(f"{_short(x)} {_short(y)}" for x, y in points if math.isfinite(x) and math.isfinite(y))
+        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+        self._parts.append(f'<path class="{look}" stroke-width="{width:g}"{dashed} d="M{path}"/>' if path else "")
+
+    def marks(
+        self, shape: str, look: str, points: Iterable[Point], *, radius: float, edge: float = 0, hollow: bool = False
+    ) -> None:
+        """One shape at each pixel; around it an edge of the paper's colour, or `hollow`: the paper's colour inside."""
+        outline = _outline(shape, radius)
+        path = "".join(f"M{_short(x + outline[0])} {_short(y + outline[1])}{outline[2]}"
+                       for x, y in points if math.isfinite(x) and math.isfinite(y))  # fmt: skip
+        kind = "hollow" if hollow else "dot"
+        self._parts.append(f'<path class="{kind} {look}" stroke-width="{edge:g}" d="{path}"/>' if path else "")
+
+    def text(self, x: float, y: float, words: str, look: str = "", *, upwards: bool = False) -> None:
+        """Words from x on, or as the classes `middle` and `end` say; y is where letters stand."""
+        place = f'x="{_short(x)}" y="{_short(y)}"'
+        if upwards:
+            place = f'transform="translate({_short(x)} {_short(y)}) rotate(-90)"'
+        style = f' class="{look}"' if look else ""
+        self._parts.append(f"<text {place}{style}>{escape(words)}</text>")
+
+    def across(self, axis: Axis, top: float, bottom: float, name: str, *, whole: bool = False) -> None:
+        """A horizontal axis: lines from top to bottom at round values, these and the name below them."""
+        for x, number in axis.ticks(abs(axis.end - axis.start) / 75, whole=whole):
+            self.line([(x, top), (x, bottom)], "grid", width=0.8)
+            self.text(x, bottom + 16, number, "middle")
+        self.text((axis.start + axis.end) / 2, bottom + 34, name, "middle")
+        self.height = bottom + 40
+
+    def upwards(self, axis: Axis, left: float, right: float, name: str) -> None:
+        """A vertical axis: lines from left to right, numbers and the name left of them."""
+        for y, number in axis.ticks(abs(axis.end - axis.start) / 36):
+            self.line([(left, y), (right, y)], "grid", width=0.8)
+            self.text(left - 6, y + 4, number, "end")
+        self.text(12, (axis.start + axis.end) / 2, name, "middle", upwards=True)
+
+    def legend(self, names: Sequence[str], draw: Callable[["Plot", int, float, float], None], *, room: float = 20) -> None:
+        """Names below all else, as many in a line as fit; before each, `draw(plot, number, x, y)` fills the `room`."""
+        lines: list[list[tuple[int, float]]] = [[]]
+        for at, name in enumerate(names):
+            width = room + length(name) + 14
+            if lines[-1] and sum(each for _, each in lines[-1]) + width > self.width:
+                lines.append([])
+            lines[-1].append((at, width))
+        for line in lines:
+            x, self.height = max(0.0, (self.width - sum(each for _, each in line)) / 2), self.height + 20
+            for at, width in line:
+                draw(self, at, x, self.height - 10)
+                self.text(x + room, self.height - 6, names[at])
+                x += width
+        self.height += 6
+
+    def svg(self, version: str, label: str) -> Markup:
+        """All of it; `label` is what a screen reader says."""
+        size = f'width="{_short(self.width)}" height="{_short(self.height)}"'
+        box = f'viewBox="0 0 {_short(self.width)} {_short(self.height)}"'
+        head = f'<svg class="{version}" role="img" aria-label="{escape(label)}" {size} {box}>'
+        return Markup("\n".join([head, *filter(None, self._parts), "</svg>"]))  # noqa: S704 - words are escaped above
+
+
+def picture(draw: Callable[[bool], Plot], *, label: str) -> Markup:
     """Both versions of a picture, `draw(narrow)`; `label` is what a screen reader says."""
-    return Markup("").join(_svg(draw(narrow), sheet, name, label, narrow=narrow) for narrow in (False, True))
+    return draw(False).svg("wide", label) + draw(True).svg("narrow", label)  # noqa: FBT003
 
 
 def tone_of(architecture: str, *, is_chosen: bool = False) -> str:
     """The colour of a strategy: the chosen one stands out, the others by what they look at."""
     if is_chosen:
-        return TONES["chosen"]
-    return TONES[
-        {"flat": "flat", "late": "late", "logistic": "single", "probe": "single", "unimodal": "single"}.get(
-            architecture, "fused"
-        )
-    ]
+        return "chosen"
+    singles = {"logistic": "single", "probe": "single", "unimodal": "single"}
+    return ({"flat": "flat", "late": "late"} | singles).get(architecture, "fused")
 
 
-def _svg(figure: "Figure", sheet: Sheet, name: str, label: str, *, narrow: bool) -> Markup:
-    version = "narrow" if narrow else "wide"
-    out = io.StringIO()
-    with _look(**{"svg.hashsalt": f"{name}-{version}"}), warnings.catch_warnings():
-        # text stays text, and a browser has the script that matplotlib's own font lacks
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"(?:href=\"#|url\(#)([^\")]+)", text))
-    text = _ID.sub(lambda found: found[0] if found[1] in used else "", text)
-    text = _STYLE.sub(lambda found: f' class="{sheet.name(found[1])}"', text)
-    text = re.sub(r"\s*\n\s*", "\n", re.sub(r"<g>\s*</g>", "", text))
-    return Markup(text.replace("<svg", f'<svg class="{version}" role="img" aria-label="{escape(label)}"', 1))  # noqa: S704
+def length(words: str, *, bold: bool = False) -> float:
+    """About how long words are in the widest of the usual fonts: rather too much, for what stands out is cut off."""
+    each = (
+        1.0 if east_asian_width(letter) in "WF" else 0.38 if letter in "ijlrtf.,:;'|!/ " else 0.8 if letter.isupper() else 0.64
+        for letter in words
+    )
+    return _TEXT * sum(each) * (1.1 if bold else 1)
 
 
-def _variables(style: str) -> str:
-    for stand_in, name in _VARIABLES.items():
-        style = style.replace(stand_in, f"var(--{name})")
-    return style.replace("'DejaVu Sans'", "system-ui").replace("; ", ";")
+def _round(low: float, high: float, most: float, *, whole: bool) -> list[tuple[float, str]]:
+    rough = (high - low) / max(most, 1)
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * (1 - 1e-9))
+    step = max(step, 1) if whole else step
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    numbers = range(math.ceil(low / step), math.floor(high / step) + 1)
+    return [(number * step, f"{number * step:.{decimals}f}".replace("-", "\N{MINUS SIGN}")) for number in numbers]
+
+
+def _outline(shape: str, radius: float) -> tuple[float, float, str]:
+    """Where a path begins beside the middle, and its rest in relative steps."""
+    if shape == "o":
+        arc = f"a{_short(radius)} {_short(radius)} 0 1 0 "
+        return -radius, 0, f"{arc}{_short(2 * radius)} 0{arc}{_short(-2 * radius)} 0z"
+    if shape == "|":
+        return 0, -radius, f"v{_short(2 * radius)}"
+    corners = [(x * radius, y * radius) for x, y in _OUTLINES[shape]]
+    steps = [(x - a, y - b) for (a, b), (x, y) in itertools.pairwise(corners)]
+    return *corners[0], "".join(f"l{_short(x)} {_short(y)}" for x, y in steps) + "z"
+
+
+def _short(number: float) -> str:
+    """A tenth of a pixel is enough."""
+    text = f"{number:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text

@@ -1,6 +1,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -35,6 +37,17 @@ def written(workspace):
 @pytest.fixture(scope="module")
 def report(written):
     return json.loads(written[0]["report.json"])
+
+
+def test_a_report_needs_no_heavy_library(workspace, tmp_path):
+    words = ["fusecat", "report", "--workspace", str(workspace), "--output", str(tmp_path / "page")]
+    code = f"import sys; sys.argv = {words!r}\nfrom fusecat.pipeline.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print(*sys.modules, file=sys.stderr)"
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, cwd=root)
+    assert (tmp_path / "page" / "index.html").exists()
+    heavy = {"torch", "sklearn", "matplotlib", "transformers", "lightgbm", "optuna", "pandas", "joblib"}
+    assert not heavy & set(done.stderr.split())
 
 
 def test_the_same_runs_give_the_same_bytes(written):

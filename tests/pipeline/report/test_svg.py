@@ -1,75 +1,131 @@
-"""The pictures are the same whatever a user has set for matplotlib, and leave what is set as it is."""
+"""Pictures are harmless, hold all that they are given, and say the same whatever the numbers are."""
 
-import os
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
+import math
+import re
+from functools import partial
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[3]
-DRAW = """
-import os, sys
-before = dict(os.environ)
-from fusecat.pipeline.report.figures import Dot, curves, dots
-from fusecat.pipeline.report.svg import INK, Sheet, picture
-sheet = Sheet()
-rows = [Dot("baseline/average", 1, 0.5, 1.5, INK, "o", [0.9, 1.1], bold=True), Dot("$a_b$ <été>", 2, 1, 3, INK, "s")]
-print(picture(lambda narrow: dots(rows, axis="score", narrow=narrow), sheet, name="dots", label="dots"))
-print(picture(lambda narrow: curves({"a": [(1, 2), (2, 3)]}, axis="loss", narrow=narrow), sheet, name="c", label="c"))
-print(sheet.css)
-after = dict(os.environ) | {name: before[name] for name in ("MPLCONFIGDIR",) if name in before}  # matplotlib's own doing
-assert after == before, "the environment is the user's"
-assert "matplotlib.pyplot" not in sys.modules, "pyplot belongs to whoever draws on a screen"
-import matplotlib
-print(matplotlib.rcParams["font.size"], dict.__getitem__(matplotlib.rcParams, "backend"), file=sys.stderr)
-"""
-TASTE = "font.size: 40\nlines.linewidth: 30\nsvg.fonttype: path\naxes.grid: True\npath.sketch: 1, 100, 2\nno.such: key\n"
+from fusecat.pipeline.report.calibration import Reliability
+from fusecat.pipeline.report.contrasts import Pairs
+from fusecat.pipeline.report.figures import Dot, curves, dots, dumbbells, matrix, pareto, reliability
+from fusecat.pipeline.report.svg import _OUTLINES, MARKERS, NARROW, WIDE, Axis, Plot, length, picture
+
+HOSTILE = "$a_b$ <script>été</script> \"&' 商品"
+CURVE = Reliability(0.1, (0.2, 0.6, 0.9), (0.3, 0.5, 1.0), (50, 3, 900))
+STRATEGIES = (HOSTILE, *(f"flat/{at}" for at in range(34)))
+BESIDE = np.subtract.outer(np.arange(35.0), np.arange(35.0))
+PICTURES = {
+    "dots": partial(
+        dots,
+        [
+            Dot("hierarchical/concatenation/concatenation", 61.2, 60, 63, "chosen", "o", [61, 61.4], bold=True),
+            Dot(HOSTILE, 58, 52, 64, "late", "^", hollow=True),
+            Dot("nothing known", math.nan, None, None, "single", "|"),
+        ],
+        axis="score",
+        zero=True,
+        shapes=list(MARKERS),
+    ),
+    "dumbbells": partial(dumbbells, ["10  Livres", HOSTILE], {"chosen": [40, 90], "text alone": [30, math.nan]}, axis="F1"),
+    "matrix": partial(matrix, Pairs(STRATEGIES, BESIDE, np.abs(BESIDE) / 100, ("a",) * 35), 1),
+    "reliability": partial(reliability, {"chosen": CURVE, "image alone": CURVE}),
+    "pareto": partial(
+        pareto,
+        [("a", "flat", 0.01, 60.0), (HOSTILE, "late", 2.0, 70.0), ("c", "own", 300.0, 65.0)],
+        chosen="a",
+        best=["a", HOSTILE],
+        axis="score",
+    ),
+    "free": partial(pareto, [("a", "flat", 0.0, 60.0)], chosen="a", best=["a"], axis="score"),
+    "curves": partial(curves, {HOSTILE: [(1, 0.2), (2, 0.4)], "b": [(1, math.nan)]}, axis="loss"),
+}
 
 
-def draw(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", DRAW]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "MATPLOTLIB"))}
-    inherited |= {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd, env=inherited | environment, timeout=120)
+def drawn(name: str, version: str) -> ElementTree.Element:
+    return ElementTree.fromstring(PICTURES[name](narrow=version == "narrow").svg(version, HOSTILE))
 
 
-@cache
-def plain() -> str:
-    done = draw(ROOT)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.mark.parametrize("version", ["wide", "narrow"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_keeps_to_its_width_and_its_classes(name: str, version: str) -> None:
+    svg = drawn(name, version)
+    assert svg.get("aria-label") == HOSTILE
+    width, height = float(svg.get("width", 0)), float(svg.get("height", 0))
+    assert 0 < width <= (NARROW if version == "narrow" else WIDE) and 100 < height < 1500
+    for element in svg.iter():
+        assert element.tag in ("svg", "path", "text") and not {"style", "id", "href"} & set(element.attrib)
+        if element.tag == "path":
+            path = element.get("d", "")
+            assert re.fullmatch(r"[-MLlavz0-9. ]+", path), path
+            for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path):
+                assert -1 <= float(x) <= width + 1 and -1 <= float(y) <= height + 1, path
+        elif element.tag == "text" and element.get("x"):
+            words, look = element.text or "", (element.get("class") or "").split()
+            size = length(words, bold="strong" in look) * (0.62 if "tiny" in look else 0.83 if "small" in look else 1)
+            start = float(element.get("x", 0)) - size * (1 if "end" in look else 0.5 if "middle" in look else 0)
+            assert start >= -1 or "middle" in look, words
+            assert -1 <= float(element.get("y", 0)) <= height, words
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "", "TkAgg", "agg"])
-def test_the_backend_of_a_notebook_does_not_matter(backend: str) -> None:
-    done = draw(ROOT, MPLBACKEND=backend)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == plain()
-    assert len(done.stderr.splitlines()) == 1
-    if backend in ("TkAgg", "agg"):  # whoever draws on a screen later gets what they asked for
-        assert done.stderr.split()[1] == backend
+@pytest.mark.parametrize("name", set(PICTURES) - {"matrix", "free", "reliability", "pareto"})
+def test_text_stays_text(name: str) -> None:
+    texts = [element.text for element in drawn(name, "wide").iter("text")]
+    assert HOSTILE in texts and all("<" not in text or text == HOSTILE for text in texts if text)
 
 
-@pytest.mark.parametrize("here", [True, False])
-def test_the_taste_of_a_matplotlibrc_does_not_matter_and_stays_as_it_is(here: bool, tmp_path: Path) -> None:
-    rc = tmp_path / "matplotlibrc"
-    rc.write_text(TASTE, encoding="utf-8")
-    done = draw(tmp_path) if here else draw(ROOT, MATPLOTLIBRC=str(rc))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == plain()
-    assert done.stderr.startswith("40.0"), done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_both_versions_follow_each_other_and_are_the_same_every_time() -> None:
+    def draw(narrow: bool) -> Plot:
+        return PICTURES["dots"](narrow=narrow)
+
+    text = picture(draw, label="dots")
+    assert text == picture(draw, label="dots")
+    assert re.findall(r'<svg class="(\w+)"', text) == ["wide", "narrow"]
 
 
-def test_a_folder_that_cannot_be_written_says_nothing() -> None:
-    done = draw(ROOT, MPLCONFIGDIR=os.devnull + "/none")
-    assert done.stdout == plain()
-    assert len(done.stderr.splitlines()) == 1
+def test_what_is_larger_lies_further() -> None:
+    rows = [Dot(str(value), value, value - 1, value + 1, "fused", "s") for value in (-5.0, 3.0, 20.0)]
+    marks = [element for element in dots_of(rows) if element.get("class") == "dot fused"]
+    places = [tuple(map(float, re.findall(r"M(-?[\d.]+) (-?[\d.]+)", element.get("d", ""))[0])) for element in marks]
+    assert len(places) == 3 and places == sorted(places)
+    (x1, y1), (x2, y2), (x3, y3) = places
+    assert (x3 - x1) / (x2 - x1) == pytest.approx(25 / 8, rel=1e-2) and y3 - y2 == y2 - y1
 
 
-def test_a_matplotlibrc_that_is_no_text_is_named() -> None:
-    done = draw(ROOT, MATPLOTLIBRC=sys.executable)
-    assert done.returncode == 1
-    assert "UsageError: a matplotlibrc" in done.stderr
+def dots_of(rows: list[Dot]) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(dots(rows, axis="score", narrow=False).svg("wide", "dots")).iter("path"))
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", [(0.031, 0.9), (1, 1), (3, 4), (2e-7, 1e9), (1e6, 1e6 + 1), (5e-4, 6e-4)])
+def test_ticks_are_few_round_and_where_their_number_is(values: tuple[float, float], log: bool) -> None:
+    axis = Axis.over(values, 100, 900, log=log)
+    assert 100 < axis.at(min(values)) <= axis.at(max(values)) < 900
+    ticks = axis.ticks(8)
+    assert 2 <= len(ticks) <= 12 and len({text for _, text in ticks}) == len(ticks)
+    for at, text in ticks:
+        assert 99 <= at <= 901 and axis.at(float(text)) == pytest.approx(at, abs=0.5)
+
+
+def test_numbers_below_zero_and_whole_ones_are_written_as_such() -> None:
+    texts = [text for _, text in Axis.over([-1.5, 1.5], 0, 500).ticks(5)]
+    assert texts == ["\N{MINUS SIGN}1", "0", "1"]
+    assert all(text.isdecimal() for _, text in Axis.over([1, 2], 0, 900).ticks(9, whole=True))
+
+
+def test_an_axis_of_nothing_is_an_axis() -> None:
+    assert Axis.over([], 0, 100).ticks(4) and Axis.over([math.nan, math.inf], 0, 100).ticks(4)
+
+
+@pytest.mark.parametrize("shape", [*_OUTLINES, "o", "|"])
+def test_every_shape_is_around_its_middle(shape: str) -> None:
+    plot = Plot(100)
+    plot.marks(shape, "fused", [(50, 50), (math.nan, 3)], radius=4)
+    path = re.search(r' d="M(-?[\d.]+) (-?[\d.]+)', str(plot.svg("wide", "")))
+    assert path and 3 < math.dist((50, 50), (float(path[1]), float(path[2]))) < 6
+
+
+def test_wide_letters_take_more_room() -> None:
+    assert length("il") < length("ab") < length("AB") < length("商品") and length("ab") < length("ab", bold=True)
