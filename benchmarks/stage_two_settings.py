@@ -24,7 +24,7 @@ from benchmarks.generators import GENERATORS, WIDTHS, skewed
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.fit_data import gather
-from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Moments, Scaling
+from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Moments, Scaling, Shortcut
 from fusecat.stages.fusion.run_strategy import run_strategy
 from fusecat.stages.fusion.strategy import SETS, Strategy
 from fusecat.stages.metrics import MACRO_F1
@@ -53,6 +53,8 @@ def variants() -> Mapping[str, FitSettings]:
         "projections at half pace": {"projecting": 0.5},
         "projections at three tenths": {"projecting": 0.3},
         "multiplying projections at full pace": {"projecting_multiplying": 1.0},
+        "no shortcut": {"shortcut": Shortcut.NONE},
+        "shortcuts everywhere": {"shortcut": Shortcut.EVERY},
         "moments of weights, no averaging, full pace": {"moments": Moments.WEIGHT, "averaging": 0.0, "projecting": 1.0},
         "lr 1e-4": {"learning_rate": 1e-4},
         "lr 3e-4": {"learning_rate": 3e-4},

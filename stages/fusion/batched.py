@@ -53,7 +53,7 @@ def fit_seeds(
     size, epochs = settings.batch(len(rows)), settings.passes(len(rows))
     minimise = loss_function(settings, targets[places.to(device)], template.classes)
     steps = groups(template, parameters, settings)
-    optimiser = optimiser_of(steps, settings, multiplies=template.multiplies, stacked=True)
+    optimiser = optimiser_of(steps, settings, stacked=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, -(-len(rows) // size) * epochs))
 
     def losses(own: dict[str, Tensor], batch: dict[str, Tensor], present: dict[str, Tensor], classes: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fusecat.stages.fusion.fit_settings import FitSettings, Schedule
+from fusecat.stages.fusion.fit_settings import FitSettings, Moments, Schedule
 from fusecat.stages.fusion.head import Head, Masks
 from fusecat.stages.fusion.in_memory import Vectors
 from fusecat.stages.fusion.losses import loss_function, order
@@ -109,7 +109,7 @@ def fit(
         steps = -(-len(rows) // size)
         epochs = settings.passes(len(rows))
         parameters = groups(head, dict(head.named_parameters()), settings)
-        optimiser = optimiser_of(parameters, settings, multiplies=head.multiplies)
+        optimiser = optimiser_of(parameters, settings)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, steps * epochs))
         minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
         average = _average(head, settings.averaging) if settings.averaging else None
@@ -231,21 +231,24 @@ def _clip(head: Head, limit: float) -> None:
 
 
 def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) -> list[dict[str, Any]]:
-    """Parameters for an optimiser, by the step size that `head` and the shape there of their layer ask for."""
-    found: dict[float, list[Tensor]] = {}
+    """Parameters for an optimiser, by the step size that `head` and the shape there of their layer ask for, and its measure."""
+    found: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in parameters.items():
         shape = head.get_parameter(name).shape
         # what is no matrix (a bias, a gain) takes the plain step size
         columns = shape[1] if len(shape) == 2 else settings.columns
         rate = settings.rate(columns, multiplies=head.multiplies, depth=head.depth)
+        by_layer = settings.moments is Moments.LAYER or (settings.moments is Moments.AUTO and not head.multiplies)
         if name.startswith("projections."):
             projection = cast("torch.nn.Linear", head.get_submodule(name.rpartition(".")[0]))
             if head.multiplies and projection.in_features > projection.out_features:
                 rate *= settings.projecting_multiplying
             elif not head.multiplies and not head.depth:
                 rate *= settings.projecting
-        found.setdefault(rate, []).append(parameter)
-    return [{"params": several, "lr": rate} for rate, several in found.items()]
+        elif name.startswith("shortcut."):  # by itself it is a linear head
+            rate, by_layer = settings.rate(columns), settings.moments is not Moments.WEIGHT
+        found.setdefault((rate, by_layer), []).append(parameter)
+    return [{"params": several, "lr": rate, "by_layer": by_layer} for (rate, by_layer), several in found.items()]
 
 
 def _average(head: Head, decay: float) -> AveragedModel:

@@ -50,6 +50,21 @@ class Moments(StrEnum):
     gradient before either has learnt, and a step along the gradient leaves it behind."""
 
 
+class Shortcut(StrEnum):
+    """Which heads say a class by a linear layer on all of their features too, added to what the merge says.
+
+    Cheng et al. 2016, "Wide & deep learning for recommender systems". Its step is measured by layers (see `Moments`).
+    """
+
+    NONE = "none"
+    """None: a head is what its formula says."""
+    MULTIPLYING = "multiplying"
+    """Those in which a merge multiplies: what one feature says alone need not go through the product, which is left what only
+    several say together."""
+    EVERY = "every"
+    """All with a merge: an average or a sum of texts can then say all that a concatenation can."""
+
+
 class ClassWeights(StrEnum):
     """How much a product of a rare class counts in the loss, in proportion to 1 over the size of its class, or its root."""
 
@@ -124,6 +139,8 @@ class FitSettings:
     """Learn a vector that stands in for each absent field, instead of masking it; needs modality dropout."""
     indicator: bool = False
     """Let the absence of each field speak for or against each class: where what is missing depends on the class."""
+    shortcut: Shortcut = Shortcut.MULTIPLYING
+    """Which heads have a linear layer beside the merge, from the features straight to the classes."""
     auxiliary: float = _setting(0.5, search=(0.0, 2.0))
     """Weight of a second loss: what the head says of each product by one of its features, drawn anew in every step, the others
     masked. A joint loss alone stops teaching a feature once the others together have the fit rows right (Huang et al. 2022,
@@ -145,6 +162,7 @@ class FitSettings:
         object.__setattr__(self, "loss", Loss(self.loss))
         object.__setattr__(self, "schedule", Schedule(self.schedule))
         object.__setattr__(self, "moments", Moments(self.moments))
+        object.__setattr__(self, "shortcut", Shortcut(self.shortcut))
         object.__setattr__(self, "class_weights", ClassWeights(self.class_weights))
         object.__setattr__(self, "standardise", Scaling(self.standardise))
         for name in ("epochs", "batch_size"):
@@ -171,7 +189,12 @@ class FitSettings:
         Raises: TypeError, ValueError.
         """
         # what earlier versions did not say
-        known: dict[str, Any] = {"moments": Moments.WEIGHT, "projecting": 1.0, "projecting_multiplying": 1.0}
+        known: dict[str, Any] = {
+            "moments": Moments.WEIGHT,
+            "projecting": 1.0,
+            "projecting_multiplying": 1.0,
+            "shortcut": Shortcut.NONE,
+        }
         known |= record
         return cls(**{each.name: known[each.name] for each in fields(cls) if each.name in known})
 
@@ -189,6 +212,8 @@ class FitSettings:
             del held["indicator"]
         if self.moments is Moments.WEIGHT:
             del held["moments"]
+        if self.shortcut is Shortcut.NONE:
+            del held["shortcut"]
         for name in ("projecting", "projecting_multiplying"):
             if held[name] == 1:
                 del held[name]
@@ -230,6 +255,7 @@ THESIS = FitSettings(
     warmup=0.0,
     label_smoothing=0.0,
     modality_dropout=0.0,
+    shortcut=Shortcut.NONE,
     auxiliary=0.0,
     class_weights=ClassWeights.NONE,
     averaging=0.0,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusecat.stages.fusion.feasible import PROJECTED, common_width
-from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fit_settings import FitSettings, Shortcut
 from fusecat.stages.fusion.merges import LinearMerge, MergeModule
 from fusecat.stages.fusion.wiring import Wiring, field_of
 
@@ -74,6 +74,10 @@ class Head(nn.Module):
         self.depth = sum(merge is not None and merge.deep for merge in (first, final))
         """Deep merges one behind the other: 0 to 2."""
         self.multiplies = any(merge.multiplies for merge in self.merges)
+        self.shortcut: nn.Linear | None = None
+        if final and (settings.shortcut is Shortcut.EVERY or (settings.shortcut is Shortcut.MULTIPLYING and self.multiplies)):
+            self.shortcut = nn.Linear(sum(self.widths.values()), classes, bias=False)
+            nn.init.zeros_(self.shortcut.weight)  # a head begins as its merge
         self.apart = len(self.features) > 1 and not self.multiplies
         """Whether there is something to learn from one feature at a time (see `FitSettings.auxiliary`)."""
         if not self.depth:
@@ -103,7 +107,7 @@ class Head(nn.Module):
     def literal(self, views: Views, present: Masks) -> Tensor:
         """Logits (B, C), layer after layer as the formula is written."""
         merged = self.merged(views, present)
-        return self._said_by_absence(cast("Tensor", self.classifier(self.trunk(merged))), present)
+        return self._with_shortcuts(cast("Tensor", self.classifier(self.trunk(merged))), views, present)
 
     def merged(self, views: Views, present: Masks) -> Tensor:
         """What the final merge gives, (B, its width)."""
@@ -154,10 +158,14 @@ class Head(nn.Module):
                 weight = weight @ reduction.weight
             for column, (name, part) in enumerate(zip(node, merge.pull(weight), strict=True)):
                 scores = scores + self._pulled(name, part, inner[:, column], views)
-        return self._said_by_absence(scores.T, present)
+        return self._with_shortcuts(scores.T, views, present)
 
-    def _said_by_absence(self, logits: Tensor, present: Masks) -> Tensor:
-        """The logits (B, C), with what absent fields say (see `FitSettings.indicator`)."""
+    def _with_shortcuts(self, logits: Tensor, views: Views, present: Masks) -> Tensor:
+        """The logits (B, C), with what features and absent fields say past the merge (`FitSettings.shortcut`, `indicator`)."""
+        if self.shortcut is not None:
+            parts = torch.split(self.shortcut.weight, list(self.widths.values()), dim=1)
+            for name, part in zip(self.widths, parts, strict=True):
+                logits = logits + _scaled(part @ views[name].T, present[name].float()).T
         if self.indicator is None:
             return logits
         absent = torch.stack([~present[name] for name in self.features], dim=1)

@@ -12,7 +12,7 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.fit import _clip, drop_fields, fit, groups, one_feature, predict
 from fusecat.stages.fusion.fit_data import gather
-from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Scaling
+from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Scaling, Shortcut
 from fusecat.stages.fusion.in_memory import statistics
 from fusecat.stages.fusion.losses import loss_function, order
 from fusecat.stages.fusion.run_strategy import run_strategy
@@ -37,6 +37,7 @@ OPTIONS = {
     "class weights": FitSettings(class_weights=ClassWeights.INVERSE),
     "balanced": FitSettings(balanced_batches=True),
     "averaging": FitSettings(averaging=0.9),
+    "shortcut": FitSettings(shortcut=Shortcut.EVERY),
     "raw": FitSettings(standardise=Scaling.NONE),
 }
 STRATEGY = Strategy.parse("hierarchical/concatenation/average")
@@ -244,6 +245,25 @@ def test_only_an_indicator_learns_from_what_is_missing():
 def test_an_indicator_changes_no_key_of_runs_without_one():
     assert "indicator" not in FitSettings().record() and FitSettings(indicator=True).record()["indicator"] is True
     assert FitSettings.of(FitSettings().record()) == FitSettings()
+
+
+def test_records_without_a_word_of_shortcuts_had_none():
+    for kind in Shortcut:
+        assert FitSettings.exactly(FitSettings(shortcut=kind).record()).shortcut is kind
+    assert FitSettings.exactly({}).shortcut is Shortcut.NONE and "shortcut" not in FitSettings(shortcut="none").record()
+
+
+def test_an_average_with_a_shortcut_says_what_one_set_of_weights_cannot():
+    """Two texts of which the one says the opposite of the other: their average knows nothing, each by itself everything."""
+    made = table(signal=2.0, missing=0.0, products=400)
+    title = made.features["camembert.title"]
+    other = dataclasses.replace(title, name="camembert.description", embedding=-title.embedding)
+    pair = dataclasses.replace(made, features={each.name: each for each in (title, other)})
+    plain, told = (
+        learn(pair, FitSettings(shortcut=kind, auxiliary=0, modality_dropout=0), Strategy.parse("flat/average"))[0]
+        for kind in (Shortcut.MULTIPLYING, Shortcut.EVERY)
+    )
+    assert plain.scores["test"]["accuracy"] < 0.5 < 0.8 < told.scores["test"]["accuracy"]
 
 
 def test_a_missing_vector_without_modality_dropout_is_refused():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fusecat.stages.fusion.build_head import build_head
-from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.fit_settings import FitSettings, Shortcut
 from fusecat.stages.fusion.strategy import THESIS_MERGES, Strategy
 from fusecat.stages.vocabulary import Architecture, Merge
 from tests.stages.fusion.synthetic import SEVEN
@@ -196,6 +196,23 @@ def test_two_readings_of_the_same_vectors_are_one_pass(strategy, way):
     say = getattr(head, way)
     both = say(views, {name: torch.cat([mask[name] for mask in masks]) for name in views})
     torch.testing.assert_close(both, torch.cat([say(views, mask) for mask in masks]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", list(Shortcut), ids=str)
+@named(EVERY)
+def test_a_shortcut_adds_what_each_present_feature_says_alone(strategy, kind):
+    head, plain = make(strategy, shortcut=kind), make(strategy, shortcut=Shortcut.NONE)
+    expected = strategy.merge is not None and (kind is Shortcut.EVERY or (kind is Shortcut.MULTIPLYING and head.multiplies))
+    assert (head.shortcut is not None) == expected
+    views, _ = batch(head)
+    present = {name: torch.rand(2 * PRODUCTS) > 0.4 for name in views}
+    torch.testing.assert_close(head(views, present), plain(views, present), rtol=0, atol=0)
+    if head.shortcut is None:
+        return
+    torch.nn.init.normal_(head.shortcut.weight)
+    known = torch.cat([torch.cat([views[name]] * 2) * present[name][:, None] for name in head.features], dim=1)
+    added = head(views, present) - plain(views, present)
+    torch.testing.assert_close(added, known @ head.shortcut.weight.T, rtol=1e-3, atol=1e-3)
 
 
 def test_a_missing_feature_is_named():

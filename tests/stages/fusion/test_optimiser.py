@@ -1,15 +1,22 @@
 """Steps by layers: along the gradient, at AdamW's pace."""
 
+import itertools
+
 import pytest
 import torch
 
-from fusecat.stages.fusion.fit_settings import THESIS, FitSettings, Moments
+from fusecat.stages.fusion.build_head import build_head
+from fusecat.stages.fusion.fit import groups
+from fusecat.stages.fusion.fit_settings import THESIS, FitSettings, Moments, Shortcut
 from fusecat.stages.fusion.optimiser import optimiser_of
+from fusecat.stages.fusion.strategy import Strategy
+from tests.stages.fusion.synthetic import SEVEN
 
 
-def moved(settings, gradients, *, multiplies=False, stacked=False, shape=(3, 4)):
+def moved(settings, gradients, *, stacked=False, shape=(3, 4)):
     weight = torch.nn.Parameter(torch.ones(shape))
-    optimiser = optimiser_of([{"params": [weight], "lr": 0.1}], settings, multiplies=multiplies, stacked=stacked)
+    group = {"params": [weight], "lr": 0.1, "by_layer": settings.moments is Moments.LAYER}
+    optimiser = optimiser_of([group], settings, stacked=stacked)
     for gradient in gradients:
         weight.grad = gradient.clone()
         optimiser.step()
@@ -44,14 +51,31 @@ def test_stacked_heads_do_not_know_of_each_other():
         torch.testing.assert_close(both[at], moved(layers, [each[at] for each in gradients]))
 
 
-@pytest.mark.parametrize("multiplies", [False, True])
-def test_by_default_layers_measure_steps_unless_a_merge_multiplies(multiplies):
+def test_by_default_layers_measure_steps_but_not_in_what_multiplies():
+    for name, kind in itertools.product(("flat/average", "flat/mlp", "flat/gated", "baseline/low-rank"), Moments):
+        head = build_head(Strategy.parse(name), SEVEN, 3, FitSettings(moments=kind, shortcut=Shortcut.EVERY))
+        names = {parameter: each for each, parameter in head.named_parameters()}
+        for group in groups(head, dict(head.named_parameters()), FitSettings(moments=kind)):
+            for parameter in group["params"]:
+                plain = not head.multiplies or names[parameter] == "shortcut.weight"
+                assert group["by_layer"] == (kind is Moments.LAYER or (kind is Moments.AUTO and plain)), (
+                    name,
+                    names[parameter],
+                )
+
+
+def test_weights_beside_layers_take_the_steps_of_adamw():
     torch.manual_seed(0)
+    several = [torch.nn.Parameter(torch.ones(3, 4)) for _ in range(2)]
+    kinds = [{"params": [each], "lr": 0.1, "by_layer": at == 1} for at, each in enumerate(several)]
+    optimiser = optimiser_of(kinds, FitSettings())
     gradients = [torch.randn(3, 4) * torch.tensor([1.0, 0.1, 0.01, 1.0]) for _ in range(3)]
-    kind = Moments.WEIGHT if multiplies else Moments.LAYER
-    found = moved(FitSettings(), gradients, multiplies=multiplies)
-    assert torch.equal(found, moved(FitSettings(moments=kind), gradients, multiplies=not multiplies))
-    assert not torch.allclose(found, moved(FitSettings(), gradients, multiplies=not multiplies), atol=1e-3)
+    for gradient in gradients:
+        for each in several:
+            each.grad = gradient.clone()
+        optimiser.step()
+    for each, kind in zip(several, (Moments.WEIGHT, Moments.LAYER), strict=True):
+        torch.testing.assert_close(each.detach(), moved(FitSettings(moments=kind), gradients))
 
 
 def test_records_without_a_word_of_it_are_of_adamw():
@@ -62,4 +86,4 @@ def test_records_without_a_word_of_it_are_of_adamw():
 
 
 def test_the_study_of_the_thesis_takes_the_steps_of_adamw():
-    assert (THESIS.moments, THESIS.averaging) == (Moments.WEIGHT, 0)
+    assert (THESIS.moments, THESIS.averaging, THESIS.shortcut) == (Moments.WEIGHT, 0, Shortcut.NONE)
