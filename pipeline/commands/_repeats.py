@@ -95,7 +95,7 @@ def _title(found: "CatalogueReport", number: int, of: int) -> str:
 def forecast_all(planned: Sequence[Repeat]) -> None:
     """Tell what all of them will need. Raises OSError where the disk is clearly too small for the whole."""
     from fusecat.cache.space import forecast
-    from fusecat.stages.extraction.extract import disk_needed
+    from fusecat.stages.extraction.disk import disk_needed
 
     needed = sum(disk_needed(each.study, each.encoders, each.place) for each in planned)
     if needed:
@@ -105,9 +105,12 @@ def forecast_all(planned: Sequence[Repeat]) -> None:
 def look(screen: "Console", planned: Sequence[Repeat], metric: "Metric", *, counted: bool, probing: bool) -> dict[str, Any]:
     """Show what there is to do in each workspace and, `probing`, how long it would take: workspace -> as `--json` tells it.
 
-    `counted`: steps, products and bytes too, and their sum.
+    `counted`: steps, products and bytes too, and their sum; and each network that there is something to do for is tried.
+
+    Raises: ModelError, UsageError for a network that cannot work.
     """
     from fusecat.stages.extraction.plan import estimate, plan
+    from fusecat.stages.extraction.trial import try_out
 
     told: dict[str, Any] = {}
     everything, hours, timings = [], [], dict[str, Any]()
@@ -117,6 +120,17 @@ def look(screen: "Console", planned: Sequence[Repeat], metric: "Metric", *, coun
         plans = plan(each.study, each.encoders, each.place, metric, vectors_of=each.vectors_of)
         told[str(each.place.root)] = [asdict(one) for one in plans]
         show_plans(screen, plans, work=counted)
+        if counted and each.vectors_of is None:
+            todo = [
+                encoder
+                for encoder, planned in zip(each.encoders, plans, strict=True)
+                if planned.verdict.state != "hit" and planned.train
+            ]
+            with Ticker(screen) as ticker:
+                untried = try_out(todo, ticker, fetch=False)
+            if untried:
+                names = ", ".join(untried)
+                screen.print(f"not tried, as their weights are not on this machine yet: {names}", markup=False)
         everything += plans
         if probing:
             with Ticker(screen) as ticker:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from fusecat.cache.publish import publish
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.dry_run import check_tokenizer, image_width, pad_of, text_width, try_images, try_texts
-from fusecat.stages.extraction.hub import read_config, read_tokenizer
+from fusecat.stages.extraction.hub import new_config, read_config, read_tokenizer
 from fusecat.stages.extraction.image_sources import SOURCES, with_pixels
 from fusecat.stages.extraction.networks import AnyNetwork, FirstToken, ImageNetwork, TextNetwork, UnitLength, pooling_module
 from fusecat.stages.extraction.sentence_modules import ModelPooling, own_prefix, read_pooling, refuse_other_pooling, within
@@ -82,8 +83,9 @@ def build_text_network(
         settings = read_config(config, local_files_only=True)
         backbone = new_backbone(settings, network)
     elif network.weights == NEW:
-        settings = _new_config(network, tokenizer)
-        backbone = new_backbone(settings, network)
+        with _of_shape(network):
+            settings = _new_config(network, tokenizer)
+            backbone = new_backbone(settings, network)
     else:
         backbone, settings = read_backbone(network)
     if config is None:
@@ -114,8 +116,6 @@ def _pooling(network: Network, backbone: nn.Module, config: Path | None, *, own:
 
 
 def _new_config(network: Network, tokenizer: "PreTrainedTokenizerBase") -> Any:
-    from transformers import AutoConfig
-
     # CamemBERT counts positions from its pad id + 1, so L tokens need L + 2 positions.
     ids = {
         "pad_token_id": tokenizer.pad_token_id,
@@ -123,9 +123,21 @@ def _new_config(network: Network, tokenizer: "PreTrainedTokenizerBase") -> Any:
         "eos_token_id": tokenizer.sep_token_id,
     }
     ids |= {"pad_index": tokenizer.pad_token_id} if network.model == "flaubert" else {}
-    return AutoConfig.for_model(
-        network.model, vocab_size=len(tokenizer), max_position_embeddings=network.length + 2, **ids, **dict(network.shape)
-    )
+    return new_config(network, vocab_size=len(tokenizer), max_position_embeddings=network.length + 2, **ids)
+
+
+@contextmanager
+def _of_shape(network: Network) -> Iterator[None]:
+    """Whatever a library raises of a shape that cannot be, as one sentence. Raises UsageError."""
+    try:
+        yield
+    except (MemoryError, ModelError, UsageError):
+        raise
+    except Exception as error:  # every family has its own way to fail
+        raise UsageError(
+            f"networks.{network.name}: {network.library} builds no '{network.model}' of this shape "
+            f"({' '.join(str(error).split()):.120})"
+        ) from error
 
 
 def build_image_network(network: Network, classes: int, *, load: bool = True, config: Path | None = None) -> ImageNetwork:
@@ -138,7 +150,8 @@ def build_image_network(network: Network, classes: int, *, load: bool = True, co
     network = with_pixels(network)
     assert network.mean and network.std
     torch.manual_seed(network.training.seed)
-    backbone, settings = SOURCES[network.library].backbone(network, config, load=load)
+    with _of_shape(network) if config is None else nullcontext():
+        backbone, settings = SOURCES[network.library].backbone(network, config, load=load)
     if network.prompts:
         backbone = UnitLength(backbone)
     width = image_width(backbone, network)

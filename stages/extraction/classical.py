@@ -90,6 +90,9 @@ class TfidfEncoder(Encoder):
         """The texts themselves."""
         return TextBytes(data.texts(self.field))
 
+    def try_out(self, folder: Path, *, load: bool) -> None:
+        """Nothing but its settings can be wrong."""
+
     def rebuild(self, classes: int, folder: Path) -> TfidfNetwork:
         """The network as it was fitted. Raises ValueError where its tensors do not go together."""
         network = TfidfNetwork(weights.read_state(folder / "network.safetensors"), lowercase=self.network.lowercase)

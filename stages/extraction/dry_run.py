@@ -23,7 +23,13 @@ def check_tokenizer(network: Network, tokenizer: Any, rows: int | None, most: in
 
     `rows`: of the network's embedding; `most`: tokens that it has positions for.
     """
-    largest = max(tokenizer.get_vocab().values(), default=0)
+    pieces = tokenizer.get_vocab()
+    if len(pieces) - len(set(tokenizer.all_special_ids)) < 2:  # what transformers makes up for a family where it finds no file
+        raise ModelError(
+            f"networks.{network.name}: {network.weights} has no tokenizer, so every word would be unknown; save its files "
+            "(tokenizer.json, or vocab.txt, ...) beside the weights"
+        )
+    largest = max(pieces.values(), default=0)
     if rows is not None and largest >= rows:
         raise ModelError(
             f"networks.{network.name}: its tokenizer numbers pieces up to {largest}, its embedding has {rows} rows; "

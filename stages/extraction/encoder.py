@@ -18,8 +18,9 @@ from fusecat.stages.extraction.build_network import (
     settled,
 )
 from fusecat.stages.extraction.dataset import Dataset, Study
-from fusecat.stages.extraction.dry_run import pad_of
+from fusecat.stages.extraction.dry_run import LONG, SHORT, pad_of
 from fusecat.stages.extraction.inputs import Images, Inputs, StoredVectors, Texts
+from fusecat.stages.extraction.low_rank import add_adapters
 from fusecat.stages.extraction.networks import AnyNetwork, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.pixels import IMAGENET, KEYS
 from fusecat.stages.extraction.settings import NEW, Extraction, Library, Network, Pooling
@@ -172,6 +173,23 @@ class Encoder:
         if self.network.is_image:
             return build_image_network(self.network, classes)
         return build_text_network(self.network, load_tokenizer(folder), classes)
+
+    def try_out(self, folder: Path, *, load: bool) -> None:
+        """Build it in an empty folder as fine-tuning will, from a tokenizer of two texts where one is to be learnt.
+
+        Without `load`, only an image network that its library builds by name, and that without its weights.
+
+        Raises: ModelError, UsageError, for whatever of it cannot work.
+        """
+        if not load:
+            if self.network.library.images:
+                build_image_network(self.network, 2, load=False)
+            return
+        if not self.network.is_image:
+            build_tokenizer(self.network, (SHORT, LONG), folder)
+        network, training = self.build(2, folder), self.network.training
+        if training.lora:
+            add_adapters(network.backbone, training.lora, training.seed)
 
     def rebuild(self, classes: int, folder: Path) -> AnyNetwork:
         """The network as fine-tuning left it in `folder`; settings that ask for far more than its weights are refused."""

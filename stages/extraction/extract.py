@@ -24,6 +24,7 @@ from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.disk import disk_needed
 from fusecat.stages.extraction.earlier import taught_wrong
 from fusecat.stages.extraction.embed import embed
 from fusecat.stages.extraction.encoder import Encoder
@@ -34,6 +35,7 @@ from fusecat.stages.extraction.out_of_fold import out_of_fold
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.settings import Extraction, Network, Precision
 from fusecat.stages.extraction.training_record import RECORD, read_learning
+from fusecat.stages.extraction.trial import try_out
 from fusecat.stages.extraction.versions import versions
 from fusecat.stages.fields import TEXTS, Field
 from fusecat.stages.metrics import MACRO_F1, Metric
@@ -143,17 +145,20 @@ def extract(
 ) -> list[Outcome]:
     """Fine-tune and store every feature that the cache does not hold, one after the other.
 
-    `vectors_of`: the workspace of the same products on another split; vectors that know nothing of a split come from there, and
-    only a classification layer learns. `wait`: wait for another process that is at the same feature, else raise BusyFeature.
-    `tracker`: gets the curves of fine-tuning. `finished` is called per feature, `damaged` is told in a line of each feature
-    that is not as it was sealed, which is then made anew.
+    All networks are tried before the first of them learns (see `trial`). `vectors_of`: the workspace of the same products on
+    another split; vectors that know nothing of a split come from there, and only a classification layer learns. `wait`: wait
+    for another process that is at the same feature, else raise BusyFeature. `tracker`: gets the curves of fine-tuning.
+    `finished` is called per feature, `damaged` is told in a line of each feature that is not as it was sealed, which is then
+    made anew.
     """
     cache = FeatureCache(workspace.features)
     if (needed := disk_needed(study, chosen, workspace)) and processes().is_main_process:
         remark(forecast(workspace.features, needed))
-    outcomes = []
-    for encoder in chosen:
-        recipe = _recipe(encoder, study, metric, vectors_of)
+    outcomes, recipes = [], [_recipe(encoder, study, metric, vectors_of) for encoder in chosen]
+    todo = [one for one, recipe in zip(chosen, recipes, strict=True) if cache.explain(one.feature, recipe).state != "hit"]
+    if vectors_of is None:  # else they have been through it on the first split
+        try_out([encoder for encoder in todo[1:] if not encoder.left_out(study)], progress)
+    for encoder, recipe in zip(chosen, recipes, strict=True):
         with _only_writer(cache, encoder.feature, progress, wait=wait):
             held = cache.holds(encoder.feature, recipe)
             if not held and (verdict := cache.explain(encoder.feature, recipe)).state == "damaged":
@@ -192,20 +197,6 @@ def _stored(encoder: Encoder, workspace: Workspace) -> StoredVectors | None:
     with cache.open(encoder.feature) as file:
         vectors = file.vectors("embedding", file.columns())
     return StoredVectors(np.arange(len(vectors)), vectors)
-
-
-def disk_needed(study: Study, chosen: Sequence[Encoder], workspace: Workspace) -> int:
-    """Bytes of the features that are not there, and the blocks of one, until it is sealed."""
-    cache = FeatureCache(workspace.features)
-    sizes = [feature_bytes(encoder, study) for encoder in chosen if not cache.path(encoder.feature).exists()]
-    return sum(sizes) + max(sizes, default=0)
-
-
-def feature_bytes(encoder: Encoder, study: Study) -> int:
-    """Bytes of a feature file, reckoned with a base-size network where the width is not yet known."""
-    width = encoder.network.likely_width * (2 if encoder.extraction.storage == "float16" else 4)
-    logits = 4 * len(study.rows.classes) * (2 if encoder.extraction.folds else 1)
-    return len(study.rows.ids) * (width + logits)
 
 
 def _extract(

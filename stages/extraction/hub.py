@@ -8,10 +8,12 @@ read from that folder: nothing that its files name besides is fetched.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusecat.stages.errors import ModelError
+from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.extraction.settings import Network
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,6 +70,24 @@ def new_model(config: Any, **options: Any) -> Any:
     _refuse_timm(config)
     with _only_from(None):
         return AutoModel.from_config(config, trust_remote_code=False, **options)  # type: ignore[no-untyped-call]
+
+
+def new_config(network: Network, **options: Any) -> Any:
+    """The configuration of a new network of this family and shape; `options` are what the tokenizer says of it.
+
+    Raises: UsageError for a family, or a key of the shape, that transformers does not know, and what wrong values raise.
+    """
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    if network.model not in CONFIG_MAPPING:
+        near = f"; did you mean '{close[0]}'?" if (close := get_close_matches(network.model, [*CONFIG_MAPPING], 1)) else ""
+        raise UsageError(f"networks.{network.name}: transformers knows no model '{network.model}'{near}")
+    usual = CONFIG_MAPPING[network.model]()
+    for key in network.shape:
+        if not hasattr(usual, key):
+            near = f"; did you mean '{close[0]}'?" if (close := get_close_matches(key, [*usual.to_dict()], 1)) else ""
+            raise UsageError(f"networks.{network.name}: shape.{key}: a {network.model} has no such key{near}")
+    return AutoConfig.for_model(network.model, **options, **dict(network.shape))
 
 
 def read_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBase":

@@ -66,9 +66,4 @@ def _named(network: Network) -> Any:
     for key in network.shape:
         if key in loading:
             raise UsageError(f"networks.{network.name}: shape.{key} is no shape; weights are named by 'weights'")
-    try:
-        return timm.create_model(network.model, pretrained=False, num_classes=0, **dict(network.shape))
-    except (RuntimeError, TypeError) as error:
-        raise UsageError(
-            f"networks.{network.name}: timm builds no '{network.model}' of this shape ({' '.join(str(error).split()):.120})"
-        ) from error
+    return timm.create_model(network.model, pretrained=False, num_classes=0, **dict(network.shape))

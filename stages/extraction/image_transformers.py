@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fusecat.stages.errors import ModelError
-from fusecat.stages.extraction.hub import new_model, read_config, read_image_processor, read_model
+from fusecat.stages.extraction.hub import new_config, new_model, read_config, read_image_processor, read_model
 from fusecat.stages.extraction.pixels import KEYS, square, three
 from fusecat.stages.extraction.settings import NEW, Channels, Crop, Interpolation, Network
 from fusecat.stages.extraction.text_backbones import part_of, refuse_other_weights
@@ -88,14 +88,9 @@ def _apart(processor: Any, found: dict[str, Any]) -> float:
 
 def backbone(network: Network, config: Path | None, *, load: bool) -> tuple[nn.Module, Any]:
     """The network and its configuration: of the weights, of a saved `config`, or of the shape. Raises as `_read`."""
-    from transformers import AutoConfig
-
     if load and network.weights != NEW:
         return _read(network)
-    if config is None:
-        settings = AutoConfig.for_model(network.model, **dict(network.shape))
-    else:
-        settings = read_config(config, local_files_only=True)
+    settings = new_config(network) if config is None else read_config(config, local_files_only=True)
     return _new(settings, network), settings
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from fusecat.cache.store import Verdict
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.disk import feature_bytes
 from fusecat.stages.extraction.encoder import Encoder
-from fusecat.stages.extraction.extract import device_precision, explain, feature_bytes
+from fusecat.stages.extraction.extract import device_precision, explain
 from fusecat.stages.extraction.probe import Timing, probe
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.metrics import Metric

@@ -185,6 +185,8 @@ class Network:
     def __post_init__(self) -> None:
         if self.training.lora and self.training.freeze:
             raise UsageError(f"networks.{self.name}: 'freeze' teaches nothing before the classifier, 'lora' does; choose one")
+        if self.training.optimizer is Optimizer.ADAM and self.training.weight_decay:  # the thesis's Adam had none
+            raise UsageError(f"networks.{self.name}: optimizer 'adam' goes with weight_decay 0; use 'adamw' for decay")
         wrong = [field for field in self.fields if field.is_image is not self.is_image]
         if wrong:
             kind = "images" if self.is_image else "texts"
@@ -203,17 +205,6 @@ class Network:
     def learns_from_vectors(self) -> bool:
         """Whether nothing before the vector learns, so that every epoch would compute the same vectors."""
         return self.training.freeze and (self.is_image or self.pooling is not Pooling.FLATTEN)
-
-    @property
-    def likely_width(self) -> int:
-        """Width of the vector, as far as settings tell: a hub's network says more once it is loaded."""
-        if self.is_image:
-            return 2048
-        return (
-            self.width
-            if self.pooling is Pooling.FLATTEN or self.library is Library.SCIKIT_LEARN
-            else int(self.shape.get("hidden_size") or self.shape.get("emb_dim") or 768)
-        )
 
     def feature(self, field: Field) -> str:
         """Name of what this network gives of a field: `camembert.title`, `reference.tfidf.title`."""

@@ -19,11 +19,10 @@ from torch.nn import functional as F
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
-from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.memory import MemoryPlan
 from fusecat.stages.extraction.networks import Classifier, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
-from fusecat.stages.extraction.settings import Balance, Optimizer, Training
+from fusecat.stages.extraction.settings import Balance, Training
 from fusecat.stages.extraction.trainer import Epochs, MarkComplete, OrderedTrainer, Tell, TrainingData, curve, last_complete
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.scores import scores
@@ -74,7 +73,7 @@ def train_network(
                 per_device_train_batch_size=batch,
                 per_device_eval_batch_size=2 * batch,
                 learning_rate=training.learning_rate,
-                optim=_optimizer(training),
+                optim="adamw_torch_fused",  # without decay it is Adam
                 weight_decay=training.weight_decay,
                 adam_epsilon=training.epsilon,
                 lr_scheduler_type="linear",
@@ -121,19 +120,6 @@ def train_network(
         curve=epochs,
         validation={each.key: best[each.key] for each in METRICS.values() if each.key in best},
     )
-
-
-def _optimizer(training: Training) -> str:
-    match training.optimizer:
-        case Optimizer.ADAMW:
-            return "adamw_torch_fused"
-        case Optimizer.ADAM:
-            # AdamW without decay is Adam; with decay the two differ, and the thesis's Adam had none.
-            if training.weight_decay:
-                raise UsageError("training.optimizer 'adam' goes with weight_decay 0; use 'adamw' for decay")
-            return "adamw_torch_fused"
-        case _:
-            assert_never(training.optimizer)
 
 
 def _loss(training: Training, training_data: TrainingData) -> Callable[..., Tensor]:

@@ -40,6 +40,9 @@ MODEL_FILES = (
 )
 
 
+FILES = (".safetensors", ".bin", ".pth", ".pt", ".zip", ".json")
+"""How the names of files end; of hub ids none does."""
+
 SENTENCE_FILES = ("modules.json", "config_sentence_transformers.json", "*/config.json", "*/*.safetensors", "*/*.bin")
 """What besides decides a vector where the model's own pooling is asked for."""
 
@@ -71,6 +74,28 @@ def tensors_digest(state: Mapping[str, Tensor]) -> str:
         total.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         total.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
+
+
+def are_here(network: Network) -> bool:
+    """Whether the weights lie on this machine, or are to be drawn. Raises ModelError where they can be nowhere else."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    if network.weights == NEW or Path(network.weights).exists():
+        return True
+    if network.weights == IMAGENET:
+        _imagenet_url(network)
+        return False
+    try:
+        validate_repo_id(network.weights)
+        if not network.weights.endswith(FILES):
+            return False
+    except HFValidationError:
+        pass
+    name = network.name
+    raise ModelError(
+        f"networks.{name}: there is no file or folder {network.weights}, and no hub id is called so; pass --weights {name}=PATH"
+    )
 
 
 def hub_source(network: Network) -> str:
@@ -196,13 +221,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _download_imagenet(network: Network) -> dict[str, Tensor]:
-    url = IMAGENET_URLS.get(network.model)
-    if url is None:
+    url = _imagenet_url(network)
+    return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True, progress=False)
+
+
+def _imagenet_url(network: Network) -> str:
+    if network.model not in IMAGENET_URLS:
         name = network.name
         raise ModelError(
             f"networks.{name}: no checked ImageNet weights are known for {network.model}; pass --weights {name}=FILE"
         )
-    return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True, progress=False)
+    return IMAGENET_URLS[network.model]
 
 
 def _only_file(folder: Path, network: Network) -> Path:
