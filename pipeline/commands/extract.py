@@ -121,7 +121,7 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
     help="Processes that tokenise and decode (default: the preset's; up to 4 for large catalogues).",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first products, for a quick look.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--dry-run", is_flag=True, help="Try each network, print the plan and stop.")
 @click.option("--probe", is_flag=True, help="With --dry-run: time 20 steps of each network, print hours.")
 @click.option("--explain", is_flag=True, help="Print per feature whether it is a hit or stale and what changed, and stop.")
 @click.option(
