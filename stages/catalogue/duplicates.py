@@ -11,6 +11,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fusecat.stages.catalogue.collector import resting_collector
 from fusecat.stages.catalogue.data_model import Catalogue, Product
 from fusecat.stages.catalogue.image_index import ImageIndex
 
@@ -26,6 +27,7 @@ _BLOCKS = 7
 sorts, keys of 27 or 28 bits) brings all near pairs together and hardly any others."""
 
 
+@resting_collector()
 def duplicate_groups(catalogue: Catalogue, images: ImageIndex) -> NDArray[np.intp]:
     """(N,) group number per product, numbered by first product; a product like no other is a group of one."""
     products = catalogue.products

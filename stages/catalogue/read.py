@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fusecat.stages.catalogue import challenge, custom, plan
+from fusecat.stages.catalogue.collector import resting_collector
 from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
 from fusecat.stages.catalogue.messages import fail
 from fusecat.stages.catalogue.split_file import with_split_file
@@ -12,6 +13,7 @@ from fusecat.stages.progress import phase
 
 
 @phase("reading the catalogue")
+@resting_collector()
 def read_catalogue(path: Path, options: ReadingOptions = ReadingOptions()) -> Catalogue:  # noqa: B008 - frozen
     """Read a folder or a file of one of the known layouts, or of one's own.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fusecat.cache.records import damaged, read_record, write_record
 from fusecat.stages.catalogue.assign_parts import assign_parts
+from fusecat.stages.catalogue.collector import resting_collector
 from fusecat.stages.catalogue.data_model import Catalogue, Finding
 from fusecat.stages.catalogue.messages import fail, offered
 from fusecat.stages.errors import UsageError
@@ -150,6 +151,7 @@ def fingerprint(catalogue: Catalogue) -> str:
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
+@resting_collector()
 def split(
     catalogue: Catalogue,
     groups: NDArray[np.intp],

@@ -1,6 +1,7 @@
 """Laws of reading: both distributions give the same products; whatever bytes come, it ends in products or one clean refusal."""
 
 import csv
+import gc
 import os
 import random
 import shutil
@@ -229,3 +230,25 @@ def test_many_mutations_of_good_files(victim: Draft, count: int) -> None:
         ]
         name = dice.choice(FILES)
         read_mutated(victim, name, mutations, good[name])
+
+
+def test_rows_leave_no_cycles_and_the_collector_is_as_before(tmp_path: Path) -> None:
+    """It rests while rows are read, so that cycles would fill memory."""
+    with (tmp_path / "products.csv").open("w", encoding="utf-8") as file:
+        file.write("id,title,description,label\n")
+        file.writelines(f"{at},<b>Un</b> titre {at},<p>&lt;i&gt;Une <u>description</u></p><br>,{at % 2}\n" for at in range(500))
+    options = ReadingOptions(columns={name: name for name in ("id", "title", "description", "label")}, images=ImageUse.NONE)
+    read_catalogue(tmp_path, options)
+    gc.collect()
+    products = read_catalogue(tmp_path, options).products
+    assert products[7].title == "Un titre 7" and gc.isenabled()
+    assert gc.collect() < len(products)
+    with pytest.raises(UsageError):
+        read_catalogue(tmp_path / "nothing")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        read_catalogue(tmp_path, options)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
