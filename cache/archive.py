@@ -3,6 +3,7 @@
 What we write is not compressed: an array is no longer than its file, and one that claims more, or is packed, is not ours.
 """
 
+import math
 import zipfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -30,11 +31,11 @@ class StoredArray:
     @property
     def size(self) -> int:
         """How many values it has."""
-        return _product(self.shape)
+        return math.prod(self.shape)
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         start, stop, _ = rows.indices(self.shape[0])
-        row = _product(self.shape[1:])
+        row = math.prod(self.shape[1:])
         found = np.fromfile(self.path, self.dtype, (stop - start) * row, offset=self.offset + start * row * self.dtype.itemsize)
         if found.size != (stop - start) * row:
             raise ValueError("it ends too early")
@@ -126,13 +127,6 @@ def _described(file: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...], 
     if version not in readers:
         raise ValueError(f"'{name}' has the version {version} of numpy's format")
     shape, by_column, dtype = readers[version](file)
-    if dtype.hasobject or min(shape, default=0) < 0 or size - file.tell() != _product(shape) * dtype.itemsize:
+    if dtype.hasobject or min(shape, default=0) < 0 or size - file.tell() != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"'{name}' has {size} bytes, not those of {dtype} of shape {shape}")
     return shape, by_column, dtype
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape:
-        count *= max(0, length)
-    return count

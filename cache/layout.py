@@ -63,6 +63,16 @@ class Header:
         return int(self.digests["embedding"]["shape"][0])
 
     @property
+    def width(self) -> int:
+        """D."""
+        return int(self.digests["embedding"]["shape"][1])
+
+    @property
+    def storage(self) -> str:
+        """`float16` or `float32`, as the vectors are stored."""
+        return np.dtype(self.digests["embedding"]["dtype"]).name
+
+    @property
     def fingerprint(self) -> str:
         """Digest of ids, labels, split, classes and parts: equal for features that may stand side by side."""
         shared: dict[str, JSON] = {name: self.digests[name]["sha256"] for name in ("label", "product_id", "split")}

@@ -44,7 +44,6 @@ def _sealed(path: Path) -> Entry:
     size = path.stat().st_size
     try:
         with SealedFile(path, name) as file:
-            stored = file.header.digests["embedding"]
             return Entry(
                 feature=name,
                 network=network,
@@ -52,8 +51,8 @@ def _sealed(path: Path) -> Entry:
                 state="sealed",
                 rows=file.header.rows,
                 present=int(np.count_nonzero(file.read("present"))),
-                width=int(stored["shape"][1]),
-                dtype=np.dtype(stored["dtype"]).name,
+                width=file.header.width,
+                dtype=file.header.storage,
                 logits="logits" in file,
                 size=size,
                 fitted_on=file.header.fitted_on,

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,15 @@ def check_digests(folder: Path, known: Mapping[str, str], way_out: str) -> None:
             raise damaged(path, "missing", way_out)
         if digest(path) != value:
             raise damaged(path, "not what was written", way_out)
+
+
+@contextmanager
+def expecting(path: Path, way_out: str) -> Iterator[None]:
+    """For what is made of a record. Raises DamagedFile where it lacks something, or holds it in another form."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}", way_out) from error
 
 
 def damaged(path: Path, reason: str, way_out: str) -> DamagedFile:

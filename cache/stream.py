@@ -58,7 +58,7 @@ class FeatureStream:
                 self._digests[name] = file.piece_digests()
                 self._checksums[name] = np.full(len(self._digests[name]), -1)
                 self.present[name] = columns["present"]
-                self.widths[name] = int(file.header.digests["embedding"]["shape"][1])
+                self.widths[name] = file.header.width
             if first is None:
                 raise ValueError("a stream needs at least one feature")
         except BaseException:
@@ -211,9 +211,8 @@ class _Space:
     """Room for pieces of one feature, used again and again: fresh memory is slower than reading. Slot s begins at row 256 s."""
 
     def __init__(self, file: SealedFile, slots: int) -> None:
-        described = file.header.digests["embedding"]
         self.slots = slots
-        self.vectors: NDArray[Any] = np.empty((slots * PIECE, int(described["shape"][1])), described["dtype"])
+        self.vectors: NDArray[Any] = np.empty((slots * PIECE, file.header.width), file.header.storage)
 
     def rows(self, places: NDArray[np.intp]) -> NDArray[np.floating]:
         """A copy of the rows at these places."""

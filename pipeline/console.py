@@ -18,6 +18,7 @@ import click
 from fusecat.cache.disk import name_file
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.progress import told
+from fusecat.stages.vocabulary import SplitProtocol
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +46,17 @@ merges_option = click.option(
     help="A merge of your own that the strategy uses: it is code, and only run where you name it here. Repeat for more.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
+
+
+def together(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that adds these options to a command, in their order."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 class MetricChoice(click.Choice[Any]):
@@ -76,6 +88,12 @@ def choice(kind: type[StrEnum]) -> "click.Choice[Any]":
             return kind(super().convert(value, param, ctx))
 
     return Values([member.value for member in kind])
+
+
+def protocol_option(told: str) -> Callable[..., Any]:
+    """`--protocol`; `told` is its help."""
+    default = SplitProtocol.TEST_20.value
+    return click.option("--protocol", type=choice(SplitProtocol), default=default, show_default=True, help=told)
 
 
 def safe(text: str) -> str:
@@ -190,10 +208,9 @@ def default_catalogue() -> Path:
     return Path(__file__).parent / "sample"
 
 
-def catalogue_argument(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The optional CATALOG argument; the shipped sample where it is not given."""
-    argument = click.argument("catalogue", metavar="[CATALOG]", type=click.Path(path_type=Path), default=default_catalogue)
-    return argument(function)
+catalogue_argument = click.argument(
+    "catalogue", metavar="[CATALOG]", type=click.Path(path_type=Path), default=default_catalogue
+)
 
 
 def _drives(character: str) -> bool:

@@ -15,6 +15,9 @@ class Part(StrEnum):
     TEST = "test"
 
 
+PARTS = tuple(part.value for part in Part)
+
+
 class SplitProtocol(StrEnum):
     """How the labelled products are parted (see `stages.catalogue.split`)."""
 

@@ -1,11 +1,13 @@
 """The options of every command that reads a catalogue, in one place."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from fusecat.pipeline.console import together
 
 if TYPE_CHECKING:
     from fusecat.stages.catalogue.data_model import ReadingOptions
@@ -28,7 +30,7 @@ def _character(_context: click.Context, _parameter: click.Parameter, value: str 
     return text
 
 
-_OPTIONS = (
+catalogue_options = together(
     click.option(
         "--columns",
         metavar="FIELD=COLUMN,...",
@@ -93,6 +95,7 @@ _OPTIONS = (
         "--group-by", metavar="COLUMN", help="Products with the same value here never lie on both sides of the split."
     ),
 )
+"""Adds the options; `reading_options` turns their values into what `read_catalogue` takes."""
 
 _AS_THEY_ARE = (
     "max_images",
@@ -106,13 +109,6 @@ _AS_THEY_ARE = (
     "split_file",
     "group_by",
 )
-
-
-def catalogue_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; `reading_options` turns their values into what `read_catalogue` takes."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def reading_options(values: Mapping[str, Any], workspace: Path, *, labels: bool = True) -> "ReadingOptions":

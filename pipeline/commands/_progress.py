@@ -2,7 +2,6 @@
 
 import time
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fusecat.stages import progress
@@ -41,7 +40,7 @@ class Ticker:
         self.now = self.open.enter_context(progress.phase("at work"))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.open.close()
 
     def __call__(self, feature: str, phase: str, done: int, total: int, note: str = "") -> None:

@@ -1,11 +1,11 @@
 """Which strategies, on which features, with which settings and metric: what `fuse` and `tune` share."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from fusecat.pipeline.console import together
 from fusecat.stages.fusion.fit_settings import NAMED
 from fusecat.stages.fusion.strategy import FUSED
 from fusecat.stages.fusion.strategy_plan import ALL, THESIS
@@ -25,40 +25,30 @@ ASKED = [kind.value for kind in (*FUSED, Architecture.LOGISTIC)]
 MERGES = [merge.value for merge in Merge]
 
 
-def strategy_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that choose strategies and how their heads are fitted, the same for `fuse` and `tune`."""
-    options = (
-        click.option(
-            "--fusion", type=click.Choice([*MERGES, THESIS, ALL]), default="average", show_default=True, help="The final merge."
-        ),
-        click.option("--merge", "own", metavar="MODULE:CLASS", help="A final merge of your own instead, package.module:Class."),
-        click.option(
-            "--variant", type=click.Choice([each.value for each in Variant]), help="What stands before the last layer."
-        ),
-        click.option("--architecture", type=click.Choice(ASKED), help="Only this architecture."),
-        click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
-        click.option(
-            "--features", "only", metavar="A,B", help="Look at these features alone; rows say so in their names [all]."
-        ),
-        click.option(
-            "--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Rows for heads."
-        ),
-        click.option(
-            "--stream/--no-stream",
-            "streamed",
-            default=None,
-            help="Read the vectors from disk again in each pass [where they would fill half of the free memory].",
-        ),
-        click.option(
-            "--settings",
-            "named",
-            metavar="NAME|PRESET",
-            help=f"How heads are fitted: {', '.join(NAMED)}, or as the [fusion] of a preset says [the study's preset].",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
+strategy_options = together(
+    click.option(
+        "--fusion", type=click.Choice([*MERGES, THESIS, ALL]), default="average", show_default=True, help="The final merge."
+    ),
+    click.option("--merge", "own", metavar="MODULE:CLASS", help="A final merge of your own instead, package.module:Class."),
+    click.option("--variant", type=click.Choice([each.value for each in Variant]), help="What stands before the last layer."),
+    click.option("--architecture", type=click.Choice(ASKED), help="Only this architecture."),
+    click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
+    click.option("--features", "only", metavar="A,B", help="Look at these features alone; rows say so in their names [all]."),
+    click.option("--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Rows for heads."),
+    click.option(
+        "--stream/--no-stream",
+        "streamed",
+        default=None,
+        help="Read the vectors from disk again in each pass [where they would fill half of the free memory].",
+    ),
+    click.option(
+        "--settings",
+        "named",
+        metavar="NAME|PRESET",
+        help=f"How heads are fitted: {', '.join(NAMED)}, or as the [fusion] of a preset says [the study's preset].",
+    ),
+)
+"""Options that choose strategies and how their heads are fitted, the same for `fuse` and `tune`."""
 
 
 def prepare(

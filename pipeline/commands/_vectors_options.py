@@ -1,19 +1,20 @@
 """Vectors of new products on the command line: `--vectors FEATURE=FILE`, its ids, logits and key."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusecat.pipeline.console import together
 from fusecat.stages.errors import UsageError
 
 if TYPE_CHECKING:
     from fusecat.stages.external.attributes import Attributes
     from fusecat.stages.external.vectors import Files
 
-_OPTIONS = (
+vectors_options = together(
     click.option(
         "--vectors",
         multiple=True,
@@ -36,13 +37,7 @@ _OPTIONS = (
     ),
     click.option("--id-column", multiple=True, metavar="[FEATURE=]NAME", help="The column of the ids."),
 )
-
-
-def vectors_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; `external_files` takes their values."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+"""Adds the options; `external_files` takes their values."""
 
 
 def external_files(values: Mapping[str, Any]) -> "dict[str, Files]":

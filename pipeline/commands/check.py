@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
-from fusecat.pipeline.console import catalogue_argument, choice, console, json_option, print_json, safe, warn, workspace_option
+from fusecat.pipeline.console import (
+    catalogue_argument,
+    console,
+    json_option,
+    print_json,
+    protocol_option,
+    safe,
+    warn,
+    workspace_option,
+)
 from fusecat.pipeline.places import may_write, remembering
 from fusecat.stages.vocabulary import SplitProtocol
 
@@ -26,9 +35,7 @@ BAR = 24
 @click.command()
 @catalogue_argument
 @catalogue_options
-@click.option(
-    "--protocol", type=choice(SplitProtocol), default=SplitProtocol.TEST_20.value, show_default=True, help="The split to try."
-)
+@protocol_option("The split to try.")
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @workspace_option
 @json_option
@@ -92,8 +99,6 @@ class _Progress:
 
 def _show(screen: "Console", found: "CatalogueReport") -> None:
     """Print what was found for a person."""
-    from rich.table import Table
-
     record = found.record
     screen.print(f"[bold]{_text(record['catalogue'])}[/]  [dim]{record['layout']} layout[/]\n")
     screen.print(
@@ -111,13 +116,15 @@ def _show(screen: "Console", found: "CatalogueReport") -> None:
     if not found.findings:
         screen.print("[bold green]Ready:[/] nothing to warn of.")
         return
-    warnings = Table(box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
-    for name, justify in (("warning", "left"), ("count", "right"), ("what extract does, and the first", "left")):
-        warnings.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for finding in found.findings:
-        told = f"{_text(finding.treatment)}\n[dim]{_text(finding.first)}[/]"
-        warnings.add_row(f"[yellow]{finding.kind.replace('_', ' ')}[/]", f"{finding.count:,}", told)
-    screen.print(warnings)
+    warnings = [
+        (
+            f"[yellow]{finding.kind.replace('_', ' ')}[/]",
+            f"{finding.count:,}",
+            f"{_text(finding.treatment)}\n[dim]{_text(finding.first)}[/]",
+        )
+        for finding in found.findings
+    ]
+    screen.print(_table(("warning", "left"), ("count", "right"), ("what extract does, and the first", "left"), rows=warnings))
     screen.print(
         f"\n[bold yellow]Ready, with {len(found.findings)} {'kinds' if len(found.findings) > 1 else 'kind'} of warning.[/]"
     )
@@ -127,11 +134,8 @@ def _holdings(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
     """What there is, how often, how much of all, and what becomes of it; lines of nothing are left out."""
     record, causes = found.record, found.images.causes
     products = record["products"]
-    largest = (
-        f"{len(record['largest_group']):,}: "
-        + ", ".join(record["largest_group"][:4])
-        + (", ..." if len(record["largest_group"]) > 4 else "")
-    )
+    group = record["largest_group"]
+    largest = f"{len(group):,}: {', '.join(group[:4])}{', ...' if len(group) > 4 else ''}"
     reasons = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
     lines = [
         ("products", products, "all of them get vectors"),
@@ -156,12 +160,8 @@ def _holdings(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:
     for name, count, treatment in lines:
         if count or name == "with a label":
             whole = name == "with a label" and count == products
-            yield (
-                name,
-                f"{count:,}",
-                f"{count / products:.1%}",
-                _text(f"of {record['classes']} classes" if whole else treatment),
-            )
+            treatment = f"of {record['classes']} classes" if whole else treatment
+            yield name, f"{count:,}", f"{count / products:.1%}", _text(treatment)
 
 
 def _classes(found: "CatalogueReport") -> Iterator[tuple[str, ...]]:

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
-from fusecat.pipeline.commands._extraction_display import (
-    show_catalogue_report,
-    show_done,
-    show_next,
-    show_summary,
-)
+from fusecat.pipeline.commands._extraction_display import show_catalogue_report, show_done, show_next, show_summary
 from fusecat.pipeline.commands._progress import Ticker
 from fusecat.pipeline.commands._repeats import forecast_all, look, repeats
 from fusecat.pipeline.console import (
@@ -25,6 +20,7 @@ from fusecat.pipeline.console import (
     json_option,
     metric_option,
     print_json,
+    protocol_option,
     warn,
     workspace_option,
 )
@@ -34,7 +30,6 @@ from fusecat.stages.extraction.settings import Pooling, Precision
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.tracking import Tracker
-from fusecat.stages.vocabulary import SplitProtocol
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -61,13 +56,7 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
     callback=_fields,
     help="Only these fields of the networks: title, image, a text of your own (repeat for more).",
 )
-@click.option(
-    "--protocol",
-    type=choice(SplitProtocol),
-    default=SplitProtocol.TEST_20.value,
-    show_default=True,
-    help="How the products are parted.",
-)
+@protocol_option("How the products are parted.")
 @click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
 @click.option(
     "--head-share",
@@ -149,7 +138,8 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     reading = reading_options(options, workspace)
     looking = options["dry_run"] or options["explain"]  # a plan needs no workspace that may be written
     with remembering(place, scratch=options["probe"] or (looking and not may_write(place.image_memory))) as memory:
-        found = validate_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
+        subset = options["subset"] or preset.subset.value
+        found = validate_catalogue(catalogue, memory, reading, options | {"subset": None if subset == "all" else subset})
     preset = _staffed(preset, options["workers"], len(found.catalogue.products))
 
     from fusecat.stages.extraction.devices import leave, processes
@@ -226,12 +216,6 @@ def _check(options: dict[str, Any]) -> None:
         options["tracker"].check()
 
 
-def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:
-    """What `validate` is to part: the flag's products, else the preset's; None are all."""
-    chosen = options["subset"] or preset.subset.value
-    return None if chosen == "all" else chosen
-
-
 def _staffed(preset: "Preset", workers: int | None, products: int) -> "Preset":
     """The preset with the worker processes of the flag, else its own, else as many as suit the catalogue."""
     from fusecat.stages.extraction.settings import fitting_workers
@@ -254,10 +238,7 @@ def _preset(options: dict[str, Any]) -> "Preset":
         weights[name] = path
     names = [name for value in options["networks"] for name in value.split(",")]
     preset = load_preset(options["preset"]).select(names)
-    training = {name: options[name] for name in ("epochs",) if options[name] is not None} | (
-        {"freeze": True} if options["freeze"] else {}
-    )
-    networks = {"pooling": options["pooling"]} if options["pooling"] else {}
+    training, networks = ({name: options[name] for name in of if options[name]} for of in (("epochs", "freeze"), ("pooling",)))
     preset = preset.override(seed=options["seed"], weights=weights, networks=networks, training=training)
     changed = {name: options[name] for name in ("precision", "folds") if options[name]}
     return dataclasses.replace(preset, extraction=dataclasses.replace(preset.extraction, **changed))

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -168,20 +167,8 @@ def _over_splits(
 
 def summary(run: "Run") -> dict[str, Any]:
     """One run as a line of JSON."""
-    names = (
-        "strategy",
-        "architecture",
-        "first",
-        "final",
-        "features",
-        "seed",
-        "fitted_on",
-        "parameters",
-        "fit_seconds",
-        "scores",
-        "tuned",
-    )
-    return {name: getattr(run, name) for name in names}
+    names = ("strategy", "architecture", "first", "final", "features", "seed", "fitted_on", "parameters", "fit_seconds")
+    return {name: getattr(run, name) for name in (*names, "scores", "tuned")}
 
 
 class Ticker(AbstractContextManager["Ticker"]):
@@ -204,7 +191,7 @@ class Ticker(AbstractContextManager["Ticker"]):
             self.open.enter_context(shown_otherwise())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.open.close()
         if self.say is not None and self.state:
             self.say.print(self.state)

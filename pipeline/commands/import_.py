@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from fusecat.pipeline.console import command_line, console, json_option, print_json, safe, workspace_option
+from fusecat.pipeline.console import command_line, console, json_option, print_json, protocol_option, safe, workspace_option
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fields import ATTRIBUTES, KNOWN, Field
 from fusecat.stages.study_record import StudyRecord, change_study, read_study
-from fusecat.stages.vocabulary import Part, SplitProtocol
+from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,13 +53,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="PARTS|FILE",
     help="Parts whose labels the encoder has seen (train,head; none), or a file with the ids of its training rows.",
 )
-@click.option(
-    "--protocol",
-    type=click.Choice([protocol.value for protocol in SplitProtocol]),
-    default=SplitProtocol.TEST_20.value,
-    show_default=True,
-    help="Of a new split.",
-)
+@protocol_option("Of a new split.")
 @click.option("--head-share", type=click.FloatRange(0, 0.9), default=0.0, show_default=True, help="Of a new split.")
 @click.option("--split-seed", default=2020, show_default=True, help="Of a new split.")
 @click.option("--group-by", metavar="COLUMN", help="Of --labels: products of one value stay in one part of a new split.")
@@ -111,13 +105,8 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
         _begin(place, *drawn)
     _remember(place, rows, done, options["vectors"])
     others = _on_splits(place, rows, request, options) if request.attributes else []
-    findings = (
-        []
-        if drawn is None
-        else [
-            f"{each.count:,} {each.kind.replace('_', ' ')}: {each.treatment}; first: {each.first}" for each in drawn[1].findings
-        ]
-    )
+    told = drawn[1].findings if drawn is not None else ()
+    findings = [f"{each.count:,} {each.kind.replace('_', ' ')}: {each.treatment}; first: {each.first}" for each in told]
     # attributes of two products are often the same
     if request.attributes is None:
         table, odd = cache.table([feature]), Findings()
@@ -130,8 +119,8 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
         return
     _show(done)
     if request.attributes:
-        told = ", ".join(column.told for column in request.attributes.columns)
-        console().print(f"learnt from train: {safe(told)}", markup=False)
+        learnt = ", ".join(column.told for column in request.attributes.columns)
+        console().print(f"learnt from train: {safe(learnt)}", markup=False)
     for other in others:
         _show(other)
     for line in findings:
@@ -232,7 +221,7 @@ def _drawn(labels: Path, options: dict[str, Any]) -> "tuple[Catalogue, Split]":
     from fusecat.stages.external.align import new_split
 
     asked = {name: options[name] for name in ("head_share", "group_by", "split_column")}
-    return new_split(labels, protocol=SplitProtocol(options["protocol"]), seed=options["split_seed"], **asked)
+    return new_split(labels, protocol=options["protocol"], seed=options["split_seed"], **asked)
 
 
 def _refuse_another_split(place: Workspace) -> None:

@@ -38,11 +38,9 @@ def reliability(outcomes: Sequence[Outcome], labels: NDArray[np.integer], bins: 
     return Reliability(error, tuple(mean.tolist()), tuple(share.tolist()), tuple(count[full].tolist()))
 
 
-def mean_error(outcomes: Sequence[Outcome], labels: NDArray[np.integer]) -> float:
-    """Mean over seeds of each seed's expected calibration error."""
-    return float(np.mean([reliability([outcome], labels).error for outcome in outcomes]))
-
-
 def calibration_errors(candidates: Sequence[Candidate], part: str, labels: NDArray[np.integer]) -> Mapping[str, float]:
-    """Strategy -> expected calibration error on a part."""
-    return {candidate.strategy: mean_error(candidate.outcomes[part], labels) for candidate in candidates}
+    """Strategy -> expected calibration error on a part, the mean over seeds."""
+    return {
+        candidate.strategy: float(np.mean([reliability([outcome], labels).error for outcome in candidate.outcomes[part]]))
+        for candidate in candidates
+    }

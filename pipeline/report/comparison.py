@@ -6,7 +6,6 @@ is no test - is only reported.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from fusecat.pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares, tested, voted_right
 from fusecat.pipeline.report.results import Candidate, Study
+from fusecat.pipeline.report.shown import Shown
 from fusecat.pipeline.report.statistics import RESAMPLES, Estimates, bootstrap, score
 from fusecat.stages.errors import DataError
 from fusecat.stages.fusion.select import rank, tied
@@ -80,8 +80,8 @@ class Row:
         return float(np.mean([run.predict_seconds for run in self.candidate.runs]))
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Everything the report says. `rows` best on validation first; estimates in their order, of the metric that ranks.
 
     `left_out`: what the caller asked for and these features do not allow, and what is odd about the split, in a line each.
@@ -105,6 +105,12 @@ class Comparison:
     def headline(self) -> Contrast | None:
         """What validation chose against the reference (see `contrasts`); None where there is nothing to hold against it."""
         return next((contrast for contrast in self.contrasts if contrast.family == "headline"), None)
+
+    @property
+    def against_reference(self) -> list[Contrast]:
+        """The planned differences from the reference, each as the other strategy less the reference."""
+        found = [each for each in self.contrasts if self.reference in (each.one, each.other)]
+        return [each if each.other == self.reference else each.turned for each in found]
 
     @property
     def detectable(self) -> float | None:
@@ -142,24 +148,15 @@ class Comparison:
         letter of `group` are not shown to differ. Scores and differences are raw: where less of the metric is better, so is a
         difference below 0.
         """
-        key, against = self.metric.key, dict[str, Contrast]()
-        for each in self.contrasts:
-            if self.reference in (each.one, each.other):
-                turned = each if each.other == self.reference else each.turned
-                against[turned.one] = turned
+        key, against = self.metric.key, {each.one: each for each in self.against_reference}
         lines = []
         for row in self.rows:
             report_part, contrast = row.parts[self.report_part][key], against.get(row.strategy)
             line: dict[str, Any] = {"strategy": row.strategy, "seeds": len(row.candidate.seeds)}
             for part, scores in row.parts.items():
                 line |= {part: scores[key].mean, f"{part}_sd": scores[key].sd}
-            line |= {
-                "low": report_part.low,
-                "high": report_part.high,
-                "group": row.group,
-                "features": list(row.candidate.features),
-            }
-            line |= {"also": list(row.candidate.also), "share": row.share}
+            line |= {"low": report_part.low, "high": report_part.high, "group": row.group}
+            line |= {"features": list(row.candidate.features), "also": list(row.candidate.also), "share": row.share}
             line |= {"difference": contrast and contrast.difference.value, "p": contrast and contrast.p}
             lines.append(line | {"real": contrast and contrast.real})
         return lines
@@ -180,23 +177,7 @@ class Comparison:
         seen = insights(self)
         return page(self, record(self, seen), seen, None)
 
-    def _repr_html_(self) -> str:
-        head, *lines = self._cells()
-        cells = [f"<tr>{''.join(f'<th>{escape(text)}</th>' for text in head)}</tr>"]
-        cells += [f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in line)}</tr>" for line in lines]
-        said = "".join(f"<p>{escape(text)}</p>" for text in (self.verdict, *self.left_out))
-        return f"<table>{''.join(cells)}</table>{said}"
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        lines = self._cells()
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        shown = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-        return "\n".join([*shown, self.verdict, *self.left_out])
-
-    def _cells(self) -> list[list[str]]:
+    def cells(self) -> list[list[str]]:
         """The table as people read it, its head first."""
         metric, parts = self.metric, list(self.rows[0].parts)
         interval, difference = f"95 % interval ({self.report_part})", f"from {self.reference}"

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate
-from fusecat.pipeline.report.statistics import vote
 
 SHOWN, FEW = 8, 3
 
@@ -43,17 +42,11 @@ class Confusions:
     broken: int
 
 
-def voted(candidate: Candidate, part: str) -> NDArray[np.integer]:
-    """(n,) class that the seeds vote for."""
-    predicted = np.stack([outcome.predicted for outcome in candidate.outcomes[part]])
-    return vote(predicted, candidate.ensemble[part].predicted if candidate.ensemble else predicted[0])
-
-
 def mistakes(
     candidate: Candidate, part: str, labels: NDArray[np.integer], classes: tuple[str, ...], shown: int = 12
 ) -> tuple[Mistake, ...]:
     """The commonest mistakes of a strategy, by the vote of its seeds: those made more than once, or else the first few."""
-    said = voted(candidate, part)
+    said = candidate.voted(part)
     wrong, sizes = said != labels, np.bincount(labels, minlength=len(classes))
     size = dict(zip(classes, sizes.tolist(), strict=True))
     pairs = _pairs(labels[wrong], said[wrong], classes, shown)
@@ -65,7 +58,7 @@ def confusions(
     fused: Candidate, alone: Candidate, part: str, labels: NDArray[np.integer], classes: tuple[str, ...]
 ) -> Confusions:
     """Compare a fusion with one feature, product by product."""
-    new, old = voted(fused, part), voted(alone, part)
+    new, old = fused.voted(part), alone.voted(part)
     repaired, broken = (new == labels) & (old != labels), (new != labels) & (old == labels)
     return Confusions(
         _pairs(labels[repaired], old[repaired], classes),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.results import Candidate
-from fusecat.pipeline.report.statistics import Difference, Estimates, holm, holm_levels, letters, mcnemar, vote
+from fusecat.pipeline.report.statistics import Difference, Estimates, holm, holm_levels, letters, mcnemar
 from fusecat.stages.fields import Field
 from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.vocabulary import Architecture
@@ -180,12 +180,7 @@ def shares(families: Sequence[str]) -> int:
 
 def voted_right(candidates: Sequence[Candidate], part: str, labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
     """Per strategy, (n,) whether the vote of its seeds is right."""
-    result = {}
-    for candidate in candidates:
-        predicted = np.stack([outcome.predicted for outcome in candidate.outcomes[part]])
-        average = candidate.ensemble[part].predicted if candidate.ensemble else predicted[0]
-        result[candidate.strategy] = vote(predicted, average) == labels
-    return result
+    return {candidate.strategy: candidate.voted(part) == labels for candidate in candidates}
 
 
 def all_pairs(ranked: Sequence[Candidate], estimates: Estimates, primary: Sequence[Contrast]) -> Pairs:

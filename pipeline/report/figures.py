@@ -47,11 +47,13 @@ class Dot:
     hollow: bool = False
 
 
-def dots(rows: Sequence[Dot], *, axis: str, narrow: bool, zero: bool = False, shapes: Sequence[str] = ()) -> Plot:
-    """Dots with intervals, the first row at the top; `shapes`: architectures to explain in a legend."""
+def dots(
+    rows: Sequence[Dot], *, axis: str, narrow: bool, short: str = "", zero: bool = False, shapes: Sequence[str] = ()
+) -> Plot:
+    """Dots with intervals, the first at the top; `short`: the axis on a narrow page, `shapes`: architectures of a legend."""
     ends = [end for row in rows for end in (row.value, row.low, row.high, *row.ticks) if end is not None]
     names, bold = [row.name for row in rows], [row.bold for row in rows]
-    plot, x, lines = _rows(names, [*ends, 0] if zero else ends, axis, bold, narrow=narrow)
+    plot, x, lines = _rows(names, [*ends, 0] if zero else ends, short or axis if narrow else axis, bold, narrow=narrow)
     if zero:
         plot.line([(x.at(0), lines[0] - 12), (x.at(0), lines[-1] + 12)], "muted", width=1.2)
     for row, y in zip(rows, lines, strict=True):

@@ -3,10 +3,28 @@
 import base64
 import hashlib
 import re
+from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from fusecat.pipeline.console import safe
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def templates(*names: str) -> tuple["Environment", dict[str, str]]:
+    """Our templates of these names: an environment that escapes what they show, and their texts."""
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    folder = files("fusecat.pipeline.report") / "templates"
+    sources = {name: (folder / name).read_text(encoding="utf-8") for name in names}
+    environment = Environment(
+        loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"plain": safe, "breakable": breakable}
+    return environment, sources
 
 
 def content_policy(style: str, script: str | None = None) -> str:

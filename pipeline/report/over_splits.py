@@ -1,16 +1,16 @@
 """Several splits of one table as one comparison: what `compare()` gives where it draws more than one."""
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.pooled import HEADINGS, lines, page
 from fusecat.pipeline.report.pooling import Pool
+from fusecat.pipeline.report.shown import Shown
 
 
-@dataclass(frozen=True)
-class OverSplits:
+@dataclass(frozen=True, repr=False)
+class OverSplits(Shown):
     """`pool`: the answer over all splits; `splits`: the whole comparison of each; `left_out` as in these.
 
     Nothing that one split has chosen is used in another: each chooses epochs, settings and strategies on its own validation.
@@ -50,17 +50,6 @@ class OverSplits:
         """The page, whole, without products."""
         return page(self.pool)
 
-    def _repr_html_(self) -> str:
-        cells = [f"<tr>{''.join(f'<th>{escape(text)}</th>' for text in HEADINGS)}</tr>"]
-        cells += [f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in line)}</tr>" for line in lines(self.pool)]
-        said = "".join(f"<p>{escape(text)}</p>" for text in (self.verdict, *self.left_out))
-        return f"<table>{''.join(cells)}</table>{said}"
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        cells = [list(HEADINGS), *lines(self.pool)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        shown = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-        return "\n".join([*shown, self.verdict, *self.left_out])
+    def cells(self) -> list[list[str]]:
+        """The table as people read it, its head first."""
+        return [list(HEADINGS), *lines(self.pool)]

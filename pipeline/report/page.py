@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from fusecat.pipeline.console import safe
 from fusecat.pipeline.report import provenance, tables
 from fusecat.pipeline.report.cards import Cards, titles
 from fusecat.pipeline.report.contrasts import FAMILIES, confidence
 from fusecat.pipeline.report.doubts import listed
 from fusecat.pipeline.report.insights import Insights
-from fusecat.pipeline.report.markup import breakable, content_policy
+from fusecat.pipeline.report.markup import content_policy, templates
 from fusecat.pipeline.report.page_figures import Pictures, front
 from fusecat.pipeline.report.plain import doubling, headline
 from fusecat.pipeline.report.published import CHALLENGE, ELSEWHERE, REMARKS
@@ -33,21 +31,13 @@ EXTREMES = 20
 @phase("drawing the page")
 def page(comparison: "Comparison", report: Mapping[str, Any], seen: Insights, cards: Cards | None) -> str:
     """The whole page as text; the same comparison gives the same bytes. `cards` None leaves products out."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    folder = files("fusecat.pipeline.report") / "templates"
-    sources = {name: (folder / name).read_text(encoding="utf-8") for name in TEMPLATES}
-    environment = Environment(
-        loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment, sources = templates(*TEMPLATES)
     metric = comparison.metric
     environment.filters |= {
-        "plain": safe,
         "figure": metric.figure,
         "gain": metric.gain,
         "signed": metric.signed,
-        "per_cent": _per_cent,
-        "breakable": breakable,
+        "per_cent": lambda value: "–" if value is None else f"{100 * value:.1f}",
     }
     environment.globals |= {
         "of": tables.of,
@@ -143,7 +133,3 @@ def _extremes(lines: Sequence[ClassLine]) -> Sequence[ClassLine]:
         return lines
     ordered = sorted(lines, key=lambda line: (line.f1[0], line.code))
     return [*ordered[:EXTREMES], *ordered[-EXTREMES:]]
-
-
-def _per_cent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"

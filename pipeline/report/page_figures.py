@@ -1,6 +1,7 @@
 """From a comparison to the pictures of its page."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -12,7 +13,7 @@ from fusecat.pipeline.report.figures import Dot
 from fusecat.pipeline.report.insights import Insights
 from fusecat.pipeline.report.provenance import head_curves, network_curves
 from fusecat.pipeline.report.slices import MANY_CLASSES, ClassLine
-from fusecat.pipeline.report.svg import MARKERS, Plot, picture, tone_of
+from fusecat.pipeline.report.svg import MARKERS, picture, tone_of
 from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
@@ -53,29 +54,21 @@ class Pictures:
         """The strategies in validation's order, with their figures on the report's part."""
         shown = [row for row in self.comparison.rows if row.strategy not in self.hidden]
         rows = [self._dot(row) for row in shown]
-        shapes = list(dict.fromkeys(row.candidate.architecture for row in shown))
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            return figures.dots(rows, axis=self.axis, narrow=narrow, shapes=[kind for kind in shapes if kind in MARKERS])
-
+        kinds = dict.fromkeys(row.candidate.architecture for row in shown)
+        draw = partial(figures.dots, rows, axis=self.axis, shapes=[kind for kind in kinds if kind in MARKERS])
         label = f"Strategies, best on validation first: {self.axis}, mean over seeds with 95 % intervals"
         return picture(draw, label=label)
 
     def contrasts(self) -> Markup | None:
         """Each strategy less the reference, with intervals at the level of its test; filled where the difference is real."""
-        against = [_towards(contrast, self.comparison.reference) for contrast in self.comparison.contrasts]
-        found = [contrast for contrast in against if contrast is not None]
-        order = {row.strategy: at for at, row in enumerate(self.comparison.rows)}
-        found.sort(key=lambda contrast: order[contrast.one])
+        order = [row.strategy for row in self.comparison.rows]
+        found = sorted(self.comparison.against_reference, key=lambda contrast: order.index(contrast.one))
         rows = [self._difference(contrast) for contrast in found]
         if not rows:
             return None
         unit = ("" if self.scale == 1 else ", points") + ("" if self.comparison.metric.sign > 0 else ", + is better")
         axis = f"difference from {self.comparison.reference}{unit}"
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            return figures.dots(rows, axis=f"difference{unit}" if narrow else axis, narrow=narrow, zero=True)
-
+        draw = partial(figures.dots, rows, axis=axis, short=f"difference{unit}", zero=True)
         return picture(draw, label=f"Each strategy's {axis}, with intervals at the corrected level")
 
     def pairs(self) -> Markup | None:
@@ -83,11 +76,7 @@ class Pictures:
         pairs, sign = self.comparison.pairs, self.comparison.metric.sign
         if not 2 < len(pairs.strategies) <= MANY_STRATEGIES:
             return None
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            return figures.matrix(pairs, sign, narrow=narrow)
-
-        return picture(draw, label="All pairs of strategies: which are shown to differ")
+        return picture(partial(figures.matrix, pairs, sign), label="All pairs of strategies: which are shown to differ")
 
     def classes(self) -> Markup | None:
         """F1 of each type code, or of each category where there are too many codes to show."""
@@ -98,10 +87,7 @@ class Pictures:
             return None
         names = [_class_name(line) for line in lines]
         compared = {side: [100 * line.f1[at] for line in lines] for at, side in enumerate(self.seen.compared)}
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            return figures.dumbbells(names, compared, axis="F1, per cent", narrow=narrow)
-
+        draw = partial(figures.dumbbells, names, compared, axis="F1, per cent")
         return picture(draw, label=f"F1 by type code: {', '.join(compared)}")
 
     def learning(self) -> Markup | None:
@@ -113,10 +99,7 @@ class Pictures:
             mean, low, high = (point[name] * self.scale for name in ("mean", "low", "high"))
             name = f"{100 * point['share']:.0f} % ({point['labels']:,} labels)"
             rows.append(Dot(name, mean, low, high, "chosen", "o"))
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            return figures.dots(rows, axis=self.axis, narrow=narrow)
-
+        draw = partial(figures.dots, rows, axis=self.axis)
         return picture(draw, label=f"{self.axis} over labelled products, with 95 % intervals")
 
     def reliability(self) -> Markup:
@@ -124,29 +107,17 @@ class Pictures:
         curves = dict(self.seen.reliability)
         if self.seen.certainty:
             curves["as predict gives it"] = self.seen.certainty.curve
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            return figures.reliability(curves, narrow=narrow)
-
-        return picture(draw, label="Share of right answers over claimed probability")
+        return picture(partial(figures.reliability, curves), label="Share of right answers over claimed probability")
 
     def cost(self) -> Markup:
         """Validation score over seconds: what to choose for its price is a choice, so test figures have no part in it."""
         metric, axis = self.comparison.metric, f"validation {self.comparison.metric.ranks}"
-        points = [
-            (
-                row.strategy,
-                row.candidate.architecture,
-                row.fit_seconds + row.predict_seconds,
-                row.parts[Part.VALIDATION][metric.key].mean * self.scale,
-            )
-            for row in self.comparison.rows
-        ]
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            chosen = self.comparison.chosen.strategy
-            return figures.pareto(points, chosen=chosen, best=front(self.comparison), axis=axis, narrow=narrow)
-
+        points = []
+        for row in self.comparison.rows:
+            score = row.parts[Part.VALIDATION][metric.key].mean * self.scale
+            points.append((row.strategy, row.candidate.architecture, row.fit_seconds + row.predict_seconds, score))
+        chosen, best = self.comparison.chosen.strategy, front(self.comparison)
+        draw = partial(figures.pareto, points, chosen=chosen, best=best, axis=axis)
         return picture(draw, label=f"{axis} over seconds to fit and predict")
 
     def _curves(self, name: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> Markup | None:
@@ -154,11 +125,7 @@ class Pictures:
             return None
         scaled = {key: [(x, y * self.scale) for x, y in points] for key, points in lines.items()}
         axis = f"validation {self.comparison.metric.ranks}"
-
-        def draw(narrow: bool) -> Plot:  # noqa: FBT001
-            return figures.curves(scaled, axis=axis, narrow=narrow)
-
-        return picture(draw, label=f"{axis} over epochs: {name}")
+        return picture(partial(figures.curves, scaled, axis=axis), label=f"{axis} over epochs: {name}")
 
     def _dot(self, row: "Row") -> Dot:
         score = row.parts[self.comparison.report_part][self.comparison.metric.key]
@@ -187,13 +154,6 @@ def front(comparison: "Comparison") -> list[str]:
             best = value
             names.append(row.strategy)
     return names
-
-
-def _towards(contrast: Contrast, reference: str | None) -> Contrast | None:
-    """The contrast with the reference on the other side; None where it is not in it."""
-    if contrast.other == reference:
-        return contrast
-    return contrast.turned if contrast.one == reference else None
 
 
 def _class_name(line: ClassLine) -> str:

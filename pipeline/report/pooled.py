@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -13,9 +13,9 @@ from fusecat.pipeline.places import may_write
 from fusecat.pipeline.report import figures
 from fusecat.pipeline.report.comparison import compare
 from fusecat.pipeline.report.figures import Dot
-from fusecat.pipeline.report.markup import breakable, content_policy
+from fusecat.pipeline.report.markup import content_policy, templates
 from fusecat.pipeline.report.pooling import Pool, pool
-from fusecat.pipeline.report.svg import MARKERS, Plot, picture, tone_of
+from fusecat.pipeline.report.svg import MARKERS, picture, tone_of
 from fusecat.pipeline.report.tables import cell
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.workspace import Workspace
@@ -98,12 +98,7 @@ def _markdown(pooled: Pool) -> str:
 
 def page(pooled: Pool) -> str:
     """`pool.html`, whole."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    folder = files("fusecat.pipeline.report") / "templates"
-    sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("pool.html", "style.css")}
-    environment = Environment(loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"plain": safe, "breakable": breakable}
+    environment, sources = templates("pool.html", "style.css")
     style = sources["style.css"]
     return environment.get_template("pool.html").render(
         pool=pooled,
@@ -131,8 +126,5 @@ def _picture(pooled: Pool) -> Markup:
         else:
             dots.append(Dot(row.strategy, row.rank, row.rank - half, row.rank + half, *look, bold=best))
     axis = f"{pooled.report_part} {metric.ranks}" if pooled.same else "mean rank; lines that do not overlap differ (Nemenyi)"
-
-    def draw(narrow: bool) -> Plot:  # noqa: FBT001
-        return figures.dots(dots, axis=axis if pooled.same or not narrow else "mean rank", narrow=narrow)
-
+    draw = partial(figures.dots, dots, axis=axis, short="" if pooled.same else "mean rank")
     return picture(draw, label=axis)

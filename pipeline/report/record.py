@@ -12,7 +12,7 @@ from fusecat.stages.fusion.runs import Run
 from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
-    from fusecat.pipeline.report.comparison import Comparison, Row, Score, Scores
+    from fusecat.pipeline.report.comparison import Comparison, Row, Scores
 
 
 def record(comparison: "Comparison", seen: Insights | None = None) -> dict[str, Any]:
@@ -74,23 +74,13 @@ def _headline(comparison: "Comparison") -> dict[str, Any] | None:
     headline = comparison.headline
     if headline is None:
         return None
-    difference = headline.difference
-    return {
-        "chosen": headline.one,
-        "reference": headline.other,
-        "difference": difference.value,
-        "low": difference.low,
-        "high": difference.high,
-        "level": 1 - headline.level,
-        "level_low": headline.low,
-        "level_high": headline.high,
-        "real": headline.real,
-        "detectable": comparison.detectable,
-    }
+    known = _contrast(headline)
+    kept = {name: known[name] for name in ("difference", "low", "high", "level", "level_low", "level_high", "real")}
+    return {"chosen": headline.one, "reference": headline.other, **kept, "detectable": comparison.detectable}
 
 
 def _row(row: "Row", parts: Mapping[str, "Scores"], *, group: str | None = None, ensemble: bool = False) -> dict[str, Any]:
-    run = row.candidate.runs[0]
+    run, heads = row.candidate.runs[0], len(row.candidate.seeds) if ensemble else 1
     return {
         "strategy": run.strategy,
         "also": list(row.candidate.also),
@@ -100,9 +90,9 @@ def _row(row: "Row", parts: Mapping[str, "Scores"], *, group: str | None = None,
         "features": list(row.candidate.features),
         "seeds": list(row.candidate.seeds),
         "ensemble": ensemble,
-        "parameters": row.parameters * (len(row.candidate.seeds) if ensemble else 1),
-        "fit_seconds": row.fit_seconds * (len(row.candidate.seeds) if ensemble else 1),
-        "predict_seconds": row.predict_seconds * (len(row.candidate.seeds) if ensemble else 1),
+        "parameters": row.parameters * heads,
+        "fit_seconds": row.fit_seconds * heads,
+        "predict_seconds": row.predict_seconds * heads,
         "fitted_on": list(row.candidate.fitted_on),
         "tuned": run.tuned,
         "group": group,
@@ -120,11 +110,7 @@ def _notes(runs: Sequence[Run]) -> list[str]:
 
 
 def _scores(scores: "Scores | None") -> dict[str, Any] | None:
-    return None if scores is None else {metric: _score(score) for metric, score in scores.items()}
-
-
-def _score(score: "Score") -> dict[str, Any]:
-    return {"mean": score.mean, "sd": score.sd, "values": list(score.values), "low": score.low, "high": score.high}
+    return None if scores is None else {key: asdict(score) | {"values": list(score.values)} for key, score in scores.items()}
 
 
 def _contrast(contrast: Contrast) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.console import quoted
+from fusecat.pipeline.report.statistics import vote
 from fusecat.stages.errors import ModelError
 from fusecat.stages.fusion.predictions import Mean, finite, outcome_of
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, Products, Run, Runs
@@ -40,7 +41,6 @@ class Candidate:
     runs: tuple[Run, ...]
     outcomes: Mapping[str, tuple[Outcome, ...]]
     ensemble: Mapping[str, Outcome] | None = None
-
     also: tuple[str, ...] = ()
 
     @property
@@ -76,6 +76,10 @@ class Candidate:
     def average(self, part: str) -> Outcome:
         """What the mean of its seeds says of a part."""
         return self.ensemble[part] if self.ensemble else self.outcomes[part][0]
+
+    def voted(self, part: str) -> NDArray[np.integer]:
+        """(n,) class that the seeds vote for."""
+        return vote(np.stack([outcome.predicted for outcome in self.outcomes[part]]), self.average(part).predicted)
 
     @property
     def single(self) -> bool:

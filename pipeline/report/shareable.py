@@ -69,24 +69,20 @@ print(json.dumps(table, indent=1))
 
 
 @phase("writing the bundle of predictions")
-def write_bundle(comparison: "Comparison", folder: Path, report: str, salt: bytes | None = None) -> Path:
-    """Write the bundle beside the report; `salt` is drawn anew and forgotten unless a test gives one. Returns its path."""
-    salt = salt or secrets.token_bytes(32)
+def write_bundle(comparison: "Comparison", folder: Path, report: str) -> Path:
+    """Write the bundle beside the report; the salt is drawn anew and forgotten. Returns its path."""
+    salt = secrets.token_bytes(32)
     path = folder / NAME
+    metrics = [f'"{metric.key}": {metric.recomputed},' for metric in METRICS.values() if metric.recomputed]
     with publishing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in (
             ("README.txt", README),
-            ("recompute.py", RECOMPUTE.replace("@METRICS@", _recomputed())),
+            ("recompute.py", RECOMPUTE.replace("@METRICS@", "\n            ".join(metrics))),
             ("predictions.csv", _predictions(comparison, salt)),
             ("report.json", report),
         ):
             bundle.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
     return path
-
-
-def _recomputed() -> str:
-    told = [f'"{metric.key}": {metric.recomputed},' for metric in METRICS.values() if metric.recomputed]
-    return "\n            ".join(told)
 
 
 def _predictions(comparison: "Comparison", salt: bytes) -> str:

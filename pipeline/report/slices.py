@@ -80,8 +80,12 @@ def repairing(compared: Iterable[str]) -> tuple[str, str] | None:
 
 def class_f1(candidate: Candidate, part: str, labels: NDArray[np.integer], classes: int) -> NDArray[np.float64]:
     """(C,) F1 of each class, the mean over seeds; NaN for a class that does not occur in `labels`."""
-    each = np.stack([_f1(outcome.predicted, labels, classes) for outcome in candidate.outcomes[part]])
-    return np.asarray(each.mean(axis=0), np.float64)
+    sizes, each = np.bincount(labels, minlength=classes), []
+    for outcome in candidate.outcomes[part]:
+        hits = np.bincount(labels[outcome.predicted == labels], minlength=classes)
+        claims = np.bincount(outcome.predicted, minlength=classes)
+        each.append(np.where(sizes > 0, 2 * hits / np.maximum(sizes + claims, 1), np.nan))
+    return np.asarray(np.mean(each, axis=0), np.float64)
 
 
 def class_lines(comparison: "Comparison", rows: Sequence["Row"]) -> list[ClassLine]:
@@ -91,17 +95,11 @@ def class_lines(comparison: "Comparison", rows: Sequence["Row"]) -> list[ClassLi
     names, categories = study.info.class_names, study.info.top_level
     columns = [class_f1(row.candidate, comparison.report_part, labels, len(codes)) for row in rows]
     sizes = np.bincount(labels, minlength=len(codes))
-    return [
-        ClassLine(
-            code,
-            names.get(code, ""),
-            categories.get(code, ""),
-            int(sizes[at]),
-            tuple(float(column[at]) for column in columns),
-        )
-        for at, code in enumerate(codes)
-        if sizes[at]
-    ]
+    lines = []
+    for at, code in enumerate(codes):
+        f1 = tuple(float(column[at]) for column in columns)
+        lines.append(ClassLine(code, names.get(code, ""), categories.get(code, ""), int(sizes[at]), f1))
+    return [line for line in lines if line.products]
 
 
 def category_lines(lines: Sequence[ClassLine]) -> list[ClassLine]:
@@ -195,9 +193,3 @@ def _present(study: Study, field: str) -> NDArray[np.bool_] | None:
 
 def _score(candidate: Candidate, part: str, rows: NDArray[np.bool_], metric: Metric) -> float:
     return float(np.mean([metric.of(outcome.take(rows)) for outcome in candidate.outcomes[part]]))
-
-
-def _f1(predicted: NDArray[np.integer], labels: NDArray[np.integer], classes: int) -> NDArray[np.float64]:
-    hits = np.bincount(labels[predicted == labels], minlength=classes)
-    sizes, claims = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
-    return np.where(sizes > 0, 2 * hits / np.maximum(sizes + claims, 1), np.nan)

@@ -18,6 +18,7 @@ product adds no variance: nothing can be learnt from one.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,11 +211,8 @@ def letters(apart: NDArray[np.bool_]) -> list[str]:
                     g for at, g in enumerate(groups) if not any(g < h or (g == h and at > b) for b, h in enumerate(groups))
                 ]
     ordered = sorted(groups, key=lambda group: (min(group), sorted(group)))
-    return ["".join(_letter(at) for at, group in enumerate(ordered) if strategy in group) for strategy in range(count)]
-
-
-def _letter(at: int) -> str:
-    return "abcdefghijklmnopqrstuvwxyz"[at] if at < 26 else f"({at + 1})"
+    names = [ascii_lowercase[at] if at < 26 else f"({at + 1})" for at in range(len(ordered))]
+    return ["".join(name for name, group in zip(names, ordered, strict=True) if strategy in group) for strategy in range(count)]
 
 
 def _freedom(variance: float, between: NDArray[np.float64], seeds: NDArray[np.intp]) -> float:

@@ -156,17 +156,15 @@ class Plot:
         return Markup("\n".join([head, *filter(None, self._parts), "</svg>"]))  # noqa: S704 - words are escaped above
 
 
-def picture(draw: Callable[[bool], Plot], *, label: str) -> Markup:
-    """Both versions of a picture, `draw(narrow)`; `label` is what a screen reader says."""
-    return draw(False).svg("wide", label) + draw(True).svg("narrow", label)  # noqa: FBT003
+def picture(draw: Callable[..., Plot], *, label: str) -> Markup:
+    """Both versions of a picture, `draw(narrow=...)`; `label` is what a screen reader says."""
+    return draw(narrow=False).svg("wide", label) + draw(narrow=True).svg("narrow", label)
 
 
 def tone_of(architecture: str, *, is_chosen: bool = False) -> str:
     """The colour of a strategy: the chosen one stands out, the others by what they look at."""
-    if is_chosen:
-        return "chosen"
-    singles = {"logistic": "single", "probe": "single", "unimodal": "single"}
-    return ({"flat": "flat", "late": "late"} | singles).get(architecture, "fused")
+    tones = {"flat": "flat", "late": "late", "logistic": "single", "probe": "single", "unimodal": "single"}
+    return "chosen" if is_chosen else tones.get(architecture, "fused")
 
 
 def length(words: str, *, bold: bool = False) -> float:

@@ -98,7 +98,7 @@ class Builder:
                 "missing_titles", where, "title masked, the other fields are used; empty products are counted apart"
             )
         self.products.append(product)
-        self._parts.append((part or "", place))
+        self._parts.append((part or "", f"{self.root}: {place}, column {self.options.split_column}"))
         self._groups.append((group or "").strip() or None)
 
     def catalogue(self, source: Path, layout: str, **more: object) -> Catalogue:
@@ -108,24 +108,18 @@ class Builder:
         if self.options.texts and self.options.labels and not any(product.text for product in self.products):
             told = f"0 of {len(self.products)} products have a title or a description"
             fail(f"{source}: {told}: fill them in, map title to another column, or pass --texts none to go without")
+        column = self.options.split_column
         return Catalogue(
             source=source,
             layout=layout,
             products=tuple(self.products),
             findings=tuple(self.findings),
             root=self.root,
-            given_parts=self._given_parts() if self.options.split_column else None,
+            given_parts=parts_of(self._parts, str(column), self.findings) if column else None,
             group_keys=tuple(self._groups) if self.options.group_by else None,
             cut=self.cut,
             options=self.options,
             **more,  # type: ignore[arg-type]
-        )
-
-    def _given_parts(self) -> tuple[str | None, ...]:
-        """What the cells of --split-column say."""
-        column = str(self.options.split_column)
-        return parts_of(
-            [(cell, f"{self.root}: {place}, column {column}") for cell, place in self._parts], column, self.findings
         )
 
 

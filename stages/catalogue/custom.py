@@ -23,16 +23,17 @@ from fusecat.stages.catalogue.columns import (
 )
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
 from fusecat.stages.catalogue.image_files import plain_token
-from fusecat.stages.catalogue.json_table import LINES, JsonTable
 from fusecat.stages.catalogue.label_doubts import doubt_first, doubt_ids, doubt_labels, doubt_texts, level_of
 from fusecat.stages.catalogue.messages import fail, shorten
 from fusecat.stages.catalogue.picture_cells import Pictures
 from fusecat.stages.catalogue.plan import TablePlan, tables_of
+from fusecat.stages.catalogue.records import Records
 from fusecat.stages.catalogue.tables import AnyTable, open_any
 from fusecat.stages.fields import TEXTS
 
 LONGEST_ID = 200
 """Characters; a longer id or type code is a text in the wrong column."""
+_NOT_TEXT = ("image", "label")
 
 
 def read(path: Path, made: TablePlan, options: ReadingOptions) -> Catalogue:
@@ -87,9 +88,10 @@ class _Rows:
         columns = {name: resolved(template, table.columns) for name, template in columns.items()}
         self.columns = columns if self.options.labels else self._present(columns, table)
         needed = [column for template in self.columns.values() for column in holes(template) or [template]]
+        expected = f"; {table.expected}" if isinstance(table, Records) and table.expected else ""
         for name, template in self.columns.items():
             where = f"{table.path}: {name}" if name.startswith("--") else f"{table.path}"
-            check_columns(template, table.columns, where, alone or (f"; {LINES}" if isinstance(table, JsonTable) else ""))
+            check_columns(template, table.columns, where, alone or expected)
         self.texts = (*TEXTS, *further(mapping)) if self.options.texts else ()
         self.table = table.only([name for name in dict.fromkeys(needed) if name in table.columns])
         guards = {"image": plain_token}
@@ -192,15 +194,10 @@ class _Rows:
         """The pictures of a row that are there, in the order of the cell, at most `max_images`."""
         if self.pictures is None or "image" not in self.get:
             return ()
-
-        def others() -> list[Cell]:
-            return [self.get["image"](row) for _, row in self.table.rows()]
-
-        where = self._where(number, "image")
-        return self.pictures.of(lambda: self.get["image"](cells), shorten(identity), where, others)
-
-
-_NOT_TEXT = ("image", "label")
+        get, where = self.get["image"], self._where(number, "image")
+        return self.pictures.of(
+            lambda: get(cells), shorten(identity), where, lambda: [get(row) for _, row in self.table.rows()]
+        )
 
 
 def _finish(catalogue: Catalogue, builder: Builder, made: TablePlan) -> Catalogue:

@@ -5,7 +5,7 @@ differ in at most 4 of 64 bits; whatever is linked through a third product belon
 4 bits every group is of one class, within 8 bits chains run through several classes.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -32,7 +32,8 @@ def duplicate_groups(catalogue: Catalogue, images: ImageIndex) -> NDArray[np.int
     """(N,) group number per product, numbered by first product; a product like no other is a group of one."""
     products = catalogue.products
     limit = max(FEW, COMMON * len(products))
-    pairs = [_equal(_text_keys(products), limit), *_picture_pairs(products, images, limit)]
+    texts = enumerate(product.told_apart for product in products)
+    pairs = [_equal(texts, limit), *_picture_pairs(products, images, limit)]
     if catalogue.group_keys is not None:
         pairs.append(_equal(enumerate(catalogue.group_keys)))
     return _components(len(products), np.concatenate(pairs))
@@ -41,12 +42,6 @@ def duplicate_groups(catalogue: Catalogue, images: ImageIndex) -> NDArray[np.int
 def groups_of(keys: Sequence[Hashable]) -> NDArray[np.intp]:
     """(N,) group number per product, by a key that each has or, None, has not."""
     return _components(len(keys), _equal(enumerate(keys)))
-
-
-def _text_keys(products: Sequence[Product]) -> Iterator[tuple[int, Hashable]]:
-    """The whole text of a product, in either case; a product without text is like no other."""
-    for number, product in enumerate(products):
-        yield number, product.told_apart
 
 
 def _picture_pairs(products: Sequence[Product], images: ImageIndex, limit: float) -> list[NDArray[np.intp]]:

@@ -27,6 +27,8 @@ class ImageFacts:
 
 def look_at(path: Path, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Decode one picture and describe it."""
+    from PIL import Image
+
     sha256 = None
     try:
         data = read_bytes(path)
@@ -35,16 +37,9 @@ def look_at(path: Path, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     except UnreadableImage as error:
         return ImageFacts(sha256, None, 0, 0, flat=False, cause=error.cause)
     height, width = pixels.shape[:2]
-    small = _thumbnail(pixels)
+    small = np.asarray(Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.LANCZOS))
     flat = bool(small.std() < FLAT)
     return ImageFacts(sha256, None if flat else _phash(small), width, height, flat=flat, cause=None)
-
-
-def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(32, 32) uint8 grey: what the perceptual hash looks at."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.LANCZOS))
 
 
 def _phash(small: NDArray[np.uint8]) -> int:

@@ -105,14 +105,8 @@ class ImageIndex:
         if not unreadable:
             return ()
         first, cause = next(iter(unreadable.items()))
-        return (
-            Finding(
-                "unreadable_images",
-                len(unreadable),
-                printable(f"{first}: {cause}"),
-                "kept with its other fields, picture masked",
-            ),
-        )
+        treatment = "kept with its other fields, picture masked"
+        return (Finding("unreadable_images", len(unreadable), printable(f"{first}: {cause}"), treatment),)
 
 
 def _stamp(path: Path, max_pixels: int) -> str:

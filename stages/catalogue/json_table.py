@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fusecat.stages.catalogue.columns import Cell, cell_of
 from fusecat.stages.catalogue.messages import fail
+from fusecat.stages.catalogue.records import Records
 from fusecat.stages.catalogue.text_files import head_of, lines, refuse_other_formats
 
 LINES = "a product per line is expected (JSON lines; in pandas: df.to_json(FILE, orient='records', lines=True))"
@@ -17,32 +16,10 @@ LARGEST_ARRAY = 2**28
 """Characters of an array, which must be read as a whole; lines have no limit."""
 
 
-@dataclass(frozen=True)
-class JsonTable:
-    """The keys of all objects of a file, in the order of first sight; `rows` reads it."""
-
-    path: Path
-    columns: tuple[str, ...]
-    encoding: str
-    unit: str = field(default="line", init=False)
-
-    def rows(self) -> Iterator[tuple[int, Sequence[Cell]]]:
-        """(line, or place in the array from 1; cells) of every object; a key that an object lacks is an empty cell."""
-        for number, row in _objects(self.path, self.encoding):
-            yield number, [cell_of(row.get(name)) for name in self.columns]
-
-    def only(self, names: Sequence[str]) -> "JsonTable":
-        """The same table with these columns and no others."""
-        return replace(self, columns=tuple(names))
-
-
-def open_json(path: Path, encoding: str = "utf-8") -> JsonTable:
+def open_json(path: Path, encoding: str = "utf-8") -> Records:
     """Read every key. Raises DataError naming the line that is no object."""
     refuse_other_formats(path, head_of(path), encoding)
-    names: dict[str, None] = {}
-    for _, row in _objects(path, encoding):
-        names |= dict.fromkeys(row)
-    return JsonTable(path, tuple(names), encoding)
+    return Records.of(path, "line", lambda: _objects(path, encoding), LINES)
 
 
 def looks_like_json(head: bytes) -> bool:
@@ -51,6 +28,7 @@ def looks_like_json(head: bytes) -> bool:
 
 
 def _objects(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line, or place in the array from 1, and object."""
     if head_of(path).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
         yield from enumerate(_array(path, encoding), 1)
         return

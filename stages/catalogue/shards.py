@@ -4,14 +4,13 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from fusecat.stages.catalogue.columns import Cell, NoText, cell_of
 from fusecat.stages.catalogue.messages import fail, pasted, shorten
+from fusecat.stages.catalogue.records import Records
 
 ENDING = ".tar"
 KEY = "__key__"
@@ -21,24 +20,6 @@ END = 1024
 """Zero bytes with which every tar ends."""
 TEXTS = ("txt", "text", "caption", "cls", "cls2", "index")
 """Endings of files that hold a text; `json` holds an object, whose keys become columns; all else is taken for a picture."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The key, the endings and the keys of the JSON objects as columns; `rows` reads the tar from front to end."""
-
-    path: Path
-    columns: tuple[str, ...]
-    unit: str = field(default="product", init=False)
-
-    def rows(self) -> Iterator[tuple[int, Sequence[Cell]]]:
-        """(number from 1, cells) of every product."""
-        for number, row in enumerate(_products(self.path), 1):
-            yield number, [row.get(name, "") for name in self.columns]
-
-    def only(self, names: Sequence[str]) -> "Shard":
-        """The same table with these columns and no others."""
-        return replace(self, columns=tuple(names))
 
 
 def is_shard(path: Path) -> bool:
@@ -51,26 +32,23 @@ def is_shard(path: Path) -> bool:
     return len(names) == 2 and names[0][0] == names[1][0] and names[0][1] != names[1][1]
 
 
-def open_shard(path: Path) -> Shard:
-    """Read every name. Raises DataError where it is no shard."""
+def open_shard(path: Path) -> Records:
+    """The key, the endings and the keys of the JSON objects as columns. Raises DataError where it is no shard."""
     if not is_shard(path):
         fail(f"{path} is an archive and no WebDataset: unpack it: tar xf {pasted(path)} -C {pasted(path.parent)}")
     with path.open("rb") as file:  # what was cut off between two files looks whole otherwise
         file.seek(-END, os.SEEK_END)
         if file.read().strip(b"\0"):
             fail(f"{path}: its end is missing: copy or write it again")
-    names: dict[str, None] = {}
-    for row in _products(path):
-        names |= dict.fromkeys(row)
-    return Shard(path, tuple(names))
+    return Records.of(path, "product", lambda: enumerate(_products(path), 1))
 
 
-def _products(path: Path) -> Iterator[dict[str, Cell]]:
+def _products(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with tarfile.open(path, "r:") as tar:
             files = (member for member in tar if member.isfile() and not member.name.rpartition("/")[2].startswith("."))
             for key, members in groupby(files, lambda member: _parted(member.name)[0]):
-                row: dict[str, Cell] = {KEY: key}
+                row: dict[str, Any] = {KEY: key}
                 for member in members:
                     row |= _cells(path, member, tar)
                 yield row
@@ -78,23 +56,23 @@ def _products(path: Path) -> Iterator[dict[str, Cell]]:
         fail(f"{path}: the tar cannot be read to its end ({error}): write it again")
 
 
-def _cells(path: Path, member: tarfile.TarInfo, tar: tarfile.TarFile) -> dict[str, Cell]:
-    """Column -> cell of one file."""
+def _cells(path: Path, member: tarfile.TarInfo, tar: tarfile.TarFile) -> dict[str, Any]:
+    """Column -> value of one file."""
     ending, where = _parted(member.name)[1], f"{path}: {shorten(member.name)}"
     if member.size > LARGEST:
         fail(f"{where} has more than {LARGEST:,} bytes: leave it out, or make it smaller")
     file = tar.extractfile(member)
     content = file.read() if file else b""
     if ending not in (*TEXTS, "json"):
-        return {ending: NoText("binary", content)}
+        return {ending: content}
     try:
         text = content.decode("utf-8")
         found: Any = json.loads(text) if ending == "json" else text
     except (ValueError, RecursionError) as error:
         fail(f"{where} is no {'JSON' if ending == 'json' else 'text in UTF-8'} ({error}): write it again")
     if not isinstance(found, dict):
-        return {ending: cell_of(found)}
-    return {name if name != KEY and name not in TEXTS else f"json.{name}": cell_of(value) for name, value in found.items()}
+        return {ending: found}
+    return {name if name != KEY and name not in TEXTS else f"json.{name}": value for name, value in found.items()}
 
 
 def _parted(name: str) -> tuple[str, str]:

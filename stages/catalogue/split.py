@@ -14,13 +14,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.cache.records import expecting, read_record, write_record
+from fusecat.cache.store import Rows
+from fusecat.cache.table import NO_PART
 from fusecat.stages.catalogue.assign_parts import assign_parts
 from fusecat.stages.catalogue.collector import resting_collector
 from fusecat.stages.catalogue.data_model import Catalogue, Finding
 from fusecat.stages.catalogue.messages import fail, offered
 from fusecat.stages.errors import UsageError
-from fusecat.stages.vocabulary import Part, SplitProtocol
+from fusecat.stages.vocabulary import PARTS, Part, SplitProtocol
 
 SEED = 2020
 FEWEST_PRODUCTS = 3
@@ -66,6 +68,11 @@ class Split:
         return {part.value: self.parts.count(part) for part in Part if part in self.parts}
 
     @property
+    def codes(self) -> NDArray[np.uint8]:
+        """(N,) index of each product's part into `PARTS`, `NO_PART` where it is in none."""
+        return np.array([NO_PART if part is None else PARTS.index(part) for part in self.parts], np.uint8)
+
+    @property
     def record(self) -> dict[str, Any]:
         """How the products were parted, as JSON values, without naming any but those of the largest group."""
         return {
@@ -93,7 +100,7 @@ class Split:
     def read(cls, path: Path, catalogue: Catalogue) -> "Split":
         """The split of this catalogue. Raises DataError where the file parts another one, DamagedFile where it is no split."""
         record = read_record(path, WAY_OUT)
-        try:
+        with expecting(path, WAY_OUT):
             if record["format"] != _FORMAT:
                 fail(f"{path}: format {record['format']}, this version reads {_FORMAT}: remove it and extract again")
             if record["catalogue"] != fingerprint(catalogue):
@@ -115,8 +122,6 @@ class Split:
                 findings=tuple(Finding(*values) for values in record["findings"]),
                 tied=_tied(record),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
 
 
 def groups_in(path: Path, ids: Sequence[str]) -> NDArray[np.intp] | None:
@@ -126,11 +131,10 @@ def groups_in(path: Path, ids: Sequence[str]) -> NDArray[np.intp] | None:
     """
     try:
         record = read_record(path, WAY_OUT)
-        tied = _tied(record)
     except FileNotFoundError:
         return None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
+    with expecting(path, WAY_OUT):
+        tied = _tied(record)
     return _numbered(tied, ids) if tied else None
 
 
@@ -143,6 +147,12 @@ def _numbered(tied: Mapping[str, int], ids: Sequence[str]) -> NDArray[np.intp]:
 def _tied(record: Mapping[str, Any]) -> dict[str, int]:
     """Nothing where an earlier version wrote the file."""
     return {str(identity): int(group) for identity, group in record.get("tied", {}).items()}
+
+
+def catalogue_rows(catalogue: Catalogue, parting: Split) -> Rows:
+    """Ids, labels and split of every product, in catalogue order."""
+    ids = [product.id for product in catalogue.products]
+    return Rows(ids, catalogue.labels, parting.codes, catalogue.classes, PARTS)
 
 
 def fingerprint(catalogue: Catalogue) -> str:

@@ -63,11 +63,10 @@ def check_file(path: Path, root: Path, *, follow_symlinks: bool = False) -> None
 
 def head_of(path: Path) -> bytes:
     """The first 4096 bytes, unpacked. Raises DataError where it cannot be unpacked."""
-    with path.open("rb") as file:
-        head = file.read(4096)
-    opener = _opener(head)
+    opener = _opener(path)
     if opener is None:
-        return head
+        with path.open("rb") as file:
+            return file.read(4096)
     try:
         with opener(path, "rb") as file:
             return bytes(file.read(4096))
@@ -81,7 +80,7 @@ def refuse_other_formats(path: Path, head: bytes, encoding: str) -> None:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     except LookupError as error:
         raise UsageError(f"--encoding {encoding}: no such encoding (utf-8, cp1252, latin-1, utf-16, ...)") from error
-    if _is_wide(encoding):
+    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
         return
     for magic, message in _MAGIC:
         if head.startswith(magic):
@@ -95,9 +94,9 @@ def refuse_other_formats(path: Path, head: bytes, encoding: str) -> None:
 
 def lines(path: Path, encoding: str) -> Iterator[str]:
     """The lines of a file as text, packed or not; a byte that is not in the encoding is named with its line."""
-    with path.open("rb") as file:
-        opener = _opener(file.read(8))
-    options: dict[str, Any] = {"encoding": _without_mark(encoding), "newline": ""}
+    opener = _opener(path)
+    unmarked = "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding
+    options: dict[str, Any] = {"encoding": unmarked, "newline": ""}
     try:
         if opener is None:
             with path.open(**options) as text:
@@ -118,20 +117,15 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
         fail(_damaged(path, error))  # what bz2 says of a damaged file
 
 
-def _opener(head: bytes) -> Callable[..., IO[Any]] | None:
+def _opener(path: Path) -> Callable[..., IO[Any]] | None:
+    """What unpacks a file; None for one that is not packed."""
+    with path.open("rb") as file:
+        head = file.read(8)
     return next((opener for magic, opener in PACKED.items() if head.startswith(magic)), None)
 
 
 def _damaged(path: Path, error: Exception) -> str:
     return f"{path} cannot be unpacked ({error or type(error).__name__}): the file is cut off or damaged, copy it again"
-
-
-def _is_wide(encoding: str) -> bool:
-    return encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
-
-
-def _without_mark(encoding: str) -> str:
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding
 
 
 def _with_command(message: str, path: Path) -> str:
@@ -149,8 +143,7 @@ def _with_command(message: str, path: Path) -> str:
 
 def _undecodable(path: Path, encoding: str) -> str:
     """Where the first byte stands that the encoding does not know, and what the file looks like instead."""
-    with path.open("rb") as file:
-        opener = _opener(file.read(8))
+    opener = _opener(path)
     with opener(path, "rb") if opener else path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -1,7 +1,7 @@
 """Everything that `extract` reads before it trains, gathered and counted: what `fusecat check` shows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -73,15 +73,7 @@ class CatalogueReport:
             "largest_group": list(self.groups.largest),
             "class_balance": self.balance,
             "split": self.split and {"protocol": self.split.protocol, "seed": self.split.seed, "counts": self.split.counts},
-            "warnings": [
-                {
-                    "kind": finding.kind,
-                    "count": finding.count,
-                    "first": _encodable(finding.first),
-                    "treatment": finding.treatment,
-                }
-                for finding in self.findings
-            ],
+            "warnings": [asdict(finding) | {"first": _encodable(finding.first)} for finding in self.findings],
         }
 
 

@@ -6,27 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.cache.errors import ForeignFile
 from fusecat.cache.layout import ID_BYTES, decode
 from fusecat.cache.sources import ENDINGS, read_column
 from fusecat.cache.store import FeatureCache, Rows
-from fusecat.cache.table import NO_PART
 from fusecat.stages.catalogue.builder import PARTS as SPLIT_WORDS
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, Product, ReadingOptions
 from fusecat.stages.catalogue.delimited import open_table
 from fusecat.stages.catalogue.duplicates import groups_of
 from fusecat.stages.catalogue.read import read_catalogue
-from fusecat.stages.catalogue.split import Split, split
+from fusecat.stages.catalogue.split import Split, catalogue_rows, split
 from fusecat.stages.catalogue.text_files import check_file
 from fusecat.stages.errors import DataError, UsageError
 from fusecat.stages.study_record import StudyRecord, read_study
-from fusecat.stages.vocabulary import Part, SplitProtocol
+from fusecat.stages.vocabulary import SplitProtocol
 from fusecat.stages.workspace import Workspace
 
-PARTS = tuple(part.value for part in Part)
 ID_COLUMNS = ("id", "integer_id")
 ID_NAMES = (*ID_COLUMNS, "product_id", "ids")
 """What a file of nothing but ids may call them: under such a header, and under none at all, stands no id of its own."""
@@ -111,13 +108,6 @@ def _labelled(labels: Path) -> Catalogue:
     """A file of ids and labels as a catalogue."""
     products = tuple(Product(identity, None, None, (), code) for identity, code in read_labels(labels).items())
     return Catalogue(source=labels, layout=LABELS, products=products)
-
-
-def catalogue_rows(catalogue: Catalogue, parting: Split) -> Rows:
-    """Ids, labels and split of every product, in catalogue order."""
-    codes = [NO_PART if part is None else PARTS.index(part.value) for part in parting.parts]
-    ids = [product.id for product in catalogue.products]
-    return Rows(ids, catalogue.labels, np.array(codes, np.uint8), catalogue.classes, PARTS)
 
 
 def refuse_other_labels(path: Path, rows: Rows) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.layout import is_file_name
-from fusecat.cache.table import NO_PART, Feature, FeatureTable
-from fusecat.stages.catalogue.builder import PARTS
+from fusecat.cache.table import Feature, FeatureTable
+from fusecat.stages.catalogue.builder import PARTS as SPLIT_WORDS
 from fusecat.stages.catalogue.data_model import Catalogue, Finding, Findings, Product
 from fusecat.stages.catalogue.duplicates import groups_of
 from fusecat.stages.catalogue.label_doubts import doubt_labels
@@ -23,9 +23,7 @@ from fusecat.stages.catalogue.split import split
 from fusecat.stages.errors import DataError
 from fusecat.stages.external.array_doubts import doubt
 from fusecat.stages.external.as_numpy import column, is_missing, matrix
-from fusecat.stages.vocabulary import Part, SplitProtocol
-
-ORDER = tuple(part.value for part in Part)
+from fusecat.stages.vocabulary import PARTS, SplitProtocol
 
 
 def table_of(
@@ -68,7 +66,7 @@ def table_of(
     drawn = _split([names[code] for code in codes], groups, parts, seed, findings)
     marks = {"classes": names, "labels": digest(codes.astype("<i8").tobytes()), "split": digest(drawn.tobytes())}
     ids, tied = np.arange(rows).astype(str), None if groups is None else groups_of(_keys("groups", groups, rows))
-    table = FeatureTable(ids, codes.astype(np.int32), drawn, names, ORDER, made, digest(marks), groups=tied)
+    table = FeatureTable(ids, codes.astype(np.int32), drawn, names, PARTS, made, digest(marks), groups=tied)
     doubt(table, findings)
     return table, tuple(findings)
 
@@ -161,15 +159,15 @@ def _split(codes: list[str], groups: Any, parts: Any, seed: int, findings: Findi
     finally:
         OPTIONS.reset(options)
     findings.extend(made.findings)
-    return np.array([NO_PART if part is None else ORDER.index(part.value) for part in made.parts], np.uint8)
+    return made.codes
 
 
 def _part(row: int, word: Any) -> str | None:
     if word is None:
         return None
-    if str(word).strip().casefold() not in PARTS:
+    if str(word).strip().casefold() not in SPLIT_WORDS:
         raise ValueError(f"split: row {row} says {word!r}; a part is one of train, head, validation, test, or None")
-    return PARTS[str(word).strip().casefold()]
+    return SPLIT_WORDS[str(word).strip().casefold()]
 
 
 def _keys(option: str, values: Any, rows: int) -> list[Any]:

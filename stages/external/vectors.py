@@ -197,6 +197,10 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the disk."""
         self._file.close()
 
     @property

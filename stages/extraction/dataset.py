@@ -9,17 +9,14 @@ from numpy.typing import NDArray
 
 from fusecat.cache.fingerprint import digest
 from fusecat.cache.store import Rows
-from fusecat.cache.table import NO_PART
 from fusecat.stages.catalogue.data_model import Catalogue
 from fusecat.stages.catalogue.duplicates import duplicate_groups
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
-from fusecat.stages.catalogue.split import Split
+from fusecat.stages.catalogue.split import Split, catalogue_rows
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.stratified_folds import stratified_group_folds
 from fusecat.stages.fields import Field
-from fusecat.stages.vocabulary import Part
-
-PARTS = tuple(Part)
+from fusecat.stages.vocabulary import PARTS, Part
 
 
 @dataclass(frozen=True)
@@ -59,14 +56,7 @@ class Study(Dataset):
     @cached_property
     def rows(self) -> Rows:
         """Ids, labels, split and classes of every product, in catalogue order."""
-        codes = [NO_PART if part is None else PARTS.index(part) for part in self.split.parts]
-        return Rows(
-            ids=[product.id for product in self.catalogue.products],
-            labels=self.catalogue.labels,
-            split=np.array(codes, np.uint8),
-            classes=self.catalogue.classes,
-            parts=tuple(part.value for part in PARTS),
-        )
+        return catalogue_rows(self.catalogue, self.split)
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What a run's head is on disk: arrays in `head.safetensors`, everything else in readable `head.json`. No pickle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fusecat.cache.fingerprint import digest
 from fusecat.cache.publish import publish
 from fusecat.cache.records import damaged, read_record, write_record
 from fusecat.stages.errors import ModelError
+from fusecat.stages.fusion.strategy import Strategy
 
 WEIGHTS = "head.safetensors"
 DESCRIPTION = "head.json"
@@ -22,8 +23,11 @@ DIGEST = "weights"
 """The key of the arrays' SHA-256 in the description."""
 
 
-def write(folder: Path, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
-    """Write both files; the description holds the digest of the arrays. Returns the folder."""
+def write(
+    folder: Path, kind: str, strategy: Strategy, classes: Sequence[str], arrays: Mapping[str, NDArray[Any]], **more: Any
+) -> Path:
+    """Write both files; the description holds the digest of the arrays, and `more`. Returns the folder."""
+    description = {"kind": kind, "strategy": strategy.name, "classes": list(classes), **more}
     weights = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     publish(folder / WEIGHTS, weights)
     write_record(folder / DESCRIPTION, {**description, DIGEST: digest(weights)})

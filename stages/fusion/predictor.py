@@ -97,14 +97,8 @@ class TrainedHead:
         arrays = {f"head.{name}": tensor.numpy() for name, tensor in self.head.state_dict().items()}
         for name in self.features:
             arrays |= {f"mean.{name}": self.scaling[name][0], f"scale.{name}": self.scaling[name][1]}
-        description = {
-            "kind": "head",
-            "strategy": self.strategy.name,
-            "classes": list(self.classes),
-            "widths": {name: len(self.scaling[name][0]) for name in self.features},
-            "settings": self.settings.record(),
-        }
-        return head_files.write(folder, description, arrays)
+        widths, settings = {name: len(self.scaling[name][0]) for name in self.features}, self.settings.record()
+        return head_files.write(folder, "head", self.strategy, self.classes, arrays, widths=widths, settings=settings)
 
 
 def given(features: Mapping[str, Feature], wanted: Sequence[str], strategy: Strategy, *, logits: bool = False) -> None:

@@ -26,10 +26,9 @@ from fusecat.stages.catalogue.data_model import Catalogue, Product
 from fusecat.stages.catalogue.split import WAY_OUT, groups_in, split
 from fusecat.stages.errors import UsageError
 from fusecat.stages.study_record import StudyRecord, read_study
-from fusecat.stages.vocabulary import Part, SplitProtocol
+from fusecat.stages.vocabulary import PARTS, SplitProtocol
 from fusecat.stages.workspace import Workspace
 
-PARTS = tuple(part.value for part in Part)
 OF_A_SPLIT = ("products.split", "folds.products", "vectors")
 """What of a recipe differs between two splits of one study."""
 
@@ -131,7 +130,7 @@ def parts_on(place: Workspace, table: Samples | Rows, count: int) -> list[NDArra
             head_share=float(known["head_share"]),
             seed=seed,
         )
-        found.append(np.array([NO_PART if part is None else PARTS.index(part.value) for part in drawn.parts], np.uint8))
+        found.append(drawn.codes)
     return found
 
 

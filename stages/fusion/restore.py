@@ -31,18 +31,28 @@ def load(folder: Path, *, merges: Collection[str] = (), within: Path | None = No
     try:
         strategy = Strategy.parse(description["strategy"], merges)
         classes = tuple(str(name) for name in description["classes"])
-        if description["kind"] == "head":
-            return _restore(strategy, classes, description, arrays)
-        if description["kind"] == "ensemble" and not ensemble:
-            raise ValueError("an ensemble has no ensemble among its members")
-        return restore(folder, strategy, classes, description, arrays, merges=merges, within=within or folder)
+        match description["kind"]:
+            case "head":
+                return _head(strategy, classes, description, arrays)
+            case "unimodal" if strategy.architecture is Architecture.UNIMODAL:
+                return TrainedUnimodal(strategy, classes, shaped(arrays, "prior", len(classes)))
+            case "late":
+                return _late(strategy, classes, description, arrays)
+            case "ensemble" if not ensemble:
+                raise ValueError("an ensemble has no ensemble among its members")
+            case "ensemble" if strategy.ensemble:
+                paths = [_inside(folder / path, within or folder) for path in description["members"]]
+                members = {path: load(path, merges=merges, ensemble=False) for path in paths}
+                return _ensemble(strategy, classes, members, arrays)
+            case kind:
+                raise ValueError(f"a {strategy.name} of the kind '{kind}' makes no sense here")
     except UsageError as error:
         raise type(error)(f"{folder / head_files.DESCRIPTION}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise head_files.unusable(folder, error) from error
 
 
-def _restore(
+def _head(
     strategy: Strategy, classes: tuple[str, ...], description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainedHead:
     if not (strategy.learned or strategy.logistic):
@@ -62,39 +72,24 @@ def _restore(
     return TrainedHead(strategy, classes, head, scaling, settings)
 
 
-def restore(
-    folder: Path,
-    strategy: Strategy,
-    classes: tuple[str, ...],
-    description: Mapping[str, Any],
-    arrays: Mapping[str, NDArray[Any]],
-    *,
-    merges: Collection[str],
-    within: Path,
-) -> Predictor:
-    """From what `head_files.read` gave to the predictor; `merges` and `within` as `load` takes them.
+def _late(
+    strategy: Strategy, classes: tuple[str, ...], description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> TrainedLate:
+    chosen = method_class(Late(str(strategy.final)))
+    if chosen is None:
+        raise ValueError(f"{strategy.final} is no method on logits")
+    features = tuple(str(name) for name in description["features"])
+    method = chosen(len(features), shaped(arrays, "prior", len(classes)))
+    method.restore({name: array for name, array in arrays.items() if name != "prior"})
+    return TrainedLate(strategy, classes, features, method)
 
-    Raises: ValueError or KeyError where it does not make sense.
-    """
-    match description["kind"]:
-        case "unimodal" if strategy.architecture is Architecture.UNIMODAL:
-            return TrainedUnimodal(strategy, classes, shaped(arrays, "prior", len(classes)))
-        case "late":
-            chosen = method_class(Late(str(strategy.final)))
-            if chosen is None:
-                raise ValueError(f"{strategy.final} is no method on logits")
-            features = tuple(str(name) for name in description["features"])
-            method = chosen(len(features), shaped(arrays, "prior", len(classes)))
-            method.restore({name: array for name, array in arrays.items() if name != "prior"})
-            return TrainedLate(strategy, classes, features, method)
-        case "ensemble" if strategy.ensemble:
-            paths = [_inside(folder / path, within) for path in description["members"]]
-            members = {path: load(path, merges=merges, ensemble=False) for path in paths}
-            weights = shaped(arrays, "weights", len(members) if strategy.final == Late.SELECTION else 0)
-            if strategy.final == Late.PROBES and any(len(member.features) != 1 for member in members.values()):
-                raise ValueError("one of its members is no probe")
-            if not members or any(member.classes != classes for member in members.values()):
-                raise ValueError("its members are none, or know other classes")
-            return TrainedEnsemble(strategy, classes, members, weights)
-        case kind:
-            raise ValueError(f"a {strategy.name} of the kind '{kind}' makes no sense here")
+
+def _ensemble(
+    strategy: Strategy, classes: tuple[str, ...], members: Mapping[Path, Predictor], arrays: Mapping[str, NDArray[Any]]
+) -> TrainedEnsemble:
+    weights = shaped(arrays, "weights", len(members) if strategy.final == Late.SELECTION else 0)
+    if strategy.final == Late.PROBES and any(len(member.features) != 1 for member in members.values()):
+        raise ValueError("one of its members is no probe")
+    if not members or any(member.classes != classes for member in members.values()):
+        raise ValueError("its members are none, or know other classes")
+    return TrainedEnsemble(strategy, classes, members, weights)

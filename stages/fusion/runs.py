@@ -18,8 +18,9 @@ import numpy as np
 from fusecat.cache.archive import check_arrays, read_arrays
 from fusecat.cache.disk import locked
 from fusecat.cache.publish import publish_arrays
-from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
+from fusecat.cache.records import check_digests, damaged, digests, expecting, read_record, write_record
 from fusecat.cache.table import FeatureTable, Samples
+from fusecat.stages.errors import ModelError
 from fusecat.stages.fusion.predictions import Parts, Probabilities, StoredParts, arrays, outcome_of
 from fusecat.stages.metrics import METRICS
 from fusecat.stages.scores import scores_of
@@ -119,11 +120,9 @@ class Runs:
         path = self.folder / PRODUCTS
         with _as_damage(path):
             found = read_arrays(path)
-        try:
+        with expecting(path, WAY_OUT):
             text = {name: tuple(str(value) for value in found[name]) for name in ("classes", "parts")}
             return Products(found["ids"], found["labels"], found["split"], **text, fingerprint=str(found["fingerprint"]))
-        except (KeyError, TypeError) as error:
-            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
 
     def write(self, run: Run) -> Path:
         """Store a run; `head.safetensors`, if any, must be in its folder already. Returns the folder."""
@@ -137,6 +136,12 @@ class Runs:
     def read(self, strategy: str, seed: int) -> Run | None:
         """The run, or None where it does not exist or was interrupted. Raises DamagedFile."""
         return self.predicted(self.check(strategy, seed)) if self.has(strategy, seed) else None
+
+    def existing(self, strategy: str, seed: int) -> Run:
+        """The run. Raises ModelError where there is none, DamagedFile."""
+        if (run := self.read(strategy, seed)) is None:
+            raise ModelError(f"{self.path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is")
+        return run
 
     def predicted(self, run: Run) -> Run:
         """A run that `check` gave, with its probabilities, which are read when they are asked for."""

@@ -21,7 +21,7 @@ from fusecat.cache.databases import journal_of, names_another_file
 from fusecat.cache.disk import locked
 from fusecat.cache.fingerprint import digest as digest_of
 from fusecat.cache.publish import publish, set_aside
-from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.cache.records import damaged, expecting, read_record, write_record
 from fusecat.cache.space import forecast
 from fusecat.cache.stream import StreamedTable
 from fusecat.cache.table import FeatureTable
@@ -119,7 +119,9 @@ def tune(
                 if progress is not None:
                     progress(strategy, len(done) + 1, trials, metric.sign * study.best_value)
             best[strategy.name] = replace(base, **study.best_params)
-            _publish(folder, strategy, best[strategy.name], metric.sign * study.best_value, len(done))
+            told = {"validation": metric.sign * study.best_value, "trials": len(done)}
+            record = {"strategy": strategy.name, "settings": best[strategy.name].record(), **told}
+            write_record(folder / f"{strategy.name}.json", record)
     return best
 
 
@@ -130,11 +132,9 @@ def read_tuned(folder: Path) -> dict[str, FitSettings]:
     found = {}
     for path in sorted(folder.glob("**/*.json")):
         name, record = path.relative_to(folder).with_suffix("").as_posix(), read_record(path, WAY_OUT)
-        try:
+        with expecting(path, WAY_OUT):
             found[name] = FitSettings.exactly(record["settings"])
             TypeAdapter(FitSettings).validate_python(asdict(found[name]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
         if record.get("strategy") != name:
             raise damaged(path, f"it tells of {record.get('strategy')}", WAY_OUT)
     return found
@@ -236,9 +236,3 @@ def _finished(study: "Study") -> list[dict[str, Any]]:
     from optuna.trial import TrialState
 
     return [trial.params for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
-
-
-def _publish(folder: Path, strategy: Strategy, settings: FitSettings, value: float, trials: int) -> None:
-    path = folder / f"{strategy.name}.json"
-    record = {"strategy": strategy.name, "settings": settings.record(), "validation": value, "trials": trials}
-    write_record(path, record)

@@ -98,7 +98,7 @@ class Encoding:
     def close(self) -> None:
         """Give back what lies on disk only for this call."""
         if self._reused is not None:
-            self._reused.__exit__(None, None, None)
+            self._reused.close()
         self._reused = None
 
     def _reuse(self) -> None:

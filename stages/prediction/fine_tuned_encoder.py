@@ -76,8 +76,7 @@ class FineTunedEncoder:
         Raises: ModelError where the network was fine-tuned again since.
         """
         folder = place.encoders / feature
-        with FeatureCache(place.features).open(feature) as file:
-            header = file.header
+        header = FeatureCache(place.features).header(feature)
         if not header.weights:
             return None
         record = read_learning(folder, feature)
@@ -86,16 +85,14 @@ class FineTunedEncoder:
                 f"{folder} holds no network; run 'fusecat extract' again, or bring the vectors (--vectors {feature}=FILE)"
             )
         recipe: Any = header.recipe
-        shape = header.digests["embedding"]
-        storage = "float16" if shape["dtype"] == "<f2" else "float32"
         try:
             made_by = record["weights"]
             description = {
                 "settings": record["settings"],
-                "extraction": recipe["extraction"] | {"storage": storage},
+                "extraction": recipe["extraction"] | {"storage": header.storage},
                 "precision": recipe["precision"],
                 "weights": header.weights,
-                "width": int(shape["shape"][1]),
+                "width": header.width,
             }
         except (KeyError, TypeError) as error:
             raise _unreadable(folder, error) from error

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.cache.records import damaged, read_record
+from fusecat.cache.records import expecting, read_record
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import Feature
 from fusecat.stages.calibration import RANGE, temperature, tempered
@@ -121,9 +121,7 @@ class Model:
         products = runs.products()
         predictors = {}
         for seed in seeds:
-            run = runs.read(strategy, seed)
-            if run is None:
-                raise ModelError(f"{runs.path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is")
+            run = runs.existing(strategy, seed)
             place_of, within = (heads / f"seed-{seed}", heads) if heads else (runs.path(strategy, seed), runs.folder)
             predictors[seed] = checked(load(place_of, merges=merges, within=within), place_of, strategy, products.classes)
             fitted_on = fitted_on or run.fitted_on
@@ -171,10 +169,8 @@ def _attributes(place: Workspace, feature: str) -> Attributes | None:
     path, way = place.attributes / f"{feature}.json", "run 'fusecat import --attributes' again"
     if not path.is_file():
         return None
-    try:
+    with expecting(path, way):
         return Attributes.of(read_record(path, way))
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(path, f"{type(error).__name__}: {error}", way) from error
 
 
 def fitted_temperature(place: Workspace, strategy: str, seeds: Sequence[int]) -> float:
@@ -228,9 +224,8 @@ def checked(predictor: Predictor, folder: Path, strategy: str, classes: tuple[st
 
 def _shape(place: Workspace, feature: str, *, logits: bool) -> Shape:
     """As the feature of the workspace is."""
-    with FeatureCache(place.features).open(feature) as file:
-        embedding = file.header.digests["embedding"]
-    return Shape(int(embedding["shape"][1]), "float16" if embedding["dtype"] == "<f2" else "float32", logits)
+    header = FeatureCache(place.features).header(feature)
+    return Shape(header.width, header.storage, logits)
 
 
 def _wants_logits(predictor: Predictor) -> set[str]:

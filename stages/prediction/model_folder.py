@@ -24,7 +24,7 @@ from fusecat.stages.errors import ModelError, UsageError, refusing
 from fusecat.stages.external.attributes import Attributes
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.prediction.classifier import Classifier
-from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
+from fusecat.stages.prediction.fine_tuned_encoder import STORAGE, FineTunedEncoder
 from fusecat.stages.prediction.model import Model, Shape, checked
 from fusecat.stages.progress import phase
 
@@ -35,7 +35,6 @@ OWN = {DESCRIPTION, "README.md", "heads", "encoders"}
 WEIGHTS = "network.safetensors"
 LEFT_BEHIND = ("learning.json", "recipe", "checkpoints")
 """What of an encoder's folder tells of the training and is not needed to predict."""
-STORAGE = {name: name for name in ("float16", "float32")}
 ORIGINS = ("_name_or_path", "name_or_path")
 """Keys in which transformers notes where a network came from: a path of this machine, perhaps."""
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from fusecat.cache.publish import publishing_folder
-from fusecat.cache.records import check_digests, damaged, digests, read_record, write_record
+from fusecat.cache.records import check_digests, digests, expecting, read_record, write_record
 from fusecat.cache.store import FeatureCache
 from fusecat.cache.table import FeatureTable
 from fusecat.stages.errors import ModelError, UsageError
-from fusecat.stages.fusion.fit_data import FitData, gather
+from fusecat.stages.fusion.fit_data import gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings, Scaling
 from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import fit_on_all
@@ -46,7 +46,7 @@ def refit(place: Workspace, strategy: str, seeds: Sequence[int], *, merges: Coll
     Raises: ModelError where a run is missing, or where a late fusion finds no product that its networks have not seen;
     UsageError for a merge that the caller has not named.
     """
-    runs = {seed: _run(place, strategy, seed) for seed in seeds}
+    runs = {seed: Runs(place.runs).existing(strategy, seed) for seed in seeds}
     first = runs[seeds[0]]
     names = sorted({name for run in runs.values() for name in run.features})
     # balanced batches draw single rows, which nothing on disk can serve, and a logistic regression sees all at once
@@ -77,19 +77,19 @@ class _Again:
     """Fits single runs again. `learnt_on`: the parts whose labels the last of them has seen."""
 
     def __init__(self, place: Workspace, table: FeatureTable, merges: Collection[str]) -> None:
-        self.place, self.table, self.merges = place, table, merges
+        self.runs, self.table, self.merges = Runs(place.runs), table, merges
         self.parts = [part.value for part in Part if part in table.parts and len(table.rows(part))]
         self.prior = prior(table.labels[table.rows(*self.parts)], len(table.classes))
         self.learnt_on = self.parts
-        self._material = cache(self._gather)
+        self._material = cache(lambda features, standardise: gather(table, features, self.parts, standardise=standardise))
 
     def fit(self, name: str, seed: int) -> Predictor:
         """One run; an ensemble is its members, fitted again."""
-        run = _run(self.place, name, seed)
+        run = self.runs.existing(name, seed)
         try:
             strategy = Strategy.parse(name, self.merges)
         except UsageError as error:
-            raise UsageError(f"{Runs(self.place.runs).path(name, seed)}: {error}") from error
+            raise UsageError(f"{self.runs.path(name, seed)}: {error}") from error
         if strategy.learned:
             return self._head(strategy, run)
         if strategy.logistic:
@@ -109,10 +109,10 @@ class _Again:
         return TrainedHead(strategy, self.table.classes, fitted.head, fit_data.scaling, settings)
 
     def _ensemble(self, strategy: Strategy, run: Run) -> TrainedEnsemble:
-        runs = Runs(self.place.runs)
-        known = load(runs.path(run.strategy, run.seed), merges=self.merges, within=runs.folder)
+        place = self.runs.path(run.strategy, run.seed)
+        known = load(place, merges=self.merges, within=self.runs.folder)
         if not isinstance(known, TrainedEnsemble):
-            raise ModelError(f"{runs.path(run.strategy, run.seed)} holds no {run.strategy}; run 'fusecat fuse' again")
+            raise ModelError(f"{place} holds no {run.strategy}; run 'fusecat fuse' again")
         members = {
             path: self.fit(member.strategy.name, int(path.name.removeprefix("seed-"))) for path, member in known.members.items()
         }
@@ -130,9 +130,6 @@ class _Again:
         self.learnt_on = list(parts) or self.parts
         return TrainedLate(strategy, self.table.classes, run.features, fitted)
 
-    def _gather(self, features: Sequence[str], standardise: Scaling) -> FitData:
-        return gather(self.table, features, self.parts, standardise=standardise)
-
 
 def read_refit(place: Workspace) -> dict[str, Any]:
     """What was refitted: `refit.json`. Raises ModelError where nothing was, or its runs have been fitted anew since."""
@@ -142,14 +139,12 @@ def read_refit(place: Workspace) -> dict[str, Any]:
             f"{path} does not exist: nothing was refitted yet; run: fusecat refit --workspace {shlex.quote(str(place.root))}"
         )
     record = read_record(path, WAY_OUT)
-    try:
+    with expecting(path, WAY_OUT):
         check_digests(path.parent, record.pop("files", {}), WAY_OUT)
         known = {int(seed): str(key) for seed, key in record["runs"].items()}
         strategy, _ = str(record["strategy"]), [str(part) for part in record["fitted_on"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
     for seed, key in known.items():
-        if _run(place, strategy, seed).key != key:
+        if Runs(place.runs).existing(strategy, seed).key != key:
             raise ModelError(f"{path}: {strategy} has been fitted anew since; {WAY_OUT}")
     return record
 
@@ -171,13 +166,6 @@ def refitted(
         merges=merges,
     )
     return replace(model, prior=class_shares(Runs(place.runs).products(), tuple(Part)))
-
-
-def _run(place: Workspace, strategy: str, seed: int) -> Run:
-    run = Runs(place.runs).read(strategy, seed)
-    if run is None:
-        raise ModelError(f"{Runs(place.runs).path(strategy, seed)}: there is no such run; 'fusecat report' lists what there is")
-    return run
 
 
 def _fits(place: Workspace, run: Run) -> list[Run]:

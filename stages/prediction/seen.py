@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.cache.records import expecting, read_record, write_record
 from fusecat.stages.catalogue.data_model import Product
 from fusecat.stages.catalogue.decoding import UnreadableImage, read_bytes
 from fusecat.stages.catalogue.duplicates import COMMON, FEW
@@ -43,13 +43,11 @@ class Seen:
     @classmethod
     def of(cls, path: Path, codes: Mapping[str, str]) -> "Seen":
         """`codes` are those of the products that were seen; their digests are in the file, if the study wrote it."""
-        try:
+        if not path.exists():
+            return cls(codes)
+        with expecting(path, WAY_OUT):
             record = read_record(path, WAY_OUT)
             products = {str(identity): [str(digest) for digest in own] for identity, own in record["products"].items()}
-        except FileNotFoundError:
-            return cls(codes)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise damaged(path, f"{type(error).__name__}: {error}", WAY_OUT) from error
         seen = [own for identity, own in products.items() if identity in codes and own]
         limit = max(FEW, COMMON * len(products))
         texts = _telling((own[0] for own in seen), limit)

@@ -4,8 +4,6 @@ Shapes: N products, K different contents, n ids of a file, m products of this ca
 """
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,12 +61,10 @@ class ReusedVectors:
         self._vectors = Staging(folder, count, width)
         self._logits = Staging(folder, count, classes)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self._vectors.__exit__(kind, error, where)
-        self._logits.__exit__(kind, error, where)
+    def close(self) -> None:
+        """Give back the disk."""
+        self._vectors.close()
+        self._logits.close()
 
     def put(self, feature: Feature, sources: NDArray[np.integer], places: NDArray[np.intp]) -> None:
         """Take these rows of a stored feature to these places."""

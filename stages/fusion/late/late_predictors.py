@@ -43,8 +43,7 @@ class TrainedUnimodal:
 
     def save(self, folder: Path) -> Path:
         """The prior is all there is."""
-        description = {"kind": "unimodal", "strategy": self.strategy.name, "classes": list(self.classes)}
-        return head_files.write(folder, description, {"prior": self.prior})
+        return head_files.write(folder, "unimodal", self.strategy, self.classes, {"prior": self.prior})
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,8 @@ class TrainedLate:
 
     def save(self, folder: Path) -> Path:
         """The method's arrays and the prior."""
-        description = {
-            "kind": "late",
-            "strategy": self.strategy.name,
-            "classes": list(self.classes),
-            "features": list(self.features),
-        }
-        return head_files.write(folder, description, {"prior": self.method.prior, **self.method.state()})
+        arrays = {"prior": self.method.prior, **self.method.state()}
+        return head_files.write(folder, "late", self.strategy, self.classes, arrays, features=list(self.features))
 
 
 @dataclass(frozen=True)
@@ -106,8 +100,7 @@ def refer(
 ) -> Path:
     """Remember in `folder` where the members of an ensemble are, relative to it, without copying them."""
     paths = [Path(os.path.relpath(path, folder)).as_posix() for path in members]
-    description = {"kind": "ensemble", "strategy": strategy.name, "classes": list(classes), "members": paths}
-    return head_files.write(folder, description, {"weights": weights})
+    return head_files.write(folder, "ensemble", strategy, classes, {"weights": weights}, members=paths)
 
 
 def _inside(path: Path, folder: Path) -> Path:
