@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,21 +70,13 @@ class Header:
     @property
     def storage(self) -> str:
         """`float16` or `float32`, as the vectors are stored."""
-        return np.dtype(self.digests["embedding"]["dtype"]).name
+        return str(np.dtype(self.digests["embedding"]["dtype"]))
 
     @property
     def fingerprint(self) -> str:
         """Digest of ids, labels, split, classes and parts: equal for features that may stand side by side."""
         shared: dict[str, JSON] = {name: self.digests[name]["sha256"] for name in ("label", "product_id", "split")}
         return digest(shared | {"classes": self.classes, "parts": self.parts})
-
-    def sealed(self, weights: str, fitted_on: tuple[str, ...] | None, versions: Mapping[str, str]) -> "Header":
-        """The same header with the provenance that is known at the end."""
-        return replace(self, weights=weights, fitted_on=fitted_on, versions=versions)
-
-    def complete(self, digests: Mapping[str, Mapping[str, Any]]) -> "Header":
-        """The same header with the digests of what was written."""
-        return replace(self, digests=digests)
 
     def attributes(self) -> dict[str, str | int]:
         """What is stored, `content_digest` included."""

@@ -231,11 +231,7 @@ def _column(field: Any, groups: Sequence[Any]) -> tuple[str, str, int]:
     except (NotImplementedError, TypeError):
         items = "|O"
     parts = (group.column(number) for group in groups for number in range(group.num_columns))
-    return (
-        str(kind),
-        items,
-        sum(part.num_values for part in parts if f"{part.path_in_schema}.".startswith(f"{field.name}.")),
-    )
+    return (str(kind), items, sum(part.num_values for part in parts if f"{part.path_in_schema}.".startswith(f"{field.name}.")))
 
 
 def _send(answers: Any, batch: Any, items: int) -> None:

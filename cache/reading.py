@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -154,11 +154,7 @@ class SealedFile:
     def check_piece(self, number: int, array: NDArray[Any], digests: NDArray[np.uint8]) -> None:
         """Raise DamagedFeature unless a piece has the SHA-256 that was sealed."""
         if hashlib.sha256(array.data.cast("B")).digest() != digests[number].tobytes():
-            self.refuse_piece(number)
-
-    def refuse_piece(self, number: int) -> NoReturn:
-        """Raise DamagedFeature."""
-        damaged(self.path, f"'embedding' from row {number * PIECE} on is not what was sealed")
+            damaged(self.path, f"'embedding' from row {number * PIECE} on is not what was sealed")
 
     def announce(self, numbers: NDArray[np.intp]) -> None:
         """Tell the system which pieces are read next, so that the disk works while the processor does."""

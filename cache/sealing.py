@@ -6,7 +6,7 @@ Shapes: N products, n rows of a piece, D width, C classes.
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def _write(target: Target, content: Content) -> None:
             dataset = _dataset(file, name, array.shape, array.dtype)
             dataset[...] = array.astype(dataset.dtype)  # text: h5py wants to be told that it is UTF-8
             digests[name] = _entry(dataset, digest_dataset(name, array))
-        for name, value in sorted(content.header.complete(digests).attributes().items()):
+        for name, value in sorted(replace(content.header, digests=digests).attributes().items()):
             file.attrs.create(name, _fixed(value) if isinstance(value, str) else np.int64(value))
 
 

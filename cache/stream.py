@@ -44,7 +44,7 @@ class FeatureStream:
         self._files: dict[str, SealedFile] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
         self._checksums: dict[str, NDArray[np.int64]] = {}
-        self._spare: list[dict[str, _Space]] = []
+        self._spare: list[dict[str, NDArray[Any]]] = []
         self._readers = ThreadPoolExecutor(READERS, "reading", initializer=_give_way)
         self.present: dict[str, NDArray[np.bool_]] = {}
         self.widths: dict[str, int] = {}
@@ -144,7 +144,7 @@ class FeatureStream:
                 for task in reading:
                     task.result()
                 for name, each in space.items():
-                    each.keep(other[name].rows(left_at))
+                    each[: len(left_at)] = other[name].take(left_at, axis=0)
                 last = number + 1 == len(windows)
                 reading = [] if last else self._read(pieces[windows[number + 1]], other, kept)
                 slots_of = np.repeat(np.arange(kept, kept + len(chosen)), [len(groups[piece]) for piece in chosen])
@@ -155,7 +155,7 @@ class FeatureStream:
                 stop = len(numbers) if last else len(numbers) - len(numbers) % size
                 for cut in range(0, stop, size):
                     picked = shuffled[cut : min(cut + size, stop)]
-                    vectors = {name: each.rows(places[picked]) for name, each in space.items()}
+                    vectors = {name: each.take(places[picked], axis=0) for name, each in space.items()}
                     present = {name: self.present[name][numbers[picked]] for name in files}
                     yield self.labels[numbers[picked]], vectors, present
                 left, left_at = numbers[shuffled[stop:]], places[shuffled[stop:]]
@@ -165,22 +165,25 @@ class FeatureStream:
             wait(reading)
             self._spare = spaces
 
-    def _rooms(self, names: list[str], slots: int, count: int) -> "list[dict[str, _Space]]":
-        """What the last call left if it was for these features, else new: memory never touched may be slower than reading.
+    def _rooms(self, names: list[str], slots: int, count: int) -> list[dict[str, NDArray[Any]]]:
+        """Room for pieces of each feature, slot s beginning at row 256 s: what the last call left if it was for these features.
 
-        Room for other features is given up first, so that no more than the last call's is held.
+        Else new: memory never touched may be slower than reading. Room for other features is given up first, so that no more
+        than the last call's is held.
         """
         spare, self._spare = self._spare, []
-        fit = [room for room in spare if list(room) == names and all(each.slots >= slots for each in room.values())]
+        fit = [room for room in spare if list(room) == names and all(len(each) >= slots * PIECE for each in room.values())]
         del spare
-        return [fit.pop() if fit else {name: _Space(self._files[name], slots) for name in names} for _ in range(count)]
+        headers = {name: self._files[name].header for name in names}
+        new = {name: ((slots * PIECE, header.width), header.storage) for name, header in headers.items()}
+        return [fit.pop() if fit else {name: np.empty(*room) for name, room in new.items()} for _ in range(count)]
 
-    def _read(self, pieces: NDArray[np.intp], space: Mapping[str, "_Space"], first: int) -> list[Future[None]]:
+    def _read(self, pieces: NDArray[np.intp], space: Mapping[str, NDArray[Any]], first: int) -> list[Future[None]]:
         """Begin to read pieces into the slots from `first` on, and to check them: hashing needs no Python."""
 
         def one(slot: int, piece: int) -> None:
             for name in space:
-                self._check(name, piece, self._files[name].chunk(piece, space[name].vectors[slot * PIECE :]))
+                self._check(name, piece, self._files[name].chunk(piece, space[name][slot * PIECE :]))
 
         # announcing may wait for the disk as reading does
         announced = [self._readers.submit(self._files[name].announce, pieces) for name in space]
@@ -205,22 +208,6 @@ class StreamedTable(FeatureTable):
     """
 
     stream: FeatureStream
-
-
-class _Space:
-    """Room for pieces of one feature, used again and again: fresh memory is slower than reading. Slot s begins at row 256 s."""
-
-    def __init__(self, file: SealedFile, slots: int) -> None:
-        self.slots = slots
-        self.vectors: NDArray[Any] = np.empty((slots * PIECE, file.header.width), file.header.storage)
-
-    def rows(self, places: NDArray[np.intp]) -> NDArray[np.floating]:
-        """A copy of the rows at these places."""
-        return self.vectors.take(places, axis=0)
-
-    def keep(self, rows: NDArray[np.floating]) -> None:
-        """Put these rows first."""
-        self.vectors[: len(rows)] = rows
 
 
 def _give_way() -> None:

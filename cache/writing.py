@@ -5,7 +5,7 @@ Shapes: N products, n rows of one block, D width, C classes.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,7 @@ class FeatureWriter:
     """Collects the blocks of one feature and seals it. `FeatureCache.writer` makes one."""
 
     def __init__(
-        self,
-        path: Path,
-        header: Header,
-        rows: Rows,
-        blocks: Blocks,
-        lock: Callable[[], AbstractContextManager[None]],
+        self, path: Path, header: Header, rows: Rows, blocks: Blocks, lock: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._path, self._header, self._rows, self._blocks, self._lock = path, header, rows, blocks, lock
 
@@ -86,11 +81,7 @@ class FeatureWriter:
         return self._blocks.missing()
 
     def put(
-        self,
-        block: int,
-        embedding: NDArray[np.floating],
-        logits: NDArray[np.floating] | None,
-        present: NDArray[np.bool_],
+        self, block: int, embedding: NDArray[np.floating], logits: NDArray[np.floating] | None, present: NDArray[np.bool_]
     ) -> None:
         """Store one block: `embedding` (n, D), `logits` (n, C) or None, `present` (n,). It is durable when this returns.
 
@@ -135,7 +126,8 @@ class FeatureWriter:
         missing = [number for number, _ in self.missing()]
         if missing:
             raise ValueError(f"{self._header.feature} cannot be sealed: {len(missing)} of {self.count} blocks are missing")
-        header = self._header.sealed(weights, None if fitted_on is None else tuple(fitted_on), versions)
+        known = None if fitted_on is None else tuple(fitted_on)
+        header = replace(self._header, weights=weights, fitted_on=known, versions=versions)
         with self._lock():
             width, classes, peak = self._blocks.summary()
             wide = np.dtype(dtype) == np.float32 or peak > LARGEST_HALF

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,19 +98,6 @@ catalogue_options = together(
 )
 """Adds the options; `reading_options` turns their values into what `read_catalogue` takes."""
 
-_AS_THEY_ARE = (
-    "max_images",
-    "image_folder",
-    "image_prefix",
-    "follow_symlinks",
-    "encoding",
-    "separator",
-    "label_level",
-    "split_column",
-    "split_file",
-    "group_by",
-)
-
 
 def reading_options(values: Mapping[str, Any], workspace: Path, *, labels: bool = True) -> "ReadingOptions":
     """Turn the values of the options into settings. `labels` False: the products need not have any (prediction).
@@ -122,11 +110,7 @@ def reading_options(values: Mapping[str, Any], workspace: Path, *, labels: bool 
     from fusecat.stages.catalogue.data_model import ImageUse, ReadingOptions
     from fusecat.stages.workspace import Workspace
 
-    return ReadingOptions(
-        columns=parse_columns(values["columns"]) if values["columns"] else None,
-        texts=values["texts"] == "all",
-        images=ImageUse(values["images"]),
-        picture_store=Workspace(workspace).pictures,
-        labels=labels,
-        **{name: values[name] for name in _AS_THEY_ARE},
-    )
+    given = {each.name: values[each.name] for each in fields(ReadingOptions) if each.name in values}
+    columns = parse_columns(values["columns"]) if values["columns"] else None
+    meant = {"columns": columns, "texts": values["texts"] == "all", "images": ImageUse(values["images"])}
+    return ReadingOptions(**given | meant | {"picture_store": Workspace(workspace).pictures, "labels": labels})

@@ -24,8 +24,7 @@ def show_catalogue_report(screen: "Console", found: "CatalogueReport") -> None:
     lacking = {"description": record["missing_descriptions"], **record["missing_texts"], "image": record["missing_images"]}
     told = ", ".join(f"{count:,} without {name}" for name, count in lacking.items())
     screen.print(
-        f"{safe(record['catalogue'])}: {record['products']:,} products, {record['classes']} classes, {told}",
-        markup=False,
+        f"{safe(record['catalogue'])}: {record['products']:,} products, {record['classes']} classes, {told}", markup=False
     )
     parts = ", ".join(f"{part} {count:,}" for part, count in split.counts.items())
     largest = f", the largest: {safe(', '.join(split.groups.largest[:5]))}" if split.groups.count else ""

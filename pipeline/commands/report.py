@@ -39,9 +39,7 @@ from fusecat.stages.workspace import Workspace
     help="The folder of the page and its files [WORKSPACE/report, or report-shareable; of a pool the first one's].",
 )
 @click.option(
-    "--tracker",
-    type=choice(Tracker),
-    help="Send scores, verdict and page to mlflow or wandb; see 'extract --tracker'.",
+    "--tracker", type=choice(Tracker), help="Send scores, verdict and page to mlflow or wandb; see 'extract --tracker'."
 )
 @json_option
 def command(

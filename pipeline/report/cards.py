@@ -120,7 +120,11 @@ def cards(comparison: "Comparison", shown: int = SHOWN) -> Cards:
     name = dict(zip(wanted, ids, strict=True))
     for at in sorted(shown_as_card):
         identity = name[at]
-        guesses = [_guess(side, codes, of[at : at + 1][0], float(outcomes[side].truth[at])) for side, of in averages.items()]
+        guesses = []
+        for side, of in averages.items():
+            values = of[at : at + 1][0]
+            top = [(codes[code], float(values[code])) for code in np.argsort(-values, kind="stable")[:TOP]]
+            guesses.append(Guess(side, tuple(top), float(outcomes[side].truth[at])))
         made[at] = _card(identity, codes[labels[at]], tuple(guesses), known.get(identity))
     kinds = {kind: tuple(made[int(at)] for at in of) for kind, of in picked.items() if len(of)}
     chosen, sizes = outcomes["chosen"], np.bincount(labels, minlength=len(codes))
@@ -167,11 +171,6 @@ def choose(outcomes: Mapping[str, Outcome], labels: NDArray[np.integer], shown: 
 def _best(which: NDArray[np.bool_], value: NDArray[np.floating], shown: int) -> NDArray[np.intp]:
     places = np.flatnonzero(which)
     return places[np.argsort(-value[places], kind="stable")[:shown]]
-
-
-def _guess(side: str, codes: Sequence[str], values: NDArray[np.floating], truth: float) -> Guess:
-    top = np.argsort(-values, kind="stable")[:TOP]
-    return Guess(side, tuple((codes[at], float(values[at])) for at in top), truth)
 
 
 def _card(identity: str, label: str, guesses: tuple[Guess, ...], product: Any | None) -> Card:

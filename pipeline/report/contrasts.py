@@ -133,10 +133,7 @@ def planned(ranked: Sequence[Candidate], reference: str | None) -> Iterator[tupl
 
 
 def tested(
-    ranked: Sequence[Candidate],
-    estimates: Estimates,
-    right: Mapping[str, NDArray[np.bool_]],
-    reference: str | None,
+    ranked: Sequence[Candidate], estimates: Estimates, right: Mapping[str, NDArray[np.bool_]], reference: str | None
 ) -> tuple[Contrast, ...]:
     """Every primary contrast with its corrected p; `estimates` in the order of `ranked`, `right` from `voted_right`."""
     at = {candidate.strategy: number for number, candidate in enumerate(ranked)}

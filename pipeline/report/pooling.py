@@ -90,7 +90,8 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     _refuse(comparisons)
     first = comparisons[0]
     metric, report_part = first.metric, first.report_part
-    names = [row.strategy for row in first.rows if all(_has(other, row.strategy) for other in comparisons)]
+    held = [{name for row in each.rows for name in row.candidate.names} for each in comparisons]
+    names = [row.strategy for row in first.rows if all(row.strategy in own for own in held)]
     if not names:
         raise UsageError("--pool: no strategy was run in all of these workspaces")
     everything = {row.strategy for comparison in comparisons for row in comparison.rows}
@@ -111,26 +112,22 @@ def pool(comparisons: Sequence[Comparison]) -> Pool:
     of_seeds = repeated.of_seeds(0, [(score.sd or 0.0, len(score.values)) for score in scores])
     same = repeated.over is not Over.CATALOGUES
     friedman, critical = (None, None) if same else _ranks(repeated.by_unit)
+    verdict = _verdict(rows, names[reference], repeated, metric, report_part, _split_seeds(comparisons))
     return Pool(
-        tuple(str(c.study.workspace.root) for c in comparisons),
-        same,
-        repeated.over,
-        len(repeated.units),
-        metric.name,
-        report_part,
-        names[reference],
-        rows,
-        tuple(sorted(everything)),
-        friedman,
-        critical,
-        gain,
-        of_seeds,
-        " ".join(
-            [
-                _verdict(rows, names[reference], repeated, metric, report_part, _split_seeds(comparisons)),
-                *_choice(picked, gain, of_seeds, metric),
-            ]
-        ),
+        workspaces=tuple(str(c.study.workspace.root) for c in comparisons),
+        same=same,
+        over=repeated.over,
+        units=len(repeated.units),
+        metric=metric.name,
+        report_part=report_part,
+        reference=names[reference],
+        rows=rows,
+        left_out=tuple(sorted(everything)),
+        friedman=friedman,
+        critical=critical,
+        gain=gain,
+        of_seeds=of_seeds,
+        verdict=" ".join([verdict, *_choice(picked, gain, of_seeds, metric)]),
     )
 
 
@@ -154,10 +151,6 @@ def _refuse(comparisons: Sequence[Comparison]) -> None:
 
 def _ids(comparison: Comparison) -> list[str]:
     return [str(identity) for identity in comparison.study.products.ids]
-
-
-def _has(comparison: Comparison, strategy: str) -> bool:
-    return any(strategy in row.candidate.names for row in comparison.rows)
 
 
 def _gain(comparisons: Sequence[Comparison], names: Sequence[str], repeated: Repeated) -> Difference | None:

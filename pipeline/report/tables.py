@@ -81,10 +81,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     """report.md: verdict, ranked table, primary contrasts."""
     metric = METRICS[report["metric"]]
     lines = ["# Comparison of fusion strategies", "", cell(report["verdict"]), ""]
-    lines += [
-        f"Ranked on validation by {metric.ranks}; mean ± deviation over seeds; intervals over products and seeds.",
-        "",
-    ]
+    lines += [f"Ranked on validation by {metric.ranks}; mean ± deviation over seeds; intervals over products and seeds.", ""]
     head = ["strategy", "validation", "test", "test interval", "group", "chosen in", "features", "test accuracy", "parameters"]
     head += ["fit s", "fitted on"]
     lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]

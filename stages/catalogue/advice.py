@@ -131,11 +131,7 @@ def _quoted(mapping: str) -> str:
 
 def _worth(table: AnyTable, found: Guess) -> tuple[bool, bool, bool]:
     """How much a table tells: texts, then labels, then that it says to be for training."""
-    return (
-        bool(found.columns.keys() & {"title", "description"}),
-        "label" in found.columns,
-        "train" in table.path.name.lower(),
-    )
+    return (bool(found.columns.keys() & {"title", "description"}), "label" in found.columns, "train" in table.path.name.lower())
 
 
 def _template(table: AnyTable, root: Path, options: ReadingOptions) -> str | None:

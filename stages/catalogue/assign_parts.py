@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +56,8 @@ def _quotas(labels: NDArray[np.int32], thrown: Sequence[int], protocol: SplitPro
     """(parts in `ORDER`, C) products wanted of each class: a class of one is train's, from three on each part gets one."""
     left = np.bincount(labels[thrown]).astype(np.int64)
     total = len(thrown)
-    test = _up(total * TEST) if protocol is SplitProtocol.TEST_20 else 0
-    validation = _up((total - test) * VALIDATION_OF_REST) if test else _up(total * VALIDATION_WITHOUT_TEST)
+    test = ceil(total * TEST) if protocol is SplitProtocol.TEST_20 else 0
+    validation = ceil((total - test) * VALIDATION_OF_REST) if test else ceil(total * VALIDATION_WITHOUT_TEST)
     head = round((total - test - validation) * head_share)
     ties = np.full(len(left), total)  # classes by their first product in the order of the dice
     np.minimum.at(ties, labels[thrown], np.arange(total))
@@ -83,11 +84,6 @@ def _apportion(counts: NDArray[np.int64], size: int, others: int, ties: NDArray[
             break
         share[number] += share[number] < most[number]
     return share
-
-
-def _up(value: Fraction) -> int:
-    """Round up."""
-    return -(-value.numerator // value.denominator)
 
 
 def _dice(seed: int, identity: str) -> int:

@@ -69,15 +69,11 @@ class PictureFolder:
 
         Failing that, the only one whose name is the same in another case, or with its accents spelt another way (NFC, NFD).
         """
-        found = self._named(name)
+        found = name if name in self.files else self.stems.get(name) or self.stems.get(_stem(name))
         if found is None:
             alike = self._alike.get(_alike(name)) or self._alike.get(_alike(_stem(name)))
             found = alike[0] if alike and len(alike) == 1 else None
         return None if found is None else self.folder / found
-
-    def _named(self, name: str) -> str | None:
-        found = name if name in self.files else self.stems.get(name)
-        return self.stems.get(_stem(name)) if found is None else found
 
     @cached_property
     def _alike(self) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ Shapes: n rows, C classes.
 """
 
 import numbers
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def table_of(
         raise ValueError("there is no feature to compare; pass name -> (n, width)")
     present, logits = present or {}, logits or {}
     for option, given in (("present", present), ("logits", logits)):
-        _refuse_unknown(option, given, features)
+        for name in sorted(set(given) - set(features)):
+            raise ValueError(f"{option} names '{name}', which is no feature; the features are {', '.join(features)}")
     named = {"labels": labels, **{f"feature '{name}'": vectors for name, vectors in features.items()}}
     named |= {f"present['{name}']": mask for name, mask in present.items()} | {"groups": groups, "split": parts}
     _refuse_other_rows(named | {f"logits['{name}']": values for name, values in logits.items()})
@@ -190,11 +191,6 @@ def _refuse_other_rows(named: Mapping[str, Any]) -> None:
             what = "the same index in another order" if same else "another index"
             ways = "align them by it (x.loc[labels.index]), or pass x.to_numpy() where they agree row by row"
             raise ValueError(f"{name} has {what} than {first}; {ways}")
-
-
-def _refuse_unknown(option: str, given: Collection[str], features: Collection[str]) -> None:
-    for name in sorted(set(given) - set(features)):
-        raise ValueError(f"{option} names '{name}', which is no feature; the features are {', '.join(features)}")
 
 
 def _shaped(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

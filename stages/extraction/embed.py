@@ -156,11 +156,7 @@ def _collated(inputs: Inputs, views: Sequence[Sequence[Any]]) -> tuple[dict[str,
 
 
 def _forward(
-    network: AnyNetwork,
-    tensors: dict[str, Tensor],
-    owners: NDArray[np.intp],
-    device: torch.device,
-    precision: str,
+    network: AnyNetwork, tensors: dict[str, Tensor], owners: NDArray[np.intp], device: torch.device, precision: str
 ) -> tuple[FloatArray, FloatArray]:
     """Vectors (B, D) and logits (B, C) of a batch's products: the mean over a product's views."""
     with torch.inference_mode(), _autocast(device, precision):

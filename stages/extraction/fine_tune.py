@@ -22,7 +22,7 @@ from fusecat.stages.extraction.fit_tfidf import fit_tfidf
 from fusecat.stages.extraction.frozen import trainable_part
 from fusecat.stages.extraction.inputs import Inputs, StoredVectors
 from fusecat.stages.extraction.low_rank import merge_adapters
-from fusecat.stages.extraction.memory import MemoryPlan, read_memory_plan, retry_on_oom, write_memory_plan
+from fusecat.stages.extraction.memory import MemoryPlan, read_memory_plan, retry_on_oom
 from fusecat.stages.extraction.networks import AnyNetwork, Classifier, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.extraction.tfidf import TfidfNetwork
@@ -136,7 +136,7 @@ def _fine_tune(
 
     def on_retry(memory_plan: MemoryPlan) -> None:
         progress(name, f"memory ran out; going on with {memory_plan}", 0, 0)
-        write_memory_plan(folder / MEMORY, memory_plan)
+        write_record(folder / MEMORY, asdict(memory_plan))  # a later run then keeps the checkpoints of this one
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
     network, learning, memory_plan = retry_on_oom(

@@ -10,7 +10,7 @@ from typing import TypeVar
 import psutil
 import torch
 
-from fusecat.cache.records import damaged, read_record, write_record
+from fusecat.cache.records import damaged, read_record
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
@@ -50,11 +50,6 @@ def read_memory_plan(path: Path, first: MemoryPlan) -> MemoryPlan:
         return MemoryPlan(**read_record(path, way_out))
     except TypeError as error:
         raise damaged(path, str(error), way_out) from error
-
-
-def write_memory_plan(path: Path, memory_plan: MemoryPlan) -> None:
-    """Remember it for a later run, which then keeps the checkpoints of this one."""
-    write_record(path, dataclasses.asdict(memory_plan))
 
 
 def retry_on_oom(

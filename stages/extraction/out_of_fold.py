@@ -6,12 +6,9 @@ and are never mixed. Shapes: N products, n of them in a fold, C classes.
 
 import io
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusecat.cache.archive import read_arrays
 from fusecat.cache.disk import replacing, write_all
@@ -55,7 +52,7 @@ def out_of_fold(
     """
     count, logits = encoder.folds(study), np.zeros((len(study.rows.ids), len(study.catalogue.classes)), np.float32)
     folds, train = study.folds(count), study.labelled(Part.TRAIN, study.present(encoder.field))
-    alone = encoder.without_folds()
+    alone, state = encoder.without_folds(), processes()
     for number in range(count):
         held = train[folds[train] == number]
         if len(held) == len(train):
@@ -67,7 +64,9 @@ def out_of_fold(
         rest = study.without(np.flatnonzero(folds == number))
         recipe = alone.recipe(rest, metric, precision)
         place = folder / f"{number + 1}-of-{count}"
-        key = digest(_decisive(recipe) | {"held": [study.rows.ids[row] for row in held]})
+        # how vectors are stored does not decide logits
+        decisive = {**recipe, "extraction": {"batch": recipe["extraction"]["batch"]}}
+        key = digest(decisive | {"held": [study.rows.ids[row] for row in held]})
         found = _read(place / LOGITS, key)
         if found is None:
             name = f"{encoder.feature} fold {number + 1}/{count}"
@@ -82,47 +81,26 @@ def out_of_fold(
                 name=name,
                 like=like,
             )
-            found = _predict(network, inputs, held, alone, budget, precision, progress, name, logits.shape[1])
-            if processes().is_main_process:
+            _, found = encode(
+                network,
+                inputs,
+                held.tolist(),
+                classes=logits.shape[1],
+                budget=budget,
+                device=state.device,
+                precision=precision,
+                progress=progress,
+                feature=name,
+                workers=alone.extraction.workers,
+                share=(state.process_index, state.num_processes),
+            )
+            if state.is_main_process:
                 _write(place / LOGITS, key, found)
-            processes().wait_for_everyone()
-        if processes().is_main_process:
+            state.wait_for_everyone()
+        if state.is_main_process:
             _thin(place)
         logits[held] = found
     return logits
-
-
-def _predict(
-    network: Any,
-    inputs: Inputs,
-    rows: NDArray[np.intp],
-    encoder: Encoder,
-    budget: int,
-    precision: str,
-    progress: Progress,
-    name: str,
-    classes: int,
-) -> FloatArray:
-    """Logits (n, C); several processes share the batches."""
-    state = processes()
-    return encode(
-        network,
-        inputs,
-        rows.tolist(),
-        classes=classes,
-        budget=budget,
-        device=state.device,
-        precision=precision,
-        progress=progress,
-        feature=name,
-        workers=encoder.extraction.workers,
-        share=(state.process_index, state.num_processes),
-    )[1]
-
-
-def _decisive(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a recipe decides logits: not how vectors are stored."""
-    return {**recipe, "extraction": {"batch": recipe["extraction"]["batch"]}}
 
 
 def _read(path: Path, key: str) -> FloatArray | None:

@@ -40,7 +40,9 @@ def plan(
         present, training = study.present(encoder.field), encoder.network.training
         train = len(study.labelled(Part.TRAIN, present))
         # Of K fold networks each learns from (K - 1) / K of train.
-        steps = (-(-train // training.batch) + _fold_steps(train, training.batch, encoder.extraction.folds)) * training.epochs
+        folds = encoder.extraction.folds
+        of_folds = folds * -(-(train - train // folds) // training.batch) if folds else 0
+        steps = (-(-train // training.batch) + of_folds) * training.epochs
         if not encoder.takes_steps:
             steps = 0
         shared, size = vectors_of is not None and encoder.independent, feature_bytes(encoder, study)
@@ -105,8 +107,3 @@ def estimate(
         extraction = encoded * product / state.num_processes
         estimates.append(Estimate(timing, planned.steps, fine_tuning / 3600, extraction / 3600))
     return estimates
-
-
-def _fold_steps(train: int, batch: int, folds: int) -> int:
-    """Optimiser steps per epoch of all fold networks together."""
-    return folds * -(-(train - train // folds) // batch) if folds else 0

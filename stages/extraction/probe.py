@@ -97,7 +97,8 @@ def probe(
             times: list[float] = []
 
             def clock(feature: str, phase: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG001
-                _wait_for_device()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 times.append(time.perf_counter())
                 watched(feature, "probing", done, total, "")
                 if done == total:
@@ -128,7 +129,26 @@ def probe(
         grouped = training.group_by_length and not encoder.network.learns_from_vectors
         step *= _first_is_longest(inputs, train, training.batch) if grouped else 1
         rows = _worth(inputs, random.permutation(sorted(kept)).tolist(), BATCHES * budget)
-        product = _extraction(network, inputs, rows, encoder, classes, budget, precision, watched)
+
+        def see(chosen: list[int]) -> None:
+            encode(
+                network,
+                inputs,
+                chosen,
+                classes=classes,
+                budget=budget,
+                device=processes().device,
+                precision=precision,
+                progress=watched,
+                feature=encoder.feature,
+                workers=encoder.extraction.workers,
+            )
+
+        network.to(memory_format=torch.channels_last)
+        see(rows[:8])
+        begin = time.perf_counter()
+        see(rows)
+        product = (time.perf_counter() - begin) / len(rows)
         tokenising = _tokenising(encoder, sample, folder)
     return Timing(
         encoder.feature,
@@ -143,11 +163,6 @@ def probe(
     )
 
 
-def _wait_for_device() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def _first_is_longest(inputs: Inputs, rows: NDArray[np.intp], batch: int) -> float:
     """Grouped by length, the longest batch comes first and is not timed: padded cost of all batches over that of the others."""
     costs = sorted((inputs.cost(row) for row in rows.tolist()), reverse=True)
@@ -159,39 +174,6 @@ def _worth(inputs: Inputs, rows: list[int], budget: int) -> list[int]:
     """The first of these rows, as many as the budget of tokens or images holds; at least one."""
     within = int(np.searchsorted(np.cumsum([inputs.cost(row) for row in rows]), budget, side="right"))
     return rows[: max(within, 1)]
-
-
-def _extraction(
-    network: TextNetwork | ImageNetwork,
-    inputs: Inputs,
-    rows: list[int],
-    encoder: Encoder,
-    classes: int,
-    budget: int,
-    precision: str,
-    progress: Progress,
-) -> float:
-    """Seconds per product."""
-
-    def see(chosen: list[int]) -> None:
-        encode(
-            network,
-            inputs,
-            chosen,
-            classes=classes,
-            budget=budget,
-            device=processes().device,
-            precision=precision,
-            progress=progress,
-            feature=encoder.feature,
-            workers=encoder.extraction.workers,
-        )
-
-    network.to(memory_format=torch.channels_last)
-    see(rows[:8])
-    begin = time.perf_counter()
-    see(rows)
-    return (time.perf_counter() - begin) / len(rows)
 
 
 def _tokenising(encoder: Encoder, sample: _Sample, folder: Path) -> float:

@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 
 
 def stratified_group_folds(
-    ids: Sequence[str],
-    labels: NDArray[np.int32],
-    groups: NDArray[np.intp],
-    rows: NDArray[np.intp],
-    count: int,
-    seed: int,
+    ids: Sequence[str], labels: NDArray[np.int32], groups: NDArray[np.intp], rows: NDArray[np.intp], count: int, seed: int
 ) -> NDArray[np.int8]:
     """(N,) fold of each of `rows`, -1 elsewhere: stratified by class, each group of duplicates in one fold.
 

@@ -12,10 +12,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.stages.fusion.fit import predict_blocks
 from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.fit_settings import FitSettings
-from fusecat.stages.fusion.predictions import outcome_of, outcome_of_blocks
+from fusecat.stages.fusion.predictions import outcome_of
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.wiring import canonical, field_of, network_of
 from fusecat.stages.metrics import Metric
@@ -78,23 +77,18 @@ def games(
             head = fit_data.fit(strategy, settings, seed=seed, metric=metric).head
             assert set(head.features) == some, f"{strategy.name} takes {head.features}"
             for part in judged:
-                rows = fit_data.rows[part]
-                blocks = predict_blocks(head, fit_data.vectors.select(head.features), rows)
-                said[some][part].append(outcome_of_blocks(blocks, fit_data.labels[rows]))
+                said[some][part].append(fit_data.said(head, fit_data.rows[part]))
         progress(at + 1, len(order))
     found = {}
     for part in judged:
         labels = fit_data.labels[fit_data.rows[part]]
         nobody = outcome_of(np.tile(fit_data.prior, (len(labels), 1)), labels)
-        found[part] = tuple(
-            Game(
-                kind,
-                players,
-                {frozenset(): (nobody,) * seeds}
-                | {frozenset(some): tuple(said[frozenset(_features(players, some))][part]) for some in _subsets(players)},
-            )
-            for kind, players in wanted.items()
-        )
+        told = []
+        for kind, players in wanted.items():
+            by_subset = {some: tuple(said[frozenset(_features(players, some))][part]) for some in _subsets(players)}
+            known = {frozenset(): (nobody,) * seeds, **{frozenset(some): each for some, each in by_subset.items()}}
+            told.append(Game(kind, players, known))
+        found[part] = tuple(told)
     return found
 
 

@@ -112,7 +112,9 @@ def fit(
         optimiser = optimiser_of(parameters, settings)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(settings, steps * epochs))
         minimise = loss_function(settings, targets[torch.from_numpy(rows.astype(np.int64))], head.classes)
-        average = _average(head, settings.averaging) if settings.averaging else None
+        # a copy of the head whose weights follow the head's, slowly
+        follow = get_ema_multi_avg_fn(settings.averaging) if settings.averaging else None  # type: ignore[no-untyped-call]
+        average = AveragedModel(head, multi_avg_fn=follow) if follow else None
         learner = _Learner(head, settings, optimiser, rate, minimise, average)
         kept = head if average is None else cast("Head", average.module)
         choice, best_state = EpochChoice(metric, settings.patience), kept.state_dict()
@@ -249,11 +251,6 @@ def groups(head: Head, parameters: Mapping[str, Tensor], settings: FitSettings) 
             rate, by_layer = settings.rate(columns), settings.moments is not Moments.WEIGHT
         found.setdefault((rate, by_layer), []).append(parameter)
     return [{"params": several, "lr": rate, "by_layer": by_layer} for (rate, by_layer), several in found.items()]
-
-
-def _average(head: Head, decay: float) -> AveragedModel:
-    """A copy of the head whose weights follow the head's, slowly."""
-    return AveragedModel(head, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
 def drop_fields(present: Masks, chance: float) -> dict[str, Tensor]:

@@ -19,15 +19,17 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import DataError
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.feasible import wiring_of
-from fusecat.stages.fusion.fit import Fitted, Source, fit
+from fusecat.stages.fusion.fit import Fitted, Source, fit, predict_blocks
 from fusecat.stages.fusion.fit_settings import FitSettings, Scaling
 from fusecat.stages.fusion.head import Head
 from fusecat.stages.fusion.in_memory import Statistics, Vectors, standardised, statistics
+from fusecat.stages.fusion.predictions import outcome_of_blocks
 from fusecat.stages.fusion.runs import JUDGED
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.streamed import StreamedVectors, streamed_statistics
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.metrics import MACRO_F1, Metric
+from fusecat.stages.scores import Outcome
 from fusecat.stages.vocabulary import Part
 
 LOGITS = ("logits", "logits_oof")
@@ -117,6 +119,10 @@ class FitData:
         build, vectors = self.head_of(strategy, settings)
         chooses = self.rows[Part.VALIDATION] if choose else np.empty(0, np.intp)
         return fit(build, vectors, self.labels, self.rows["fit"], chooses, settings, metric=metric, seed=seed)
+
+    def said(self, head: Head, rows: NDArray[np.intp]) -> Outcome:
+        """What a fitted head says of these rows."""
+        return outcome_of_blocks(predict_blocks(head, self.vectors.select(head.features), rows), self.labels[rows])
 
     def head_of(self, strategy: Strategy, settings: FitSettings) -> tuple[Callable[[], Head], Source]:
         """What builds an untrained head of a strategy, and the vectors that it takes."""

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.stages.fusion.fit import predict_blocks
 from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.fit_settings import FitSettings
-from fusecat.stages.fusion.predictions import outcome_of_blocks
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import Outcome
@@ -53,10 +51,8 @@ def learning_curve(
             kept = part_of(rows, fit_data.labels[rows], share, seed)
             some = FitData(**{**vars(fit_data), "rows": {**fit_data.rows, "fit": kept}})
             head = some.fit(strategy, settings, seed=seed, metric=metric).head
-            where, size = fit_data.rows[judged], len(kept)
-            blocks = predict_blocks(head, fit_data.vectors.select(head.features), where)
-            outcomes.append(outcome_of_blocks(blocks, fit_data.labels[where]))
-            done += 1
+            outcomes.append(fit_data.said(head, fit_data.rows[judged]))
+            size, done = len(kept), done + 1
             progress(done, len(shares) * repetitions)
         points.append(Point(share, size, tuple(outcomes)))
     return tuple(points)

@@ -93,10 +93,7 @@ def by_seed(jobs: Sequence[Job], fit_data: FitData, runs: Runs, device: torch.de
 
 
 def _spread(jobs: Sequence[Job], fit_data: FitData, runs: Runs, processes: int) -> Iterator[tuple[Job, Run]]:
-    with (
-        phase(f"fitting {len(jobs)} runs in {processes} processes") as now,
-        scratch() as folder,
-    ):
+    with phase(f"fitting {len(jobs)} runs in {processes} processes") as now, scratch() as folder:
         forecast(folder, fit_data.nbytes)
         fit_data.save(folder)
         where = str(folder.absolute()), str(runs.folder.absolute())

@@ -16,7 +16,7 @@ from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import fit_late
 from fusecat.stages.fusion.late.late_predictors import TrainedLate, TrainedUnimodal
 from fusecat.stages.fusion.logistic import fit_logistic
-from fusecat.stages.fusion.predictions import Parts, keep, outcome_of, outcome_of_blocks
+from fusecat.stages.fusion.predictions import Parts, keep, outcome_of
 from fusecat.stages.fusion.predictor import Predictor, TrainedHead
 from fusecat.stages.fusion.runs import DETERMINISTIC, Run
 from fusecat.stages.fusion.strategy import FUSED, Strategy
@@ -48,7 +48,9 @@ def run_strategy(
         case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.TEXT | Architecture.PROBE:
             return _fit_head(strategy, seed, fit_data, settings, metric, key, fitted)
         case Architecture.LOGISTIC:
-            return _logistic(strategy, fit_data, settings, metric, key)
+            known = fit_logistic(strategy, fit_data, metric)
+            run, learnt = _fit_head(strategy, DETERMINISTIC, fit_data, settings, metric, key, known.fitted)
+            return replace(run, settings=known.choice.record | {"tried": known.tried, "metric": metric.name}), learnt
         case _:
             assert_never(strategy.architecture)
 
@@ -67,9 +69,7 @@ def _fit_head(
     seconds = time.perf_counter() - start
     marks = _scores(found, fit_data)
     for name in ("fit", *(fit_data.fitted_on if len(fit_data.fitted_on) > 1 else ())):
-        rows, label = fit_data.rows[name], name if name == "fit" else f"fit_{name}"
-        labels = fit_data.labels[rows]
-        marks[label] = scores_of(outcome_of_blocks(predict_blocks(head, data, rows), labels))
+        marks[name if name == "fit" else f"fit_{name}"] = scores_of(fit_data.said(head, fit_data.rows[name]))
     fused = strategy.architecture in FUSED or strategy.logistic
     run = Run(
         strategy=strategy.name,
@@ -91,12 +91,6 @@ def _fit_head(
     )
     scaling = {name: fit_data.scaling[name] for name in head.features}
     return run, TrainedHead(strategy, fit_data.classes, head, scaling, settings)
-
-
-def _logistic(strategy: Strategy, fit_data: FitData, settings: FitSettings, metric: Metric, key: str) -> tuple[Run, Predictor]:
-    known = fit_logistic(strategy, fit_data, metric)
-    run, learnt = _fit_head(strategy, DETERMINISTIC, fit_data, settings, metric, key, known.fitted)
-    return replace(run, settings=known.choice.record | {"tried": known.tried, "metric": metric.name}), learnt
 
 
 def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:

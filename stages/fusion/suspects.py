@@ -86,13 +86,7 @@ def confident(
 
 
 def _said(
-    feature: Feature,
-    rows: NDArray[np.intp],
-    labels: NDArray[np.integer],
-    fold: NDArray[np.intp],
-    classes: int,
-    *,
-    honest: bool,
+    feature: Feature, rows: NDArray[np.intp], labels: NDArray[np.integer], fold: NDArray[np.intp], classes: int, *, honest: bool
 ) -> NDArray[np.float64] | None:
     """(n, C) probabilities out of fold, rows of zeros where there are none; None where this feature can give none."""
     if feature.logits_oof is not None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusecat.cache.table import Feature
 from fusecat.cache.writing import LARGEST_HALF
@@ -120,9 +119,5 @@ class Classifier(Model):
                     feature=fine_tuned.feature,
                 )
         halves = encoder.extraction.storage == "float16" and np.abs(vectors).max(initial=0) <= LARGEST_HALF
-        return Feature(fine_tuned.feature, _stored(vectors, halves=halves), present, logits, fitted_on=None)
-
-
-def _stored(vectors: NDArray[np.float32], *, halves: bool) -> NDArray[Any]:
-    """As the cache would give them back."""
-    return vectors.astype(np.float16) if halves else vectors
+        stored = vectors.astype(np.float16) if halves else vectors  # as the cache would give them back
+        return Feature(fine_tuned.feature, stored, present, logits, fitted_on=None)

@@ -131,7 +131,8 @@ class Encoding:
             sources = [row for row, name in enumerate(ids) if name in place]  # chunks may have been cut elsewhere then
             targets = [place[ids[row]] for row in sources]
             halves &= feature.embedding.dtype == np.float16
-            embedding[targets], logits[targets] = feature.embedding[sources], _logits(feature)[sources]
+            assert feature.logits is not None, "embed writes logits"
+            embedding[targets], logits[targets] = feature.embedding[sources], feature.logits[np.array(sources, np.intp)]
         if len(lent := self._lent[number]) and self._reused is not None:
             first = sum(map(len, self._lent[:number]))
             targets = (lent - rows.start).tolist()
@@ -250,8 +251,3 @@ def _names(keys: NDArray[np.bytes_]) -> list[str]:
         seen[key] += 1
         names.append(f"{key or 'absent'}-{seen[key]}")
     return names
-
-
-def _logits(feature: Feature) -> NDArray[np.float32]:
-    assert feature.logits is not None, "embed writes logits"
-    return np.asarray(feature.logits)

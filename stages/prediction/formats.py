@@ -94,7 +94,11 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
                 for batch in answers:
                     writer.writerows((identity, *map(harmless, rest)) for identity, *rest in rows(model, batch, layout))
         case Format.PARQUET:
-            _write_parquet(path, layout, model, answers)
+            import pyarrow.parquet as pq
+
+            with publishing(path) as file, pq.ParquetWriter(file, schema_of(layout, model)) as table:
+                for batch in answers:
+                    table.write_table(as_table(model, batch, layout))
         case Format.SIGIR | Format.ENS:
             best = np.concatenate(
                 [np.empty(0, np.int32), *(batch.probabilities.argmax(1).astype(np.int32) for batch in answers)]
@@ -133,14 +137,6 @@ def _reasons(model: Model, reasons: Reasons, number: int) -> Iterator[Any]:
     for change in reasons.adds.values():
         value = float(change[number])
         yield None if np.isnan(value) else round(value, 6)
-
-
-def _write_parquet(path: Path, layout: Layout, model: Model, answers: Iterable[Answers]) -> None:
-    import pyarrow.parquet as pq
-
-    with publishing(path) as file, pq.ParquetWriter(file, schema_of(layout, model)) as writer:
-        for batch in answers:
-            writer.write_table(as_table(model, batch, layout))
 
 
 def schema_of(layout: Layout, model: Model) -> "pa.Schema":

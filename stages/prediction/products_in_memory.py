@@ -48,7 +48,8 @@ def catalogue_of(
     for position, item in enumerate(products):
         cells = _cells(item, position, ("id", *texts, "image", "images"))
         found = {name: _text(cells.get(name), name, position) for name in texts}
-        builder.add(_id(cells.get("id"), position), f"product {position}", texts=found, images=(), code=None)
+        identity = str(position if _nothing(cells.get("id")) else cells["id"])
+        builder.add(identity, f"product {position}", texts=found, images=(), code=None)
         if use is not ImageUse.NONE:
             pictures = _readable(_pictures(cells, position)[:max_images], max_pixels, position)
             kept = pictures[:1] if use is ImageUse.FIRST else pictures
@@ -80,10 +81,6 @@ def _text(value: Any, name: str, position: int) -> str:
     if not isinstance(value, str):
         _fail(position, f"'{name}' is a {type(value).__name__}, not a text")
     return value
-
-
-def _id(value: Any, position: int) -> str:
-    return str(position) if _nothing(value) else str(value)
 
 
 def _nothing(value: Any) -> bool:

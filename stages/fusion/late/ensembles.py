@@ -154,10 +154,7 @@ def means_of_present(
 
 
 def cross_fitted_selection(
-    library: Library,
-    labels: Mapping[str, NDArray[np.integer]],
-    metric: Metric,
-    groups: NDArray[np.intp] | None = None,
+    library: Library, labels: Mapping[str, NDArray[np.integer]], metric: Metric, groups: NDArray[np.intp] | None = None
 ) -> tuple[NDArray[np.float64], Parts]:
     """Weights from all of validation, and predictions: of validation by weights from the other folds, of the rest by these.
 
