@@ -138,8 +138,7 @@ def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) 
     reading = reading_options(options, workspace)
     looking = options["dry_run"] or options["explain"]  # a plan needs no workspace that may be written
     with remembering(place, scratch=options["probe"] or (looking and not may_write(place.image_memory))) as memory:
-        subset = options["subset"] or preset.subset.value
-        found = validate_catalogue(catalogue, memory, reading, options | {"subset": None if subset == "all" else subset})
+        found = validate_catalogue(catalogue, memory, reading, options | {"subset": _subset(preset, options)})
     preset = _staffed(preset, options["workers"], len(found.catalogue.products))
 
     from fusecat.stages.extraction.devices import leave, processes
@@ -214,6 +213,12 @@ def _check(options: dict[str, Any]) -> None:
         )
     if options["tracker"]:
         options["tracker"].check()
+
+
+def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:
+    """What `validate` is to part: the flag's products, else the preset's; None are all."""
+    chosen = options["subset"] or preset.subset.value
+    return None if chosen == "all" else chosen
 
 
 def _staffed(preset: "Preset", workers: int | None, products: int) -> "Preset":

@@ -190,7 +190,8 @@ def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tu
     import numpy as np
 
     from fusecat.pipeline.study import put_damaged_aside
-    from fusecat.stages.external.align import catalogue_rows, existing_rows, known_split, refuse_other_labels
+    from fusecat.stages.catalogue.split import catalogue_rows
+    from fusecat.stages.external.align import existing_rows, known_split, refuse_other_labels
 
     if labels is not None:
         put_damaged_aside(place)

@@ -63,7 +63,7 @@ class DecodeWorkers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_error: object) -> None:
         for _ in range(self._count):
             self._idle.get().stop()
 

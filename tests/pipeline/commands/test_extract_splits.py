@@ -1,6 +1,7 @@
 """`extract --splits`, and `fuse --splits` after it: what learns does so on each split, what does not is computed once."""
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -169,25 +170,24 @@ def test_fusion_over_these_splits_chooses_in_each_and_a_report_tells_them(study:
     assert four["units"] == 4
 
 
-def test_splits_of_another_first_split_are_refused(extracting: tuple[Any, ...], tmp_path: Path) -> None:
-    quick = [*extracting, "--workspace", tmp_path]
-    quick[quick.index("flaubert,frozen,tfidf")] = "tfidf"
+@pytest.mark.parametrize(
+    ("network", "changed", "told"),
+    [
+        ("tfidf", ("--split-seed", 7), "of other products, labels or parts than split 2 .*run again: fusecat .*--splits 2$"),
+        ("flaubert", ("--seed", 7), "made otherwise in {second} than in {first} \\(training.seed\\)"),
+    ],
+    ids=["another first split", "other settings"],
+)
+def test_splits_that_do_not_belong_together_are_refused(
+    network: str, changed: tuple[Any, ...], told: str, extracting: tuple[Any, ...], tmp_path: Path
+) -> None:
+    quick = [network if word == "flaubert,frozen,tfidf" else word for word in (*extracting, "--workspace", tmp_path)]
     done(*quick, "--splits", 2)
-    done(*quick, "--split-seed", 7)
-    told = run("fuse", "--splits", 2, "--seeds", 1, "--workspace", tmp_path)
-    assert isinstance(told.exception, UsageError)
-    assert "of other products, labels or parts than split 2" in str(told.exception)
-    assert "run again: fusecat" in str(told.exception) and str(told.exception).endswith("--splits 2")
-
-
-def test_features_that_were_made_otherwise_on_another_split_are_refused(extracting: tuple[Any, ...], tmp_path: Path) -> None:
-    quick = [*extracting, "--workspace", tmp_path]
-    quick[quick.index("flaubert,frozen,tfidf")] = "flaubert"
-    done(*quick, "--splits", 2)
-    done(*quick, "--seed", 7)
-    told = run("fuse", "--splits", 2, "--seeds", 1, "--workspace", tmp_path)
-    assert isinstance(told.exception, UsageError)
-    assert f"made otherwise in {tmp_path / 'splits' / '2'} than in {tmp_path} (training.seed)" in str(told.exception)
+    done(*quick, *changed)
+    refused = run("fuse", "--splits", 2, "--seeds", 1, "--workspace", tmp_path).exception
+    assert isinstance(refused, UsageError)
+    first, second = (re.escape(str(place)) for place in (tmp_path, tmp_path / "splits" / "2"))
+    assert re.search(told.format(first=first, second=second), str(refused))
 
 
 def test_an_interrupted_split_goes_on_and_ends_with_the_same_files(sample_cut: Path, tmp_path: Path) -> None:
