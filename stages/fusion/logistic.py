@@ -7,11 +7,13 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fusecat.stages.fusion.fit import Fitted
 from fusecat.stages.fusion.fit_data import FitData
@@ -118,9 +120,7 @@ class _Problem:
         solution = _Solution(choice, base.back(weights), bias)
         if not len(self.truth):
             return solution
-        logits = base.rows[len(self.labels) :] @ weights.T + bias
-        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances /= chances.sum(axis=1, keepdims=True)
+        chances = softmax(base.rows[len(self.labels) :] @ weights.T + bias, axis=1)
         scores = scores_of(Outcome.of(chances.astype(np.float32), self.truth))
         return replace(solution, value=(self.metric.sign * scores[self.metric.key], -scores["log_loss"]))
 
@@ -185,10 +185,6 @@ class _Base:
 
 def _search(problem: _Problem) -> _Solution:
     tried = [problem.of(Choice(strength, kind)) for kind in ClassWeights for strength in STRENGTHS]
-    kind = max(tried, key=_value).choice.class_weights
+    kind = max(tried, key=attrgetter("value")).choice.class_weights
     tried += [problem.of(Choice(strength, kind, Scaling.COLUMN)) for strength in STRENGTHS]
-    return max(tried, key=_value)
-
-
-def _value(solution: _Solution) -> tuple[float, float]:
-    return solution.value
+    return max(tried, key=attrgetter("value"))

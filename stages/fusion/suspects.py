@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import DataError
@@ -92,8 +93,7 @@ def _said(
     if feature.logits_oof is not None:
         logits = np.asarray(feature.logits_oof[rows], np.float64)
         spoken = np.abs(logits).max(axis=1) > 0
-        found = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.where(spoken[:, None], found / found.sum(axis=1, keepdims=True), 0.0)
+        return np.where(spoken[:, None], softmax(logits, axis=1), 0.0)
     if not honest:
         return None
     from sklearn.linear_model import LogisticRegression

@@ -96,7 +96,7 @@ def write(path: Path, layout: Layout, model: Model, catalogue: Catalogue, answer
         case Format.PARQUET:
             import pyarrow.parquet as pq
 
-            with publishing(path) as file, pq.ParquetWriter(file, schema_of(layout, model)) as table:
+            with publishing(path) as target, pq.ParquetWriter(target, schema_of(layout, model)) as table:
                 for batch in answers:
                     table.write_table(as_table(model, batch, layout))
         case Format.SIGIR | Format.ENS:
