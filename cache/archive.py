@@ -5,6 +5,7 @@ What we write is not compressed: an array is no longer than its file, and one th
 
 import math
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,19 @@ STEP = 2**20
 T = TypeVar("T")
 
 
+class Sliced(ABC):
+    """What gives rows as it is asked for them, and to numpy all of them."""
+
+    @abstractmethod
+    def __getitem__(self, rows: slice) -> NDArray[Any]: ...
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        """All of it."""
+        return np.asarray(self[:], dtype)
+
+
 @dataclass(frozen=True)
-class StoredArray:
+class StoredArray(Sliced):
     """An array in an `.npz`, of which `found[rows]` reads a slice of rows, its checksum not looked at."""
 
     path: Path
@@ -40,10 +52,6 @@ class StoredArray:
         if found.size != (stop - start) * row:
             raise ValueError("it ends too early")
         return found.reshape(-1, *self.shape[1:])
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        """All of it, for numpy."""
-        return np.asarray(self[:], dtype)
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:

@@ -5,17 +5,17 @@ Shapes: N products, C classes, n rows.
 
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusecat.cache.archive import Sliced
 from fusecat.cache.layout import PIECE
 from fusecat.cache.reading import SealedFile
 from fusecat.cache.structure import damaged
 
 
-class StoredLogits:
+class StoredLogits(Sliced):
     """`logits` or `logits_oof` (N, C) of an open file, in place of an array: `found[rows]` reads them.
 
     The first reading checks the whole against its digest, and every value, and remembers the CRC-32 of each piece of 256 rows;
@@ -55,7 +55,3 @@ class StoredLogits:
             checksums.append(zlib.crc32(piece.data.cast("B")))
             yield number, piece
         self._checksums = checksums
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        """All of them, for numpy."""
-        return np.asarray(self[:], dtype)

@@ -3,9 +3,10 @@
 Shapes: n vectors in the order of the file, D their width.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ LONGEST = 4 * ID_BYTES
 """Bytes of a text in a column: numpy keeps four per character."""
 
 
-class Source(Protocol):
+class Source(ABC):
     """Vectors in a file: `rows` n, `width` D, and what else the file holds."""
 
     rows: int
@@ -37,6 +38,7 @@ class Source(Protocol):
     index: tuple[str, ...] = ()
     """The columns that pandas kept its index in."""
 
+    @abstractmethod
     def chunks(self) -> Iterator[NDArray[Any]]:
         """Yield all vectors in order, some rows at a time; a row of `gaps` is zero."""
 
@@ -45,6 +47,12 @@ class Source(Protocol):
 
         None where it has none of them. Whoever reads ids stops at the first that comes twice: a column of one value is a bomb.
         """
+        found = next((name for name in names if name in self.names), None)
+        return None if found is None else self._column(found)
+
+    def _column(self, name: str) -> Iterator[NDArray[Any]]:
+        """One of `names`, row by row; refused at once where it is not one text or number per row."""
+        raise NotImplementedError
 
     def gaps(self) -> NDArray[np.intp]:
         """The rows in which no vector stands (null)."""

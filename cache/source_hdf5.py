@@ -45,16 +45,13 @@ class Hdf5(Source):
                 dataset = dataset_at(file, self.key, self._path)
             yield from self._rows(dataset, self.key, rows_per_chunk(self.width, dataset.dtype))
 
-    def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
-        """The first of these datasets that is there, in the root; texts may be of fixed or of any length."""
-        for name in names:
-            if name in self.names:
-                with self._open() as file, self._reading(f"'{name}' read"):
-                    dataset = dataset_at(file, name, self._path, texts=True)
-                    fixed = dataset.dtype if dataset.dtype.kind != "O" else np.dtype(f"S{ID_BYTES}")
-                    refuse_column(self._path, name, dataset.shape, fixed, self.rows)
-                return self._values(name)
-        return None
+    def _column(self, name: str) -> Iterator[NDArray[Any]]:
+        """A dataset in the root; texts may be of fixed or of any length."""
+        with self._open() as file, self._reading(f"'{name}' read"):
+            dataset = dataset_at(file, name, self._path, texts=True)
+            fixed = dataset.dtype if dataset.dtype.kind != "O" else np.dtype(f"S{ID_BYTES}")
+            refuse_column(self._path, name, dataset.shape, fixed, self.rows)
+        return self._values(name)
 
     def _values(self, name: str) -> Iterator[NDArray[Any]]:
         with self._open() as file:

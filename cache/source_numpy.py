@@ -38,9 +38,6 @@ class Npy(Source):
             file.seek(self._offset)
             yield from _stream(file, self._path, self.rows, self.width, self._dtype, by_column=self._by_column)
 
-    def column(self, *names: str) -> None:
-        """There is nothing but vectors."""
-
 
 def npy_column(path: Path) -> Iterator[NDArray[Any]]:
     """A file of one text or number per row, some rows at a time. Raises ForeignFile."""
@@ -88,16 +85,12 @@ class Npz(Source):
                 unpacked.seek(0)
                 yield from _stream(unpacked, self._path, self.rows, self.width, self._dtype, by_column=True)
 
-    def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
-        """The first of these arrays that is there."""
-        for name in names:
-            if name in self._sizes:
-                with self._open(name) as file:
-                    shape, _, dtype = _header(file, self._path)
-                    refuse_column(self._path, name, shape, dtype, self.rows)
-                    self._refuse_length(name, file.tell(), self.rows * dtype.itemsize)
-                return self._values(name)
-        return None
+    def _column(self, name: str) -> Iterator[NDArray[Any]]:
+        with self._open(name) as file:
+            shape, _, dtype = _header(file, self._path)
+            refuse_column(self._path, name, shape, dtype, self.rows)
+            self._refuse_length(name, file.tell(), self.rows * dtype.itemsize)
+        return self._values(name)
 
     def _values(self, name: str) -> Iterator[NDArray[Any]]:
         with self._open(name) as file:

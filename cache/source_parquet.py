@@ -31,10 +31,8 @@ class _Columns(Source):
         self._path, self._file = path, open_parquet(path)
         self.names, self.index = self._file.names, self._file.index
 
-    def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
-        """The first of these columns that is there."""
-        found = next((name for name in names if name in self._file.columns), None)
-        return None if found is None else column_values(self._path, self._file, found)
+    def _column(self, name: str) -> Iterator[NDArray[Any]]:
+        return column_values(self._path, self._file, name)
 
     def _read(self, names: Sequence[str], size: int, items: int = ITEMS) -> Iterator[Any]:
         return _batches(self._path, self._file, names, size, items)

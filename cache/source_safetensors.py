@@ -38,14 +38,10 @@ class Safetensors(Source):
         """Yield all vectors in order."""
         return self._rows(self.key, self.width)
 
-    def column(self, *names: str) -> Iterator[NDArray[Any]] | None:
-        """The first of these tensors that is there."""
-        for name in names:
-            if name in self._tensors:
-                kind, shape, _ = self._tensors[name]
-                refuse_column(self._path, name, shape, np.dtype(NUMBERS.get(kind, "<f4")), self.rows)
-                return (chunk[:, 0] for chunk in self._rows(name, 1))
-        return None
+    def _column(self, name: str) -> Iterator[NDArray[Any]]:
+        kind, shape, _ = self._tensors[name]
+        refuse_column(self._path, name, shape, np.dtype(NUMBERS.get(kind, "<f4")), self.rows)
+        return (chunk[:, 0] for chunk in self._rows(name, 1))
 
     def _rows(self, name: str, width: int) -> Iterator[NDArray[Any]]:
         kind, _, begin = self._tensors[name]

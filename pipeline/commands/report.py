@@ -49,14 +49,11 @@ def command(
     metric: Metric | None,
     against: str | None,
     shareable: bool,
-    curve: bool,
-    contribution: bool,
-    missing: bool,
-    labels: bool,
     pooled: bool,
     output: Path | None,
     tracker: Tracker | None,
     as_json: bool,
+    **questions: bool,
 ) -> None:
     """Compare all runs of the workspace: verdict and ranked table here, all of it in report/index.html.
 
@@ -67,8 +64,7 @@ def command(
     """
     from fusecat.pipeline.report.questions import Question
 
-    given = {Question.CURVE: curve, Question.CONTRIBUTION: contribution, Question.MISSING: missing, Question.LABELS: labels}
-    asked = [question for question, wanted in given.items() if wanted]
+    asked = [question for question in Question if questions[question.value]]
     if output is not None and (output / "index.html").exists() and not (output / "report.json").exists():
         raise UsageError(f"--output {output}: there is an index.html that is no report; name another folder")
     if pooled and asked:

@@ -125,8 +125,10 @@ class Estimates:
         freedom = _freedom(variance, self.between[at], self.seeds[at])
         if variance < _UNIT:
             return Difference(gap, gap, gap, error, freedom, 1.0 if abs(gap) < _UNIT else 0.0)
+        from scipy.special import stdtr
+
         half = _quantile(freedom) * error
-        return Difference(gap, gap - half, gap + half, error, freedom, _two_sided(gap / error, freedom))
+        return Difference(gap, gap - half, gap + half, error, freedom, 2 * float(stdtr(freedom, -abs(gap / error))))
 
 
 @dataclass(frozen=True)
@@ -226,9 +228,3 @@ def _quantile(freedom: float, share: float = 0.5 + LEVEL / 2) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, share))
-
-
-def _two_sided(statistic: float, freedom: float) -> float:
-    from scipy.special import stdtr
-
-    return 2 * float(stdtr(freedom, -abs(statistic)))

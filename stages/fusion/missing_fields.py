@@ -5,7 +5,7 @@ Shapes: n products of a part.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,10 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.scores import Outcome
 
+if TYPE_CHECKING:
+    from fusecat.stages.fusion.predictor import Predictor
+
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-class Answers(Protocol):
-    """What predicts from features, as `predictor.Predictor` does."""
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """The features that it wants."""
-
-    def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
-        """(n, C)."""
 
 
 def fields_of(features: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -37,7 +29,7 @@ def fields_of(features: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def without(
-    table: FeatureTable, predictors: Mapping[int, Answers], part: str, shares: Sequence[float] = SHARES
+    table: FeatureTable, predictors: Mapping[int, "Predictor"], part: str, shares: Sequence[float] = SHARES
 ) -> dict[str, tuple[tuple[Outcome, ...], ...]]:
     """Field -> per share what each seed's head says where that share of those who have the field lack it.
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.cache.archive import open_arrays, read_arrays
+from fusecat.cache.archive import Sliced, open_arrays, read_arrays
 from fusecat.stages.scores import Outcome
 
 WHOLE = 4_000_000
@@ -87,7 +87,7 @@ def blocks(shape: tuple[int, ...], members: int = 1) -> Iterator[slice]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Kept(Sliced):
     """What is kept of (n, C) probabilities; arrays, or what reads them from a file.
 
     Of each row `predicted` (n,), `confidence` (n,) its probability, `truth` (n,) that of the true class, `rank` (n,) its place
@@ -122,12 +122,8 @@ class Kept:
         found[np.arange(stop - start), self.predicted[cut]] = self.confidence[cut]
         return found
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        """All of them, for numpy."""
-        return np.asarray(self[:], dtype)
 
-
-class Mean:
+class Mean(Sliced):
     """The mean of several runs' probabilities of one part."""
 
     def __init__(self, members: Sequence[Probabilities]) -> None:
@@ -136,10 +132,6 @@ class Mean:
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         return _mean([member[rows] for member in self.members])
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        """All of them, for numpy."""
-        return np.asarray(self[:], dtype)
 
     def truth(self) -> NDArray[np.float32] | None:
         """(n,) probability of the true class, where the members keep theirs apart."""

@@ -24,6 +24,7 @@ class Weighted(LateMethod):
     def fit(self, modality_logits: ModalityLogits | Opinions, labels: NDArray[np.integer]) -> None:
         """Minimise the log loss over the weights by L-BFGS, from equal weights."""
         from scipy.optimize import minimize  # a second to import, and only fitting needs it
+        from scipy.special import softmax
 
         some = np.flatnonzero(modality_logits.present.any(1))
         modality_logits, labels = modality_logits.rows(some), labels[some]
@@ -34,7 +35,7 @@ class Weighted(LateMethod):
             start += len(block)
 
         def loss(raw: Array) -> tuple[float, Array]:
-            weights = _softmax(raw)
+            weights = softmax(raw)
             masked = modality_logits.present * weights
             total = masked.sum(1)
             mixed = (masked * truth).sum(1) / total
@@ -43,7 +44,7 @@ class Weighted(LateMethod):
             return float(-np.log(mixed).mean()), weights * (inner - (weights * inner).sum())
 
         found = minimize(loss, np.zeros(self.features), jac=True, method="L-BFGS-B", bounds=[(-8, 8)] * self.features)
-        self.weights = _softmax(found.x)
+        self.weights = softmax(found.x)
 
     def combine(self, modality_logits: ModalityLogits) -> Array:
         """Weigh what is present."""
@@ -88,8 +89,3 @@ def _temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> f
         return float(-np.maximum(truth, np.log(SMALLEST)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
-
-
-def _softmax(raw: Array) -> Array:
-    shifted = np.exp(raw - raw.max())
-    return np.asarray(shifted / shifted.sum())
