@@ -4,15 +4,14 @@ Such logits are what late fusion may learn from. They are logits only: embedding
 and are never mixed. Shapes: N products, n of them in a fold, C classes.
 """
 
-import io
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from fusecat.cache.archive import read_arrays
-from fusecat.cache.disk import replacing, write_all
 from fusecat.cache.fingerprint import digest
+from fusecat.cache.publish import publish_arrays
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
@@ -95,7 +94,7 @@ def out_of_fold(
                 share=(state.process_index, state.num_processes),
             )
             if state.is_main_process:
-                _write(place / LOGITS, key, found)
+                publish_arrays(place / LOGITS, {"key": np.array(key), "logits": found})
             state.wait_for_everyone()
         if state.is_main_process:
             _thin(place)
@@ -112,13 +111,6 @@ def _read(path: Path, key: str) -> FloatArray | None:
         return np.asarray(found["logits"], np.float32) if str(found["key"]) == key else None
     except (ValueError, KeyError):
         return None
-
-
-def _write(path: Path, key: str, logits: FloatArray) -> None:
-    image = io.BytesIO()
-    np.savez(image, allow_pickle=False, key=np.array(key), logits=logits)
-    with replacing(path) as file:
-        write_all(file, image.getbuffer())
 
 
 def _thin(place: Path) -> None:

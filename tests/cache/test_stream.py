@@ -118,7 +118,7 @@ def test_room_of_features_that_are_read_one_after_the_other_does_not_add_up(feat
         for names in (["a.title"], ["b.image"], list(WIDTHS), ["b.image"]):
             list(stream.batches(np.arange(COUNT), 100, features=names, window=60_000))
             assert [list(room) for room in stream._spare] == [names, names]
-            held = sum(space.vectors.nbytes for room in stream._spare for space in room.values())
+            held = sum(space.nbytes for room in stream._spare for space in room.values())
             assert held <= 2 * (60_000 + 256 * 29 * 4)
 
 
