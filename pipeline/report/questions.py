@@ -31,6 +31,9 @@ from fusecat.stages.vocabulary import Part
 if TYPE_CHECKING:
     from fusecat.cache.table import FeatureTable
     from fusecat.pipeline.report.comparison import Comparison, Row
+    from fusecat.stages.fusion.fit_data import FitData
+    from fusecat.stages.fusion.fit_settings import FitSettings
+    from fusecat.stages.fusion.runs import Run
     from fusecat.stages.scores import Outcome
 
 FILE = "questions.json"
@@ -95,34 +98,22 @@ def _answer(question: Question, comparison: "Comparison", now: Phase) -> dict[st
 
 def _curve(comparison: "Comparison", now: Phase) -> dict[str, Any]:
     """Scores over the number of labelled products, and what twice as many may bring."""
-    from fusecat.stages.fusion.fit_data import gather
-    from fusecat.stages.fusion.fit_settings import FitSettings
     from fusecat.stages.fusion.learning_curve import doubled, learning_curve
     from fusecat.stages.fusion.strategy import Strategy
 
-    row = next((row for row in comparison.rows if _refittable(row)), None)
+    row = next(filter(_refittable, comparison.rows), None)
     if row is None:
         raise UsageError("--curve: no strategy here has a head that could be fitted again; run 'fusecat fuse' with one")
     run, metric, report_part = row.candidate.runs[0], comparison.metric, comparison.report_part
-    settings = FitSettings.of(run.settings)
-    data = gather(_table(comparison, run.features), run.features, run.fitted_on, standardise=settings.standardise)
+    data, settings = _as_fitted(comparison, run)
     points = learning_curve(
         data, Strategy.parse(row.strategy), settings, metric, report_part, progress=_told(now, "--curve: fitting head")
     )
-    estimates, draws = _estimated(metric, [list(point.outcomes) for point in points])
-    lines = []
-    for at, point in enumerate(points):
-        low, high = metric.bounded(*estimates.interval(at))
-        mean = float(estimates.mean[at])
-        lines.append({"share": point.share, "labels": point.labels, "mean": mean, "low": low, "high": high})
+    estimates, draws, bounded = _estimated(metric, [list(point.outcomes) for point in points])
+    lines = [{"share": point.share, "labels": point.labels} | mean for point, mean in zip(points, bounded, strict=True)]
     honest = all(unshaped(comparison.study.info, name) for name in run.features)
-    answer: dict[str, Any] = {
-        "strategy": row.strategy,
-        "report_part": report_part,
-        "points": lines,
-        "honest": honest,
-        "doubled": None,
-    }
+    answer: dict[str, Any] = {"strategy": row.strategy, "report_part": report_part, "points": lines}
+    answer |= {"honest": honest, "doubled": None}
     if honest:
         noise = np.random.default_rng(2020).normal(size=draws.shape) * np.sqrt(estimates.between)[:, None]
         counts, error = [point.labels for point in points], _as_error(metric.sign)
@@ -136,17 +127,12 @@ def _curve(comparison: "Comparison", now: Phase) -> dict[str, Any]:
 def _contribution(comparison: "Comparison", now: Phase) -> dict[str, Any]:
     """Shapley values of fields and networks, and what leaving each out costs."""
     from fusecat.stages.fusion.contribution import MOST, games, groups, shapley
-    from fusecat.stages.fusion.fit_data import gather
-    from fusecat.stages.fusion.fit_settings import FitSettings
 
-    row = next((row for row in comparison.rows if row.candidate.fused and _refittable(row)), None)
-    if row is None:
-        raise UsageError("--contribution: no head here merges features; run 'fusecat fuse' first")
+    row = _merging(comparison, Question.CONTRIBUTION)
     run, metric = row.candidate.runs[0], comparison.metric
     if not groups(run.features):
         raise UsageError(f"--contribution: {row.strategy} looks at one field and network, or at more than {MOST} of each")
-    settings = FitSettings.of(run.settings)
-    data = gather(_table(comparison, run.features), run.features, run.fitted_on, standardise=settings.standardise)
+    data, settings = _as_fitted(comparison, run)
     told = _told(now, "--contribution: subset")
     found = games(data, run.features, str(run.final), settings, metric, comparison.study.parts, progress=told)
     lines: list[dict[str, Any]] = []
@@ -166,13 +152,9 @@ def _contribution(comparison: "Comparison", now: Phase) -> dict[str, Any]:
             lost = Estimates.of([values[whole] - values[rest], values[0] * 0], [draws[whole] - draws[rest], draws[0] * 0])
             cost, low, high = metric.sign * lost.mean[0], *sorted(metric.sign * bound for bound in lost.interval(0))
             features = game.players[name]
-            line: dict[str, Any] = {
-                "kind": game.kind,
-                "player": name,
-                "features": list(features),
-                "seconds": _seconds(comparison, features),
-            }
-            line |= {"without": {"cost": float(cost), "low": float(low), "high": float(high)}}
+            line: dict[str, Any] = {"kind": game.kind, "player": name, "features": list(features)}
+            line["seconds"] = _seconds(comparison, features)
+            line["without"] = {"cost": float(cost), "low": float(low), "high": float(high)}
             for part, known in shares.items():
                 bounds = sorted(metric.sign * bound for bound in known.interval(at))
                 line[str(part)] = {"value": float(metric.sign * known.mean[at]), "low": bounds[0], "high": bounds[1]}
@@ -187,21 +169,14 @@ def _missing(comparison: "Comparison") -> dict[str, Any]:
     from fusecat.stages.fusion.restore import load
     from fusecat.stages.fusion.runs import Runs
 
-    row = next((row for row in comparison.rows if row.candidate.fused and _refittable(row)), None)
-    if row is None:
-        raise UsageError("--missing: no head here merges features; run 'fusecat fuse' first")
+    row = _merging(comparison, Question.MISSING)
     runs, metric, candidate = Runs(comparison.study.workspace.runs), comparison.metric, row.candidate
     heads = {seed: load(runs.path(row.strategy, seed)) for seed in candidate.seeds}
     found = without(_table(comparison, candidate.features), heads, comparison.report_part)
-    lines = []
-    for field, told in found.items():
-        estimates, _ = _estimated(metric, [list(outcomes) for outcomes in told])
-        bounds = [metric.bounded(*estimates.interval(at)) for at in range(len(told))]
-        scores = [
-            {"mean": float(mean), "low": float(low), "high": float(high)}
-            for mean, (low, high) in zip(estimates.mean, bounds, strict=True)
-        ]
-        lines.append({"field": field, "scores": scores})
+    lines = [
+        {"field": field, "scores": _estimated(metric, [list(outcomes) for outcomes in told])[2]}
+        for field, told in found.items()
+    ]
     return {"strategy": row.strategy, "report_part": comparison.report_part, "shares": list(SHARES), "lines": lines}
 
 
@@ -237,6 +212,24 @@ def _refittable(row: "Row") -> bool:
     return bool(run.fitted_on) and (row.candidate.fused or run.architecture == "probe") and ":" not in row.strategy
 
 
+def _merging(comparison: "Comparison", question: Question) -> "Row":
+    """The best head that merges features. Raises UsageError where there is none."""
+    row = next((row for row in comparison.rows if row.candidate.fused and _refittable(row)), None)
+    if row is None:
+        raise UsageError(f"--{question}: no head here merges features; run 'fusecat fuse' first")
+    return row
+
+
+def _as_fitted(comparison: "Comparison", run: "Run") -> "tuple[FitData, FitSettings]":
+    """What a run's head was fitted on, and how."""
+    from fusecat.stages.fusion.fit_data import gather
+    from fusecat.stages.fusion.fit_settings import FitSettings
+
+    settings = FitSettings.of(run.settings)
+    table = _table(comparison, run.features)
+    return gather(table, run.features, run.fitted_on, standardise=settings.standardise), settings
+
+
 def _table(comparison: "Comparison", features: Collection[str]) -> "FeatureTable":
     """These features. Raises UsageError where they are no longer what the runs were fitted on."""
     from fusecat.cache.store import FeatureCache
@@ -257,10 +250,13 @@ def _scored(metric: Any, outcomes: list[list["Outcome"]]) -> tuple[list[NDArray[
     return np.split(values, cuts), np.split(bootstrap(flat, metrics=(metric,))[metric.key], cuts)
 
 
-def _estimated(metric: Any, outcomes: list[list["Outcome"]]) -> tuple[Estimates, NDArray[np.float64]]:
-    """What is known of each group's mean, and its resampled values (groups, B)."""
+def _estimated(metric: Any, outcomes: list[list["Outcome"]]) -> tuple[Estimates, NDArray[np.float64], list[dict[str, float]]]:
+    """What is known of each group's mean, its resampled values (groups, B), and the mean with its interval as an answer."""
     values, draws = _scored(metric, outcomes)
-    return Estimates.of(values, draws), np.stack([each.mean(axis=0) for each in draws])
+    found = Estimates.of(values, draws)
+    bounds = [metric.bounded(*found.interval(at)) for at in range(len(outcomes))]
+    means = [{"mean": float(mean), "low": low, "high": high} for mean, (low, high) in zip(found.mean, bounds, strict=True)]
+    return found, np.stack([each.mean(axis=0) for each in draws]), means
 
 
 def _as_error(sign: int) -> Callable[[Any], NDArray[np.float64]]:

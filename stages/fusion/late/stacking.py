@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fusecat.stages.fusion.late.method import LateMethod, State, seen_classes, shaped
 from fusecat.stages.fusion.late.modality_logits import Array, ModalityLogits, Opinions
@@ -61,8 +62,7 @@ class Logistic(Stacking):
     def combine(self, modality_logits: ModalityLogits) -> Array:
         """The softmax of the linear scores."""
         scores = (self.columns(modality_logits) - self.center) @ self.coefficients.T + self.intercepts
-        shifted = np.exp(scores - scores.max(1, keepdims=True))
-        return self.spread(shifted / shifted.sum(1, keepdims=True), self.seen)
+        return self.spread(softmax(scores, axis=1), self.seen)
 
     def state(self) -> State:
         """Coefficients, intercepts, the columns' means and the classes seen."""
