@@ -1,7 +1,7 @@
 """`fusecat tune`: the same search for each strategy, on validation only."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,12 +19,10 @@ from fusecat.pipeline.console import (
 )
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.fit_settings import SETTINGS, TUNED
+from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Architecture
 from fusecat.stages.workspace import Workspace
-
-if TYPE_CHECKING:
-    from fusecat.stages.fusion.strategy import Strategy
 
 
 @click.command()
@@ -63,7 +61,7 @@ def command(
     if say:
         say.print(f"{len(strategies)} strategies, {trials} trials each, judged by {metric} on validation")
 
-    def progress(strategy: "Strategy", done: int, asked: int, best: float) -> None:
+    def progress(strategy: Strategy, done: int, asked: int, best: float) -> None:
         if say and (done == asked or done % 10 == 0 or say.is_terminal):
             say.print(
                 f"{strategy.name}: {done} of {asked} trials, best {metric} {best:.4f}", end="\r" if say.is_terminal else "\n"
