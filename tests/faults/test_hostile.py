@@ -488,7 +488,8 @@ def spoilt(late: Path, strategy: str, folder: Path, **arrays) -> Path:
     """A copy of what a run has learnt, with other arrays."""
     seed = "1" if strategy.startswith("baseline") else "0"
     description, known = head_files.read(late / strategy / f"seed-{seed}")
-    return head_files.write(folder / strategy / "seed-0", description, known | arrays)
+    description["strategy"] = Strategy.parse(strategy)
+    return head_files.write(folder / strategy / "seed-0", arrays=known | arrays, **description)
 
 
 def changed(found: str, by: str):
