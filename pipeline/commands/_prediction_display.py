@@ -123,10 +123,13 @@ def joined(found: "ExternalVectors", catalogue: "Catalogue") -> dict[str, Any]:
 
 
 def show(screen: Any, result: dict[str, Any]) -> None:
+    from fusecat.stages.fusion.runs import DETERMINISTIC
+
     encoded = ", ".join(f"{name} {count:,}" for name, count in result["encoded"].items()) or "nothing"
-    seeds = f"mean of {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else f"seed {result['seeds'][0]}"
+    seeds = [seed for seed in result["seeds"] if seed != DETERMINISTIC]
+    drawn = f" (mean of {len(seeds)} seeds)" if len(seeds) > 1 else f" (seed {seeds[0]})" if seeds else ""
     lines = [
-        f"{safe(result['catalogue'])}: {result['products']:,} products, {result['strategy']} ({seeds})",
+        f"{safe(result['catalogue'])}: {result['products']:,} products, {result['strategy']}{drawn}",
         f"newly encoded: {encoded}; {result['seconds']:.1f} s in all",
     ]
     for name, found in result["vectors"].items():

@@ -64,7 +64,7 @@ def command(
         print_json({"folder": str(folder), "strategy": model.strategy, "seeds": list(model.predictors), "bytes": size} | facts)
         return
     screen = console()
-    screen.print(f"{model.strategy}, seeds {', '.join(map(str, model.predictors))}: {size / 1e6:.1f} MB", markup=False)
+    screen.print(f"{model.strategy}, {model.drawn}: {size / 1e6:.1f} MB", markup=False)
     named = "".join(f" --merge {quoted(merge)}" for merge in merges)
     screen.print(f"{safe(str(folder))}; next: fusecat predict CATALOG --model {quoted(folder)}{named}", markup=False)
 
@@ -98,14 +98,9 @@ def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
 
 def card(model: "Model", facts: dict[str, Any]) -> str:
     """The model card, in Markdown."""
-    from fusecat.stages.fusion.runs import DETERMINISTIC
-
     study, split = facts["study"], facts["split"]
-    seeds, read = list(model.predictors), [name for each in model.predictors.values() for name in each.features]
+    read = [name for each in model.predictors.values() for name in each.features]
     parts = dict.fromkeys(part for name in sorted(read, key=canonical(read).index) for part in parts_of(field_of(name)))
-    heads = f"one head, of seed {seeds[0]}" if len(seeds) == 1 else f"heads of seeds {', '.join(map(str, seeds))}, averaged"
-    if seeds == [DETERMINISTIC]:
-        heads = "nothing in it is drawn at random"
     described = {name: fine_tuned.description["settings"] for name, fine_tuned in sorted(model.fine_tuned.items())}
     networks = [
         f"* `{name}`: {each['model']}, "
@@ -148,7 +143,7 @@ def card(model: "Model", facts: dict[str, Any]) -> str:
         "",
         f"{words('+'.join(parts)).capitalize()} of a product in, one of {len(model.classes)} type codes out. Made by fusecat "
         f"{facts['versions'].get('fusecat', '')}".rstrip()
-        + f"; {heads}.",
+        + f"; {model.drawn}.",
         "",
         "```python",
         "from pathlib import Path",

@@ -96,9 +96,8 @@ def load_preset(name: str, option: str = "--preset") -> Preset:
         raise UsageError(f"{option}: '{name}' is neither a file nor one of {', '.join(names())}{_nearest(name, names())}")
     table = _read(path)
     _known(table, TOP, str(path))
-    networks = tuple(
-        _network(key, entry, path) for key, entry in _table(table.get("networks", {}), f"{path}: networks").items()
-    )
+    tables = _table(table.get("networks", {}), f"{path}: networks")
+    networks = tuple(_network(key, entry, path, [other for other in tables if other != key]) for key, entry in tables.items())
     if not networks:
         raise UsageError(f"{path}: no [networks.NAME] table")
     fusion, changes = _fusion(table.get("fusion", {}), f"{path}: [fusion]")
@@ -132,11 +131,13 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _network(name: str, entry: Any, path: Path) -> Network:
+def _network(name: str, entry: Any, path: Path, others: Sequence[str]) -> Network:
     place = f"{path}: [networks.{name}]"
     if not name.replace("_", "").replace("-", "").isalnum():
         raise UsageError(f"{place}: a network's name is made of letters, digits, - and _, because it names a file")
     entry = dict(_table(entry, place))
+    if lacking := [key for key in ("library", "model") if key not in entry]:
+        raise UsageError(f"{place}: '{lacking[0]}' is needed for a network of its own{_nearest(name, others)}")
     training = _make(Training, entry.pop("training", {}), f"{place[:-1]}.training]")
     network: Network = _make(Network, entry | {"name": name, "training": training}, place)
     return network
@@ -162,7 +163,8 @@ def _make(kind: type[Any], values: Any, place: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: " if first["loc"] else ""
-        raise UsageError(f"{place}: {where}{first['msg']}") from error
+        said = f"a list is needed, as in [{first['input']!r}]" if first["type"] == "tuple_type" else first["msg"]
+        raise UsageError(f"{place}: {where}{said}") from error
 
 
 def _table(value: Any, place: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fusecat.stages.catalogue.column_names import further_name
 from fusecat.stages.catalogue.columns import check_fields, holes, listed, shown
 from fusecat.stages.catalogue.data_model import Findings, ImageUse, ReadingOptions
-from fusecat.stages.catalogue.guess import Guess, guess, sample
+from fusecat.stages.catalogue.guess import NO_CLASS, Guess, guess, sample
 from fusecat.stages.catalogue.image_files import SUFFIXES, PictureTree
 from fusecat.stages.catalogue.layouts import LAYOUTS, Layout
 from fusecat.stages.catalogue.messages import fail, offered, pasted
@@ -102,7 +102,8 @@ def guessed(root: Path, tables: Sequence[Path], options: ReadingOptions) -> str:
     mapping = dict(found.columns)
     if "image" not in mapping and options.images is not ImageUse.NONE and (way := _template(table, root, options)):
         mapping["image"] = way
-    doubts = f" ({'; '.join(found.doubts)})" if found.doubts else ""
+    said = [doubt for doubt in found.doubts if options.labels or not doubt.startswith(NO_CLASS)]
+    doubts = f" ({'; '.join(said)})" if said else ""
     told = f"{columns}{doubts}: {alone}try --columns {_quoted(shown(mapping))}"
     if more := further_texts(table, mapping):
         told += f"; further texts, where networks are to read them: --columns {_quoted(shown(mapping | more))}"

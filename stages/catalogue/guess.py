@@ -21,6 +21,7 @@ _NO_LABEL = (
 )
 """Columns, without the word product, that are seldom the class, a title or a description."""
 _TAKEN_FOR = {"label": "few values", "title": "words", "description": "length"}
+NO_CLASS = "no column looks like the class"
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?)\b", re.IGNORECASE)
 _DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
 _BOOLEAN = frozenset({"true", "false", "yes", "no", "oui", "non", "0", "1", "t", "f", "y", "n"})
@@ -81,7 +82,7 @@ def _doubts(found: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> It
             if name and name not in found.values() and 1 < len(set(values[name])) <= len(values[name]) // 3
         ]
         named = f" ({', '.join(few[:3])} have few values)" if few else ""
-        yield f"no column looks like the class{named}: add label=COLUMN"
+        yield f"{NO_CLASS}{named}: add label=COLUMN"
 
 
 def _by_name(field: str, columns: Sequence[str], values: Mapping[str, Sequence[str]]) -> str | None:

@@ -186,8 +186,8 @@ def split(
         labels[[product.description is None for product in catalogue.products]] = -1
     rows = np.flatnonzero(labels >= 0)
     if len(np.unique(labels[rows])) < FEWEST_CLASSES:
-        found = ", ".join(sorted({catalogue.classes[label] for label in labels[rows]})) or "none"
-        fail(f"{catalogue.source}: at least two classes with labelled products are needed, found: {found}")
+        found = f"only '{catalogue.classes[labels[rows[0]]]}' is there" if len(rows) else "there is none"
+        fail(f"{catalogue.source}: at least two classes with labelled products are needed, {found}")
     ids = tuple(product.id for product in catalogue.products)
     own, drawn = catalogue.given_parts is not None, tuple[Finding, ...]()
     if catalogue.given_parts is not None:

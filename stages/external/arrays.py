@@ -121,7 +121,9 @@ def _feature(name: str, vectors: Any, rows: int, present: ArrayLike | None) -> F
         )
     array, mask = matrix(f"feature '{name}'", vectors)
     if array.ndim != 2 or len(array) != rows:
-        raise ValueError(f"feature '{name}' has shape {array.shape}; it must be ({rows}, width)")
+        raise ValueError(
+            f"feature '{name}' has shape {array.shape}; it must be ({rows}, width): a row for each of the {rows} labels"
+        )
     if present is not None:
         mask &= _present(f"present['{name}']", present, rows)
     if not mask.any() or not array.shape[1]:

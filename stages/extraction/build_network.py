@@ -58,7 +58,7 @@ def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "Pr
         case _:
             raise UsageError(
                 f"networks.{network.name}: a new tokenizer can be learnt for camembert and flaubert, not for "
-                f"'{network.model}'; pass --weights {network.name}=FOLDER"
+                f"'{network.model}'; set weights to a hub id, or pass --weights {network.name}=FOLDER"
             )
     return load_tokenizer(folder)
 

@@ -83,7 +83,7 @@ def encoders(
     for network in networks:
         for part in (part for seen in network.fields if not seen.is_image for part in seen.parts):
             if part not in (*TEXTS, *texts):
-                near = difflib.get_close_matches(part, (*TEXTS, *texts), 1)
+                near = difflib.get_close_matches(part, (*TEXTS, *texts, Field.TITLE_DESCRIPTION), 1)
                 meant = f"did you mean '{near[0]}'? Or " if near else ""
                 way = f"{meant}map a column to it, as in --columns title=name,{part}=COLUMN, or take it out of 'fields'"
                 raise UsageError(f"networks.{network.name}: fields: the catalogue has no text '{part}': {way}")

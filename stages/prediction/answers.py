@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fusecat.stages.catalogue.data_model import Catalogue, Product
 
+FIRST_SHOWN = 5
 ALONE = ("text", "image")
 """What answers alone, the other taken away."""
 
@@ -29,7 +30,7 @@ class Reasons:
     adds: Mapping[str, NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answers:
     """What the model says of some products, in their order.
 
@@ -46,6 +47,12 @@ class Answers:
     classes: tuple[str, ...] = ()
     class_names: Mapping[str, str] = field(default_factory=dict)
     reasons: Reasons | None = None
+
+    def __repr__(self) -> str:
+        """How many, the first codes, and where the rest is: arrays of pixels and probabilities would fill screens."""
+        more = ", ..." if len(self) > FIRST_SHOWN else ""
+        codes = ", ".join(self.codes[:FIRST_SHOWN])
+        return f"<Answers of {len(self)} products: {codes}{more}; see .codes, .probability, .top(), .records()>"
 
     def __len__(self) -> int:
         """Products."""

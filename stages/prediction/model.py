@@ -25,7 +25,7 @@ from fusecat.stages.fusion.late.late_predictors import TrainedEnsemble
 from fusecat.stages.fusion.predictions import Mean
 from fusecat.stages.fusion.predictor import Predictor, Shared, TrainedHead
 from fusecat.stages.fusion.restore import load
-from fusecat.stages.fusion.runs import Products, Runs
+from fusecat.stages.fusion.runs import DETERMINISTIC, Products, Runs
 from fusecat.stages.fusion.unimodal import prior
 from fusecat.stages.prediction.fine_tuned_encoder import FineTunedEncoder
 from fusecat.stages.vocabulary import Part
@@ -149,6 +149,14 @@ class Model:
         """The texts that are read of a product: title, description, and what else its networks look at."""
         read = [part for each in self.fine_tuned.values() if not each.field.is_image for part in each.field.parts]
         return tuple(dict.fromkeys((*TEXTS, *read)))
+
+    @property
+    def drawn(self) -> str:
+        """How many heads answer, in words."""
+        seeds = list(self.predictors)
+        if seeds == [DETERMINISTIC]:
+            return "nothing in it is drawn at random"
+        return f"one head, of seed {seeds[0]}" if len(seeds) == 1 else f"heads of seeds {', '.join(map(str, seeds))}, averaged"
 
     def probabilities(self, features: Mapping[str, Feature]) -> NDArray[np.float32]:
         """(n, C): the mean over the seeds, added up as the report does it, at the model's temperature."""

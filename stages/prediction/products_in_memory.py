@@ -44,6 +44,8 @@ def catalogue_of(
 
     Raises: DataError that names the position, from 0, for what is no product.
     """
+    if isinstance(products, Mapping | str | bytes):
+        raise DataError(f"products are a list of mappings, as in [{{'title': ...}}], not a {type(products).__name__} by itself")
     builder = Builder(Path(), ReadingOptions(labels=False))
     for position, item in enumerate(products):
         cells = _cells(item, position, ("id", *texts, "image", "images"))

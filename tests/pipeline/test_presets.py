@@ -83,6 +83,11 @@ def test_the_help_names_every_preset() -> None:
     [
         ('base = "tiny"\n[networks.flaubert.training]\nlearning_rat = 1', "'learning_rat'; did you mean 'learning_rate'?"),
         ('base = "tiny"\n[networks.flaubert]\nlenght = 1', "did you mean 'length'?"),
+        (
+            'base = "tiny"\n[networks.camenbert]\nweights = "a"',
+            "a network of its own; did you mean 'camembert'?",
+        ),
+        ('base = "tiny"\n[networks.flaubert]\nfields = "title"', "a list is needed, as in ['title']"),
         ('base = "tiny"\n[extractio]\nblock = 1', "did you mean 'extraction'?"),
         ('base = "tiny"\n[networks.flaubert]\npooling = "maximum"', "networks.flaubert"),
         ('base = "tiny"\n[study]\nsubset = "some"', "[study]"),

@@ -116,7 +116,7 @@ def test_rare_and_many_classes_are_split_as_on_the_command_line():
     many = np.arange(1200) % 200
     found = table_of({"text": np.random.default_rng(0).normal(size=(1200, 3))}, many)[0]
     assert len(np.unique(many[found.rows("test")])) == 200
-    with pytest.raises(ValueError, match=r"at least two classes with labelled products are needed, found: 0"):
+    with pytest.raises(ValueError, match=r"at least two classes with labelled products are needed, only '0' is there"):
         made(labels=np.zeros(ROWS, int))
     with pytest.raises(ValueError, match="too little data for the 80-20 split"):
         table_of({"text": WORDS[:4]}, [0, 1, 0, 1])

@@ -105,6 +105,19 @@ def test_what_is_missing_or_unreadable_is_told_and_the_prior_answers_nothing(mod
     assert len(model([])) == 0 and model([]).codes == [] and list(model([]).records()) == []
 
 
+def test_answers_show_their_codes_and_not_their_arrays(model) -> None:
+    answers = model([{"title": "Livre ancien", "image": np.zeros((40, 40, 3), np.uint8)}] * 7)
+    assert repr(answers) == (
+        f"<Answers of 7 products: {', '.join(answers.codes[:5])}, ...; see .codes, .probability, .top(), .records()>"
+    )
+
+
+@pytest.mark.parametrize("products", [{"title": "Livre"}, "Livre"])
+def test_one_product_by_itself_is_refused(model, products) -> None:
+    with pytest.raises(DataError, match=r"products are a list of mappings, as in \[\{'title'"):
+        model(products)
+
+
 def test_an_object_is_a_product_as_a_mapping_is(model) -> None:
     one, other = model([SimpleNamespace(title="Livre ancien"), {"title": "Livre ancien", "price": 3}]).probabilities
     np.testing.assert_allclose(one, other, rtol=1e-5)
