@@ -2,14 +2,16 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from fusecat.stages.catalogue.cleaning import MAX_CHARACTERS, clean
 from fusecat.stages.catalogue.column_names import plain
-from fusecat.stages.catalogue.data_model import Catalogue, Findings, Product, ReadingOptions
+from fusecat.stages.catalogue.data_model import Catalogue, Findings, ImageUse, Product, ReadingOptions
 from fusecat.stages.catalogue.messages import fail, shorten
+from fusecat.stages.errors import UsageError
+from fusecat.stages.fields import TEXTS
 
 NOTHING = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>", "\\N", "#N/A"})
 """What other programs write where there is nothing. Read as text, it would look like the most frequent description."""
@@ -40,12 +42,37 @@ _ASKED = re.compile(r"(?:is|in|for)?_?(train|test|valid|validation|val|dev|eval)
 _FLOAT = re.compile(r"([0-9]+)\.0")
 
 
-class Builder:
-    """Collects products and counts what is odd about them. A `place` is a file name with a line or row."""
+TABLES: Mapping[str, str] = {
+    "columns": "--columns",
+    "separator": "--separator",
+    "label_level": "--label-level",
+    "image_folder": "--image-folder",
+    "image_prefix": "--image-prefix",
+    "image_separator": "--image-separator",
+}
+"""Options that mean something to tables, with their flags."""
 
-    def __init__(self, root: Path, options: ReadingOptions) -> None:
+
+class Builder:
+    """Collects products and counts what is odd about them. A `place` is a file name with a line or row.
+
+    `serves`: which of the options in `TABLES` the reader follows itself; others are refused where they are given.
+    `own_pictures`: the reader sees to it that no picture lies outside of the catalogue; else that is done here.
+
+    Raises: UsageError for an option that the reader does not serve.
+    """
+
+    def __init__(
+        self, root: Path, options: ReadingOptions, serves: Collection[str] = (), *, own_pictures: bool = False
+    ) -> None:
+        for name in TABLES.keys() - set(serves):
+            if getattr(options, name) not in (None, {}):
+                raise UsageError(f"{TABLES[name]}: {root} is of a layout that does not read it; leave it out")
         self.root = root
         self.options = options
+        self.own_pictures = own_pictures
+        self._given: set[str] = set()
+        self._texts: dict[str, None] = dict.fromkeys(TEXTS)
         self.findings = Findings()
         self.products: list[Product] = []
         self.cut = 0
@@ -82,6 +109,12 @@ class Builder:
         `part` and `group` are the cells of --split-column and --group-by.
         """
         where = f"id {shorten(identity)} ({place})"
+        self._given |= {name for name, cell in (("part", part), ("group", group)) if cell is not None}
+        self._texts |= dict.fromkeys(texts)
+        if not self.options.texts:
+            texts = {}
+        if not self.own_pictures:
+            images = tuple(path for path in images if self._may_be_read(path, where))
         if any("\x00" in text for text in texts.values()):
             self.findings.add("nul_characters", where, "NUL characters removed, row kept")
         if any(text in NOTHING for text in texts.values()):
@@ -102,7 +135,12 @@ class Builder:
         self._groups.append((group or "").strip() or None)
 
     def catalogue(self, source: Path, layout: str, **more: object) -> Catalogue:
-        """Everything that was added. Raises DataError where that is nothing."""
+        """Everything that was added; `more` are fields of it. Raises DataError where that is nothing, UsageError as above."""
+        asked = {"part": ("--split-column", self.options.split_column), "group": ("--group-by", self.options.group_by)}
+        for name, (flag, column) in asked.items():
+            if column is not None and self.options.labels and name not in self._given:
+                raise UsageError(f"{flag} {column}: {self.root} is of a layout that does not read it; leave it out")
+        more = {"texts": tuple(self._texts), "image_use": self.options.images} | more
         if not self.products:
             fail(f"{source}: a header and no rows")
         if self.options.texts and self.options.labels and not any(product.text for product in self.products):
@@ -121,6 +159,17 @@ class Builder:
             options=self.options,
             **more,  # type: ignore[arg-type]
         )
+
+    def _may_be_read(self, path: Path, where: str) -> bool:
+        """Whether pictures are wanted, and this one lies in the catalogue; where it does not, that is counted."""
+        if self.options.images is ImageUse.NONE:
+            return False
+        if self.options.follow_symlinks or path.resolve().is_relative_to(self.root.resolve()):
+            return True
+        self.findings.add(
+            "refused_links", f"{where}: {path}", "lies outside of the catalogue (--follow-symlinks): picture masked"
+        )
+        return False
 
 
 def parts_of(cells: Sequence[tuple[str, str]], column: str, findings: Findings) -> tuple[str | None, ...]:

@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from fusecat.stages.catalogue.advice import packed
-from fusecat.stages.catalogue.builder import Builder
+from fusecat.stages.catalogue.builder import TABLES, Builder
 from fusecat.stages.catalogue.cleaning import clean
 from fusecat.stages.catalogue.columns import listed, refuse_twice
 from fusecat.stages.catalogue.data_model import Catalogue, ImageUse, ReadingOptions
@@ -45,7 +45,7 @@ class _Reader:
         self.path, self.texts, self.layout, self.options = path, texts, layout, options
         self.root = texts.parent
         self.beside = {entry.name.lower(): entry for entry in sorted(self.root.iterdir())}
-        self.builder = Builder(self.root, options)
+        self.builder = Builder(self.root, options, TABLES, own_pictures=True)
         self.findings = self.builder.findings
 
     def read(self) -> Catalogue:

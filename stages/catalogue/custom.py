@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fusecat.stages.catalogue import advice
-from fusecat.stages.catalogue.builder import NOTHING, PARTS, Builder, token, whole_numbers
+from fusecat.stages.catalogue.builder import NOTHING, PARTS, TABLES, Builder, token, whole_numbers
 from fusecat.stages.catalogue.cleaning import clean
 from fusecat.stages.catalogue.columns import (
     Cell,
@@ -38,7 +38,7 @@ _NOT_TEXT = ("image", "label")
 
 def read(path: Path, made: TablePlan, options: ReadingOptions) -> Catalogue:
     """Read all tables of a plan as one catalogue."""
-    builder = Builder(made.root, options)
+    builder = Builder(made.root, options, TABLES, own_pictures=True)
     wanted = "image" in made.columns and options.images is not ImageUse.NONE
     pictures = Pictures(made, options, builder.findings) if wanted else None
     parts = options.split_file and os.path.realpath(options.split_file)

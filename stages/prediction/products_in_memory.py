@@ -46,7 +46,7 @@ def catalogue_of(
     """
     if isinstance(products, Mapping | str | bytes):
         raise DataError(f"products are a list of mappings, as in [{{'title': ...}}], not a {type(products).__name__} by itself")
-    builder = Builder(Path(), ReadingOptions(labels=False))
+    builder = Builder(Path(), ReadingOptions(labels=False), own_pictures=True)
     for position, item in enumerate(products):
         cells = _cells(item, position, ("id", *texts, "image", "images"))
         found = {name: _text(cells.get(name), name, position) for name in texts}
