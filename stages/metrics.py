@@ -5,6 +5,7 @@ Imports nothing heavy: command-line choices come from here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class Metric:
 
     `name`: the word of the command line and of `study.json`. `shown`: as papers write it. `of`: an `Outcome` -> one number, or
     (b,) where products are weighted in b ways. `sign`: +1 where more is better, -1 where less is. `percent`: a share, shown in
-    per cent; it lies between 0 and 1. `recomputed`: the same in scikit-learn's words, from arrays `labels` and `predicted` and
+    per cent. `least` and `most`: no score is beyond them (of a correlation, -1 and 1). `recomputed`: the same in scikit-learn's words, from arrays `labels` and `predicted` and
     the `classes` that occur; '' where it takes probabilities. `depth`: how many first places of the true class it tells apart.
     """
 
@@ -26,6 +27,8 @@ class Metric:
     of: Callable[["Outcome"], Any]
     sign: int = 1
     percent: bool = True
+    least: float = 0.0
+    most: float = 1.0
     recomputed: str = ""
     depth: int = 1
 
@@ -76,8 +79,8 @@ class Metric:
         return self.shown if self.sign > 0 else f"{self.shown}, less is better"
 
     def bounded(self, low: float, high: float) -> tuple[float, float]:
-        """An interval without what no score can be: below 0, or a share above 1."""
-        return max(low, 0.0), min(high, 1.0) if self.percent else high
+        """An interval without what no score can be."""
+        return max(low, self.least), min(high, self.most)
 
     def __str__(self) -> str:
         return self.name
@@ -112,7 +115,7 @@ _F1 = 'f1_score(labels, predicted, labels=classes, average="{}", zero_division=0
 MACRO_F1 = Metric("macro-f1", "macro-F1", _macro_f1, recomputed=_F1.format("macro"))
 WEIGHTED_F1 = Metric("weighted-f1", "weighted F1", _weighted_f1, recomputed=_F1.format("weighted"))
 ACCURACY = Metric("accuracy", "accuracy", _accuracy, recomputed="accuracy_score(labels, predicted)")
-LOG_LOSS = Metric("log-loss", "log loss", _log_loss, sign=-1, percent=False)
+LOG_LOSS = Metric("log-loss", "log loss", _log_loss, sign=-1, percent=False, most=inf)
 
 METRICS = {
     metric.name: metric

@@ -158,7 +158,8 @@ def _try(network: Any, settings: Network, together: dict[str, Tensor], alone: di
     difference = float((vectors[:1] - first).abs().max() / vectors.abs().max().clamp(min=1e-12))
     if difference > CLOSE:
         raise ModelError(
-            f"networks.{settings.name}: {what} give different vectors (by {difference:.2g}); it cannot be read in batches"
+            f"networks.{settings.name}: {what} give different vectors (by {difference:.2g}); it cannot be read in batches: "
+            "compute its vectors with its own library and bring them with 'fusecat import'"
         )
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
     with _trying(network, settings), torch.enable_grad():

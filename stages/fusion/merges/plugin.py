@@ -81,8 +81,11 @@ def broken_law(merge: type[MergeModule], count: int) -> str | None:
     if not before.isfinite().all():
         return "the result must be finite, also where every field of a product is absent"
     if not torch.allclose(module.eval()(garbage, present), before, atol=1e-5):
-        return "an absent vector must have no influence"
+        return "what stands in an absent vector must have no influence, also where all of a product are absent"
     if not torch.allclose(moved, before[order], atol=1e-5):
         return "rows must not mix: permuting products must permute the result"
-    dead = [name for name, weight in module.named_parameters() if weight.grad is None or not weight.grad.abs().sum() > 0]
+    gradients = {name: weight.grad for name, weight in module.named_parameters()}
+    if wild := [name for name, gradient in gradients.items() if gradient is not None and not gradient.isfinite().all()]:
+        return f"every gradient must be finite, also where every field of a product is absent; that of {wild[0]} is not"
+    dead = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
     return f"every parameter must get a gradient; {dead[0]} gets none" if dead else None
