@@ -18,8 +18,9 @@ class Metric:
 
     `name`: the word of the command line and of `study.json`. `shown`: as papers write it. `of`: an `Outcome` -> one number, or
     (b,) where products are weighted in b ways. `sign`: +1 where more is better, -1 where less is. `percent`: a share, shown in
-    per cent. `least` and `most`: no score is beyond them (of a correlation, -1 and 1). `recomputed`: the same in scikit-learn's words, from arrays `labels` and `predicted` and
-    the `classes` that occur; '' where it takes probabilities. `depth`: how many first places of the true class it tells apart.
+    per cent. `least` and `most`: no score is beyond them (of a correlation, -1 and 1). `recomputed`: the same in scikit-learn's
+    words, from arrays `labels` and `predicted` and the `classes` that occur; '' where it takes probabilities. `depth`: how many
+    first places of the true class it tells apart.
     """
 
     name: str

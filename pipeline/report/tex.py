@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fusecat.pipeline.report.tables import label, of, shown_rows, tex_text
-from fusecat.stages.metrics import ACCURACY, MACRO_F1
+from fusecat.stages.metrics import ACCURACY, MACRO_F1, METRICS, Metric
 from fusecat.stages.vocabulary import Architecture
 
 TITLES = {
@@ -30,22 +30,26 @@ def tex(report: Mapping[str, Any]) -> str:
 
 
 def _table(title: str, rows: list[Mapping[str, Any]], report: Mapping[str, Any]) -> str:
-    """Model, then accuracy and F1 on validation and, where it exists, on test; the chosen strategy in bold."""
+    """Model, then accuracy, F1 and what chose, on validation and, where it exists, on test; the chosen strategy in bold."""
+    metrics = list(dict.fromkeys((ACCURACY, MACRO_F1, METRICS[report["metric"]])))
+    shown, count = ["Accuracy", "F1", *(tex_text(each.shown) for each in metrics[2:])], len(metrics)
     parts = [part for part in ("validation", "test") if rows[0][part] is not None]
-    head = " & ".join(f"\\multicolumn{{2}}{{c}}{{{part.capitalize()}}}" for part in parts)
-    rules = " ".join(f"\\cmidrule(lr){{{2 + 2 * at}-{3 + 2 * at}}}" for at in range(len(parts)))
-    lines = ["\\begin{table}", "\\centering", f"\\caption{{{title} (per cent, mean $\\pm$ standard deviation over seeds).}}"]
-    lines += [f"\\begin{{tabular}}{{l{'rr' * len(parts)}}}", "\\toprule", f"Model & {head} \\\\", rules]
-    lines += [" & ".join(["", *["Accuracy & F1"] * len(parts)]) + " \\\\", "\\midrule"]
+    head = " & ".join(f"\\multicolumn{{{count}}}{{c}}{{{part.capitalize()}}}" for part in parts)
+    rules = " ".join(f"\\cmidrule(lr){{{2 + count * at}-{1 + count * (at + 1)}}}" for at in range(len(parts)))
+    unit = "per cent, " if all(metric.percent for metric in metrics) else ""
+    lines = ["\\begin{table}", "\\centering", f"\\caption{{{title} ({unit}mean $\\pm$ standard deviation over seeds).}}"]
+    lines += [f"\\begin{{tabular}}{{l{'r' * count * len(parts)}}}", "\\toprule", f"Model & {head} \\\\", rules]
+    lines += [" & ".join(["", *shown * len(parts)]) + " \\\\", "\\midrule"]
     for row in rows:
         chosen = row["strategy"] == report["chosen"] and not row["ensemble"]
         name = tex_text(label(row))
-        cells = [_figure(of(row, part, key)) for part in parts for key in (ACCURACY.key, MACRO_F1.key)]
+        cells = [_figure(of(row, part, metric.key), metric) for part in parts for metric in metrics]
         lines.append(" & ".join([f"\\textbf{{{name}}}" if chosen else name, *cells]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
 
 
-def _figure(score: Mapping[str, Any] | None) -> str:
+def _figure(score: Mapping[str, Any] | None, metric: Metric) -> str:
     if score is None:
         return "--"
-    return f"{100 * score['mean']:.2f}" + ("" if score["sd"] is None else f" $\\pm$ {100 * score['sd']:.2f}")
+    mean, spread = (None if value is None else metric.scale * value for value in (score["mean"], score["sd"]))
+    return f"{mean:.2f}" + ("" if spread is None else f" $\\pm$ {spread:.2f}")

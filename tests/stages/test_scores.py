@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score, top_k_accuracy_score
 
-from fusecat.stages.metrics import LOG_LOSS, MACRO_F1, METRICS
+from fusecat.stages.metrics import LOG_LOSS, MACRO_F1, METRICS, Metric
 from fusecat.stages.scores import Outcome, scores, scores_of
 
 
@@ -20,6 +20,13 @@ def test_what_takes_no_probabilities_equals_scikit_learn(metric):
     words = {"accuracy_score": accuracy_score, "f1_score": f1_score, "recall_score": recall_score}
     given = {"labels": labels, "predicted": found.argmax(1), "classes": np.unique(labels)}
     assert scores(labels, found)[metric.key] == pytest.approx(eval(metric.recomputed, words | given), abs=1e-12)
+
+
+def test_an_interval_ends_where_no_score_can_be():
+    assert MACRO_F1.bounded(-0.1, 1.2) == (0.0, 1.0)
+    assert LOG_LOSS.bounded(-0.1, 4.5) == (0.0, 4.5)
+    kappa = Metric("kappa", "kappa", lambda outcome: outcome.mean(outcome.right), percent=False, least=-1.0)
+    assert kappa.bounded(-0.058, 1.753) == (-0.058, 1.0)
 
 
 def test_what_takes_probabilities_equals_scikit_learn():

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from fusecat.pipeline.commands.report import command
 from fusecat.pipeline.report.tables import comma_separated, folded, group_text, markdown, tex_text
+from fusecat.pipeline.report.tex import tex
+from fusecat.stages.metrics import METRICS
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW
 
@@ -109,6 +111,20 @@ def test_markdown_keeps_its_table_whatever_a_name_holds(report):
     (line,) = [line for line in markdown(hostile).splitlines() if "&lt;script" in line]
     assert len(re.split(r"(?<!\\)\|", line)) == 13
     assert "<script>" not in line
+
+
+@pytest.mark.parametrize(
+    ("metric", "columns", "factor"), [("macro-f1", 2, 100), ("balanced-accuracy", 3, 100), ("log-loss", 3, 1)]
+)
+def test_tex_has_the_metric_that_chose(written, metric, columns, factor):
+    report = json.loads(written[0]["report.json"]) | {"metric": metric}
+    told = METRICS[metric]
+    text = tex(report)
+    head = next(line for line in text.splitlines() if line.startswith(" & "))
+    assert head.count("&") == 2 * columns
+    assert (told.shown in head) == (columns == 3)
+    assert f"{factor * report['rows'][0]['test'][told.key]['mean']:.2f}" in text
+    assert f"\\cmidrule(lr){{{columns + 2}-{2 * columns + 1}}}" in text
 
 
 def test_tex_prints_what_it_would_otherwise_obey():

@@ -47,6 +47,14 @@ class Idle(MergeModule):
     def forward(self, vectors, present):
         return (vectors * present.unsqueeze(-1)).sum(1)
 
+class Wild(MergeModule):
+    def __init__(self, count, width):
+        super().__init__(count, width)
+        self.cold = torch.nn.Parameter(torch.ones(width))
+    def forward(self, vectors, present):
+        hidden = vectors * self.cold + present.unsqueeze(-1).float().log()
+        return torch.where(present.any(1, keepdim=True), hidden.logsumexp(1), 0.0)
+
 class Narrow(MergeModule):
     def forward(self, vectors, present):
         return (vectors * present.unsqueeze(-1)).sum(1)[:, :2]
@@ -129,6 +137,7 @@ def test_a_merge_of_ones_own_is_fused_stored_and_loaded(own, tmp_path, monkeypat
         ("mine_for_test:Leaky", "no influence"),
         ("mine_for_test:Mixing", "rows must not mix"),
         ("mine_for_test:Idle", "idle.weight gets none"),
+        ("mine_for_test:Wild", "every gradient must be finite, .* that of cold is not"),
         ("mine_for_test:Narrow", r"\(7, 6\), not \(7, 2\)"),
         ("mine_for_test:Other", "inherits from"),
         ("mine_for_test:Absent", "no merge at"),
