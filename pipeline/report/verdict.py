@@ -80,6 +80,9 @@ def _stability(comparison: "Comparison") -> list[str]:
         features, of = len(comparison.row(str(comparison.frugal)).candidate.features), len(chosen.candidate.features)
         fewer = f" ({features} of {of} features)" if features < of else ""
         sentences.append(f"The cheapest within one standard error of it on validation is {comparison.frugal}{fewer}.")
+        headline, alone = comparison.headline, comparison.row(str(comparison.frugal)).candidate.single
+        if alone and not chosen.candidate.single and headline is not None and not headline.real:
+            sentences.append("So nothing shows here that fusion is worth its cost.")
     return sentences
 
 
