@@ -13,14 +13,16 @@ from fusecat.stages.fusion.fit import Fitted, predict_blocks
 from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.late import method_class
-from fusecat.stages.fusion.late.crossfit import fit_late
+from fusecat.stages.fusion.late.crossfit import LateFit, fit_late
 from fusecat.stages.fusion.late.late_predictors import TrainedLate, TrainedUnimodal
+from fusecat.stages.fusion.late.modality_logits import gather
 from fusecat.stages.fusion.logistic import fit_logistic
 from fusecat.stages.fusion.predictions import Parts, keep, outcome_of
 from fusecat.stages.fusion.predictor import Predictor, TrainedHead
 from fusecat.stages.fusion.runs import DETERMINISTIC, Run
 from fusecat.stages.fusion.strategy import FUSED, Strategy
 from fusecat.stages.fusion.unimodal import probability_blocks
+from fusecat.stages.fusion.wiring import field_of
 from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Architecture, Late
@@ -115,10 +117,28 @@ def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predict
         predict_seconds=0.0,
         probabilities=fitted.probabilities,
         scores=_scores(fitted.probabilities, fit_data),
+        controls=_without_fields(fitted, names, fit_data),
         notes=(fitted.note,) if fitted.note else (),
         key=key,
     )
     return run, TrainedLate(strategy, fit_data.classes, names, fitted.method)
+
+
+def _without_fields(fitted: LateFit, names: tuple[str, ...], fit_data: FitData) -> dict[str, dict[str, dict[str, float]]]:
+    """`without FIELD` -> part -> scores, of parts that the method has not learnt from; see `ablations`."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    fields = dict.fromkeys(map(field_of, names))
+    for field in fields if len(fields) > 1 else ():
+        masked = {
+            name: replace(each, present=np.zeros_like(each.present)) if field_of(name) == field else each
+            for name, each in fit_data.features.items()
+            if name in names
+        }
+        for part in fitted.probabilities.keys() - set(fitted.fitted_on):
+            rows = fit_data.rows[part]
+            said = keep(fitted.method.predict_blocks(gather(masked, names, rows)), fit_data.labels[rows], len(fit_data.prior))
+            found.setdefault(f"without {field}", {})[part] = scores_of(outcome_of(said, fit_data.labels[rows]))
+    return found
 
 
 def _unimodal(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:

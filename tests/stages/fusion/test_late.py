@@ -19,6 +19,7 @@ from fusecat.stages.fusion.runs import DETERMINISTIC, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.metrics import ACCURACY
+from fusecat.stages.scores import scores
 from fusecat.stages.vocabulary import Architecture, Late
 from tests.stages.fusion.synthetic import SEVEN, table
 
@@ -239,6 +240,24 @@ def test_whatever_was_fused_is_loaded_and_predicts_the_same(everything):
     for run in runs:
         found = load_head(runs.path(run.strategy, run.seed)).probabilities(new)
         np.testing.assert_allclose(found, run.probabilities["test"], atol=2e-6, err_msg=run.strategy)
+
+
+@pytest.mark.parametrize("name", ["late/mean", "late/mean@flat", "late/calibrated"])
+def test_late_fusion_tells_what_it_would_say_without_a_field(everything, name):
+    made, runs, _ = everything
+    run = next(run for run in runs if run.strategy == name)
+    rows = made.rows("test")
+    head = load_head(runs.path(name, run.seed))
+    fields = {feature.rpartition(".")[2] for feature in run.features}
+    assert set(run.controls) == {f"without {field}" for field in fields}
+    for field in fields:
+        masked = {
+            feature: dataclasses.replace(each, present=each.present & (feature.rpartition(".")[2] != field))
+            for feature, each in made.features.items()
+        }
+        expected = scores(made.labels[rows], head.probabilities(masked)[rows])
+        assert run.controls[f"without {field}"]["test"] == pytest.approx(expected, abs=1e-6)
+        assert ("validation" in run.controls[f"without {field}"]) == ("validation" not in run.fitted_on)
 
 
 def test_a_loaded_head_saved_elsewhere_stands_alone(everything, tmp_path):
