@@ -77,7 +77,8 @@ def study(kind: str, seed: int, workspace: Path, given: dict[str, Path], scratch
     """Test macro-F1 (per cent) by row, and seconds of the processor."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     names = SETS[kind]
-    words = ["--networks", ",".join(names), "--fields", "title_description", "--fields", "image", "--split-seed", seed]
+    words = ["--networks", ",".join(names), "--fields", "title_description", "--split-seed", seed]
+    words += ["--fields", "image"] if len(names) > 1 else []
     words += ["--preset", "tiny" if kind == "tiny" else PRESET]
     words += [word for name in names if name in given for word in ("--weights", f"{name}={given[name]}")]
     fusecat("extract", *words, "--workspace", workspace)
