@@ -4,7 +4,7 @@ import os
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_WAIT_POLICY="passive")
 os.environ.setdefault("FUSECAT_SILENCE", "600")  # what is told after some seconds would depend on the machine
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # bit-equality is promised for the same number of threads
+os.environ["OMP_NUM_THREADS"] = "1"  # bytes are equal for the same number of threads, and a fork of several would wait for ever
 
 import csv
 import gc
