@@ -65,9 +65,9 @@ class Builder:
     def __init__(
         self, root: Path, options: ReadingOptions, serves: Collection[str] = (), *, own_pictures: bool = False
     ) -> None:
-        for name in TABLES.keys() - set(serves):
-            if getattr(options, name) not in (None, {}):
-                raise UsageError(f"{TABLES[name]}: {root} is of a layout that does not read it; leave it out")
+        for name, flag in TABLES.items():
+            if name not in serves and getattr(options, name) not in (None, {}):
+                raise UsageError(f"{flag}: {root} is of a layout that does not read it; leave it out")
         self.root = root
         self.options = options
         self.own_pictures = own_pictures
@@ -131,7 +131,8 @@ class Builder:
                 "missing_titles", where, "title masked, the other fields are used; empty products are counted apart"
             )
         self.products.append(product)
-        self._parts.append((part or "", f"{self.root}: {place}, column {self.options.split_column}"))
+        if self.options.split_column:
+            self._parts.append((part or "", f"{self.root}: {place}, column {self.options.split_column}"))
         self._groups.append((group or "").strip() or None)
 
     def catalogue(self, source: Path, layout: str, **more: object) -> Catalogue:

@@ -134,7 +134,7 @@ def _without_fields(fitted: LateFit, names: tuple[str, ...], fit_data: FitData) 
             for name, each in fit_data.features.items()
             if name in names
         }
-        for part in fitted.probabilities.keys() - set(fitted.fitted_on):
+        for part in (part for part in fitted.probabilities if part not in fitted.fitted_on):
             rows = fit_data.rows[part]
             said = keep(fitted.method.predict_blocks(gather(masked, names, rows)), fit_data.labels[rows], len(fit_data.prior))
             found.setdefault(f"without {field}", {})[part] = scores_of(outcome_of(said, fit_data.labels[rows]))
