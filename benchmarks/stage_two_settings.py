@@ -26,6 +26,7 @@ from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.fit_data import gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Moments, Scaling, Shortcut
 from fusecat.stages.fusion.run_strategy import run_strategy
+from fusecat.stages.fusion.runs import Job
 from fusecat.stages.fusion.strategy import SETS, Strategy
 from fusecat.stages.metrics import MACRO_F1
 
@@ -141,7 +142,7 @@ def measured(tables: list[FeatureTable], strategies: Sequence[str], settings: Fi
             strategy = Strategy.parse(name)
             for seed in range(1, seeds + 1):
                 start = time.process_time()
-                run, _ = run_strategy(strategy, seed, fit_data, settings, MACRO_F1)
+                run, _ = run_strategy(Job(strategy, seed, settings, MACRO_F1), fit_data)
                 scores = [run.scores[part]["macro_f1"] for part in ("validation", "test")]
                 found[at] += [*scores, len(run.curve), time.process_time() - start]
     return found / (len(tables) * seeds)

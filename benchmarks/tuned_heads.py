@@ -19,6 +19,7 @@ from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.fit_data import gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, TUNED, FitSettings
 from fusecat.stages.fusion.run_strategy import run_strategy
+from fusecat.stages.fusion.runs import Job
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.strategy_plan import plan
 from fusecat.stages.fusion.tune import SEEDS, tune
@@ -37,7 +38,7 @@ def thesis(table: FeatureTable) -> list[Strategy]:
 def judged(table: FeatureTable, strategy: Strategy, settings: FitSettings) -> tuple[float, float]:
     """Macro-F1 on validation and test, per cent, the mean over the seeds of the search."""
     data = gather(table, sorted(table.features), ("train", "head"), standardise=settings.standardise)
-    runs = [run_strategy(strategy, seed, data, settings, MACRO_F1)[0] for seed in SEEDS]
+    runs = [run_strategy(Job(strategy, seed, settings, MACRO_F1), data)[0] for seed in SEEDS]
     validation, test = (float(np.mean([run.scores[part]["macro_f1"] for run in runs])) for part in ("validation", "test"))
     return 100 * validation, 100 * test
 

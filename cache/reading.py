@@ -6,10 +6,10 @@ Shapes: N products, D width, C classes, P pieces of 256 rows.
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,7 +25,7 @@ CHECKSUM = 4
 """Bytes of the fletcher32 that HDF5 writes after each piece."""
 
 
-class SealedFile:
+class SealedFile(AbstractContextManager["SealedFile"]):
     """A feature file; `with SealedFile(path) as file`. Raises OSError, ForeignFile or DamagedFeature.
 
     On opening, the structure and all attributes are checked against the content digest; each dataset is checked against its own
@@ -51,9 +51,6 @@ class SealedFile:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -9,9 +9,10 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +34,11 @@ Batch: TypeAlias = tuple[NDArray[np.int32], dict[str, NDArray[np.floating]], dic
 """Labels (n,), embedding (n, D) of each feature in the precision of the file, present (n,) of each feature."""
 
 
-class FeatureStream:
+class FeatureStream(AbstractContextManager["FeatureStream"]):
     """Features side by side, like a `FeatureTable`, but their vectors stay on disk; `with cache.stream() as stream`.
 
     Every byte of them is checked whenever it is read: against its SHA-256 the first time, then against the CRC-32 that it had.
-    `ids`, `labels`, `split`, `classes`, `parts`, `fingerprint` as in `FeatureTable`; `present` (N,) and `widths` by feature.
+    `labels`, `split`, `classes`, `parts`, `fingerprint` as in `FeatureTable`; `present` (N,) and `widths` by feature.
     """
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
@@ -70,9 +71,6 @@ class FeatureStream:
         self.split: NDArray[np.uint8] = columns["split"]
         self.classes, self.parts, self.fingerprint = header.classes, header.parts, header.fingerprint
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -82,16 +80,6 @@ class FeatureStream:
         for file in self._files.values():
             file.close()
 
-    @property
-    def ids(self) -> NDArray[np.str_]:
-        """The ids of all products, in order (N,)."""
-        return decode(self._encoded)
-
-    def rows(self, *parts: str) -> NDArray[np.intp]:
-        """Row numbers of the labelled products of these parts, in catalogue order."""
-        codes = [self.parts.index(part) for part in parts if part in self.parts]
-        return np.flatnonzero(np.isin(self.split, codes) & (self.labels >= 0))
-
     def table(self) -> "StreamedTable":
         """Everything but vectors and logits in memory."""
         features = {}
@@ -100,7 +88,7 @@ class FeatureStream:
             present = self.present[name]
             logits = {each: StoredLogits(file, each, present, self._encoded) for each in OPTIONAL if each in file}
             features[name] = feature_of(file, present, nowhere, logits)
-        known = (self.ids, self.labels, self.split, self.classes, self.parts)
+        known = (decode(self._encoded), self.labels, self.split, self.classes, self.parts)
         return StreamedTable(*known, features, self.fingerprint, stream=self)
 
     @property

@@ -16,10 +16,10 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from fusecat.stages.catalogue.image_facts import ImageFacts
 
@@ -38,7 +38,7 @@ _DAMAGE = re.compile(rb"premature end|bad huffman|found marker|inconsistent prog
 _MAIN = "import sys; sys.path.insert(0, {root!r}); from fusecat.stages.catalogue.decode_workers import serve; serve()"
 
 
-class DecodeWorkers:
+class DecodeWorkers(AbstractContextManager["DecodeWorkers"]):
     """Some processes that look at pictures; a context manager that ends them."""
 
     def __init__(self, count: int) -> None:
@@ -59,9 +59,6 @@ class DecodeWorkers:
 
         with ThreadPoolExecutor(self._count) as pool:
             yield from pool.map(look, paths)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_error: object) -> None:
         for _ in range(self._count):

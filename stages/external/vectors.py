@@ -5,7 +5,7 @@ Shapes: N products, n external vectors, D their width, C classes.
 
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -179,7 +179,7 @@ def _refuse_gaps(path: Path, products: Sequence[str], present: NDArray[np.bool_]
         )
 
 
-class Staging:
+class Staging(AbstractContextManager["Staging"]):
     """A float32 matrix (N, width) in a file without a name, zero at first: whatever happens, nothing of it is left over."""
 
     def __init__(self, folder: Path, rows: int, width: int) -> None:
@@ -192,9 +192,6 @@ class Staging:
         except OSError as error:
             error.filename = str(folder)
             raise
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -18,10 +18,9 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.feasible import features_of
 from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
-from fusecat.stages.fusion.jobs import Job
 from fusecat.stages.fusion.late.ensemble_runs import in_order, members_of
 from fusecat.stages.fusion.predictions import stored_bytes
-from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS, Run, Runs
+from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS, Job, Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.fusion.wiring import stands_alone
 from fusecat.stages.metrics import MACRO_F1, Metric
@@ -107,7 +106,7 @@ def fuse(
                     from fusecat.stages.fusion.late.ensemble_runs import combine
 
                     with phase(f"{job.strategy.name}, seed {job.seed}: combining {len(members)} runs"):
-                        run = combine(job.strategy, job.seed, members, table, runs, metric, key=job.key)
+                        run = combine(job, members, table, runs)
                     note(job, run)
         set_broken_ensembles_aside(runs)
         return [ready[job.strategy, job.seed] for job in jobs]
@@ -186,7 +185,7 @@ def schedule(
                 members = [job.key for job in library if job.seed in (seed, DETERMINISTIC)]
                 text = json.dumps([REVISION, strategy.name, seed, metric.name, members, *ties.values()])
                 key = hashlib.sha256(text.encode()).hexdigest()
-                jobs.append(Job(strategy, seed, settings, metric, key, ""))
+                jobs.append(Job(strategy, seed, settings, metric, key))
     return jobs
 
 

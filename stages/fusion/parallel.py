@@ -27,9 +27,8 @@ from fusecat.stages.fusion.batched import fit_seeds
 from fusecat.stages.fusion.fit import Fitted
 from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.in_memory import Vectors
-from fusecat.stages.fusion.jobs import Job
 from fusecat.stages.fusion.run_strategy import run_strategy
-from fusecat.stages.fusion.runs import Run, Runs
+from fusecat.stages.fusion.runs import Job, Run, Runs
 from fusecat.stages.progress import end_soon, phase, scratch
 
 WORTH_SPREADING = 8.0
@@ -38,8 +37,8 @@ WORTH_SPREADING = 8.0
 
 def do(job: Job, fit_data: FitData, runs: Runs, fitted: Fitted | None = None) -> Run:
     """Do one run and store it, what it has learnt first."""
-    run, learnt = run_strategy(job.strategy, job.seed, fit_data, job.settings, job.metric, key=job.key, fitted=fitted)
-    run = replace(run, tuned=job.tuned, settings={**run.settings, "vectors": job.vectors})
+    run, learnt = run_strategy(job, fit_data, fitted)
+    run = replace(run, settings={**run.settings, "vectors": job.vectors})
     folder = runs.path(run.strategy, run.seed)
     (folder / "run.json").unlink(missing_ok=True)
     learnt.save(folder)

@@ -11,7 +11,6 @@ from fusecat.stages.fusion.ablations import ablations
 from fusecat.stages.fusion.feasible import with_logits
 from fusecat.stages.fusion.fit import Fitted, predict_blocks
 from fusecat.stages.fusion.fit_data import FitData
-from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.late import method_class
 from fusecat.stages.fusion.late.crossfit import LateFit, fit_late
 from fusecat.stages.fusion.late.late_predictors import TrainedLate, TrainedUnimodal
@@ -19,48 +18,37 @@ from fusecat.stages.fusion.late.modality_logits import gather
 from fusecat.stages.fusion.logistic import fit_logistic
 from fusecat.stages.fusion.predictions import Parts, keep, outcome_of
 from fusecat.stages.fusion.predictor import Predictor, TrainedHead
-from fusecat.stages.fusion.runs import DETERMINISTIC, Run
-from fusecat.stages.fusion.strategy import FUSED, Strategy
+from fusecat.stages.fusion.runs import Job, Run
+from fusecat.stages.fusion.strategy import FUSED
 from fusecat.stages.fusion.unimodal import probability_blocks
 from fusecat.stages.fusion.wiring import field_of
-from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Architecture, Late
 
 
-def run_strategy(
-    strategy: Strategy,
-    seed: int,
-    fit_data: FitData,
-    settings: FitSettings,
-    metric: Metric,
-    *,
-    key: str = "",
-    fitted: Fitted | None = None,
-) -> tuple[Run, Predictor]:
+def run_strategy(job: Job, fit_data: FitData, fitted: Fitted | None = None) -> tuple[Run, Predictor]:
     """Do the work of one run; a head that was `fitted` already is only scored.
 
     Returns the run with what it has learnt, ready to be saved.
     """
-    match strategy.architecture:
+    match job.strategy.architecture:
         case Architecture.UNIMODAL:
-            return _unimodal(strategy, fit_data, key)
+            return _unimodal(job, fit_data)
         case Architecture.LATE:
-            return _late(strategy, fit_data, key)
+            return _late(job, fit_data)
         case Architecture.BASELINE | Architecture.FLAT | Architecture.HIERARCHICAL | Architecture.TEXT | Architecture.PROBE:
-            return _fit_head(strategy, seed, fit_data, settings, metric, key, fitted)
+            return _fit_head(job, fit_data, fitted)
         case Architecture.LOGISTIC:
-            known = fit_logistic(strategy, fit_data, metric)
-            run, learnt = _fit_head(strategy, DETERMINISTIC, fit_data, settings, metric, key, known.fitted)
-            return replace(run, settings=known.choice.record | {"tried": known.tried, "metric": metric.name}), learnt
+            known = fit_logistic(job.strategy, fit_data, job.metric)
+            run, learnt = _fit_head(job, fit_data, known.fitted)
+            return replace(run, settings=known.choice.record | {"tried": known.tried, "metric": job.metric.name}), learnt
         case _:
-            assert_never(strategy.architecture)
+            assert_never(job.strategy.architecture)
 
 
-def _fit_head(
-    strategy: Strategy, seed: int, fit_data: FitData, settings: FitSettings, metric: Metric, key: str, fitted: Fitted | None
-) -> tuple[Run, Predictor]:
-    fitted = fitted or fit_data.fit(strategy, settings, seed=seed, metric=metric)
+def _fit_head(job: Job, fit_data: FitData, fitted: Fitted | None) -> tuple[Run, Predictor]:
+    strategy, settings = job.strategy, job.settings
+    fitted = fitted or fit_data.fit(strategy, settings, seed=job.seed, metric=job.metric)
     head = fitted.head
     data = fit_data.vectors.select(head.features)
     start = time.perf_counter()
@@ -73,29 +61,24 @@ def _fit_head(
     for name in ("fit", *(fit_data.fitted_on if len(fit_data.fitted_on) > 1 else ())):
         marks[name if name == "fit" else f"fit_{name}"] = scores_of(fit_data.said(head, fit_data.rows[name]))
     fused = strategy.architecture in FUSED or strategy.logistic
-    run = Run(
-        strategy=strategy.name,
-        architecture=strategy.architecture,
-        first=strategy.first,
-        final=strategy.final,
+    run = job.done(
         features=head.features,
-        seed=seed,
         fitted_on=fit_data.fitted_on,
         parameters=sum(parameter.numel() for parameter in head.parameters()),
         fit_seconds=fitted.seconds,
         predict_seconds=seconds,
         probabilities=found,
         scores=marks,
-        settings=settings.record() | {"best_epoch": fitted.best_epoch, "metric": metric.name},
+        settings=settings.record() | {"best_epoch": fitted.best_epoch, "metric": job.metric.name},
         curve=fitted.curve,
         controls=ablations(head, data, fit_data.labels, fit_data.parts) if fused else {},
-        key=key,
     )
     scaling = {name: fit_data.scaling[name] for name in head.features}
     return run, TrainedHead(strategy, fit_data.classes, head, scaling, settings)
 
 
-def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:
+def _late(job: Job, fit_data: FitData) -> tuple[Run, Predictor]:
+    strategy = job.strategy
     method = method_class(Late(str(strategy.final)))
     if method is None:
         raise ValueError(f"{strategy.name} combines runs, not networks")
@@ -104,13 +87,8 @@ def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predict
     fitted = fit_late(
         lambda: method(len(names), fit_data.prior), fit_data.features, names, fit_data.labels, fit_data.rows, fit_data.groups
     )
-    run = Run(
-        strategy=strategy.name,
-        architecture=strategy.architecture,
-        first=None,
-        final=strategy.final,
+    run = job.done(
         features=names,
-        seed=DETERMINISTIC,
         fitted_on=fitted.fitted_on,
         parameters=sum(array.size for array in fitted.method.state().values() if array.dtype.kind == "f"),
         fit_seconds=time.perf_counter() - start,
@@ -119,7 +97,6 @@ def _late(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predict
         scores=_scores(fitted.probabilities, fit_data),
         controls=_without_fields(fitted, names, fit_data),
         notes=(fitted.note,) if fitted.note else (),
-        key=key,
     )
     return run, TrainedLate(strategy, fit_data.classes, names, fitted.method)
 
@@ -141,8 +118,8 @@ def _without_fields(fitted: LateFit, names: tuple[str, ...], fit_data: FitData) 
     return found
 
 
-def _unimodal(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Predictor]:
-    feature = fit_data.features[str(strategy.feature)]
+def _unimodal(job: Job, fit_data: FitData) -> tuple[Run, Predictor]:
+    feature = fit_data.features[str(job.strategy.feature)]
     start = time.perf_counter()
     found = {
         part: keep(probability_blocks(feature, rows, fit_data.prior), fit_data.labels[rows], len(fit_data.prior))
@@ -155,13 +132,8 @@ def _unimodal(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Pre
         if present.any():
             labels = fit_data.labels[rows]
             marks[f"{part}_present"] = scores_of(outcome_of(found[part], labels).take(present))
-    run = Run(
-        strategy=strategy.name,
-        architecture=strategy.architecture,
-        first=None,
-        final=None,
+    run = job.done(
         features=(feature.name,),
-        seed=DETERMINISTIC,
         fitted_on=(),
         parameters=0,
         fit_seconds=0.0,
@@ -169,9 +141,8 @@ def _unimodal(strategy: Strategy, fit_data: FitData, key: str) -> tuple[Run, Pre
         probabilities=found,
         scores=marks,
         notes=("products without the field get the class shares of the fit rows",) if not feature.present.all() else (),
-        key=key,
     )
-    return run, TrainedUnimodal(strategy, fit_data.classes, fit_data.prior)
+    return run, TrainedUnimodal(job.strategy, fit_data.classes, fit_data.prior)
 
 
 def _scores(found: Parts, fit_data: FitData) -> dict[str, dict[str, float]]:

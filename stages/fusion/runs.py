@@ -21,8 +21,10 @@ from fusecat.cache.publish import publish_arrays
 from fusecat.cache.records import check_digests, damaged, digests, expecting, read_record, write_record
 from fusecat.cache.table import FeatureTable, Samples
 from fusecat.stages.errors import ModelError
+from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.predictions import Parts, Probabilities, StoredParts, arrays, outcome_of
-from fusecat.stages.metrics import METRICS
+from fusecat.stages.fusion.strategy import Strategy
+from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Part
 
@@ -70,6 +72,28 @@ class Run:
     controls: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     key: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do.
+
+    `key` is the digest of everything that decides its result, `vectors` that of the vectors alone.
+    """
+
+    strategy: Strategy
+    seed: int
+    settings: FitSettings
+    metric: Metric
+    key: str = ""
+    vectors: str = ""
+    tuned: bool = False
+
+    def done(self, **told: Any) -> Run:
+        """The run that it has become; `told`: what is known only now."""
+        strategy, seed = self.strategy, self.seed if self.strategy.seeded else DETERMINISTIC
+        known: dict[str, Any] = {"strategy": strategy.name, "seed": seed, "tuned": self.tuned, "key": self.key}
+        return Run(architecture=strategy.architecture, first=strategy.first, final=strategy.final, **known, **told)
 
 
 @dataclass(frozen=True)

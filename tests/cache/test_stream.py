@@ -38,7 +38,7 @@ def test_every_row_comes_once_with_what_belongs_to_it(features, window, seed, si
     table = features.table()
     wanted = table.rows("train", "validation")
     with features.stream() as stream:
-        assert np.array_equal(stream.rows("train", "validation"), wanted)
+        assert np.array_equal(stream.table().rows("train", "validation"), wanted)
         batches = list(stream.batches(wanted, size, seed=seed, window=window))
     assert [len(labels) for labels, _, _ in batches[:-1]] == [size] * (len(batches) - 1)
     found = {name: np.concatenate([vectors[name] for _, vectors, _ in batches]) for name in WIDTHS}

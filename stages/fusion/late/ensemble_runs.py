@@ -13,10 +13,9 @@ from fusecat.cache.table import FeatureTable
 from fusecat.stages.fusion.late.crossfit import CROSS_FITTED
 from fusecat.stages.fusion.late.ensembles import cross_fitted_selection, means_of_present, voted
 from fusecat.stages.fusion.predictions import outcome_of
-from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Run, Runs
+from fusecat.stages.fusion.runs import LIBRARY, MEMBERS, Job, Run, Runs
 from fusecat.stages.fusion.strategy import FUSED, Strategy
 from fusecat.stages.fusion.wiring import stands_alone
-from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import scores_of
 from fusecat.stages.vocabulary import Architecture, Late, Part
 
@@ -45,13 +44,11 @@ def in_order(ensemble: Run, members: Sequence[Run]) -> bool:
     return list(kept) == [name for name in map(_name, members) if name in kept]
 
 
-def combine(
-    strategy: Strategy, seed: int, members: Sequence[Run], table: FeatureTable, runs: Runs, metric: Metric, *, key: str
-) -> Run:
+def combine(job: Job, members: Sequence[Run], table: FeatureTable, runs: Runs) -> Run:
     """Combine the members' stored probabilities, score and store the result, and remember where the members are."""
     from fusecat.stages.fusion.late.late_predictors import refer  # torch, which stored ensembles do without
 
-    start = time.perf_counter()
+    start, strategy = time.perf_counter(), job.strategy
     notes: tuple[str, ...] = ()
     library = {part: [run.probabilities[part] for run in members] for part in members[0].probabilities}
     labels = {part: table.labels[table.rows(part)] for part in library}
@@ -65,19 +62,14 @@ def combine(
         kept, fitted_on = list(members), members[0].fitted_on
     else:
         groups = None if table.groups is None else table.groups[table.rows(Part.VALIDATION)]
-        weights, found = cross_fitted_selection(library, labels, metric, groups)
+        weights, found = cross_fitted_selection(library, labels, job.metric, groups)
         kept = [run for run, weight in zip(members, weights, strict=True) if weight]
         fitted_on = (*sorted({part for run in kept for part in run.fitted_on}), Part.VALIDATION.value)
         shares = sorted(zip(weights[weights > 0], kept, strict=True), key=lambda pair: -pair[0])
         notes = (CROSS_FITTED, "weights: " + ", ".join(f"{run.strategy} {weight:.2f}" for weight, run in shares))
         weights = weights[weights > 0]
-    run = Run(
-        strategy=strategy.name,
-        architecture=strategy.architecture,
-        first=None,
-        final=strategy.final,
+    run = job.done(
         features=tuple(sorted({name for member in kept for name in member.features})),
-        seed=seed,
         fitted_on=fitted_on,
         parameters=sum(member.parameters for member in kept) + len(weights),
         fit_seconds=sum(member.fit_seconds for member in kept) + time.perf_counter() - start,
@@ -89,7 +81,6 @@ def combine(
             LIBRARY: sorted({member.strategy for member in members}),
         },
         notes=notes,
-        key=key,
     )
     folder = runs.path(run.strategy, run.seed)
     refer(folder, strategy, table.classes, [runs.path(member.strategy, member.seed) for member in kept], weights)

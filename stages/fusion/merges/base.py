@@ -42,15 +42,19 @@ class MergeModule(nn.Module, ABC):
 class LinearMerge(MergeModule):
     """A merge that is linear in its vectors, so that a linear layer after it can be pulled in front of it.
 
-    Its result is `sum over m of scales[:, m] * vectors[:, m] @ E_m` with fixed E_m; a chain of linear layers around it is then
-    one matrix per vector. Computing that matrix first (C x D) and the product with the data second is the same function with
-    the same gradients, at a fraction of the cost.
+    Its result is `sum over m of scales[:, m] * vectors[:, m] @ E_m` with fixed E_m, here the identity; a chain of linear layers
+    around it is then one matrix per vector. Computing that matrix first (C x D) and the product with the data second is the
+    same function with the same gradients, at a fraction of the cost.
     """
 
-    @abstractmethod
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        """The scaled sum over M."""
+        return (vectors * self.scales(present).unsqueeze(-1)).sum(1)
+
     def scales(self, present: Tensor) -> Tensor:
         """(B, M) bool -> (B, M) float: the factor of each vector, 0 where it is absent."""
+        return present.float()
 
-    @abstractmethod
     def pull(self, weight: Tensor) -> list[Tensor]:
         """A following layer's weight (C, `self.width`) -> one (C, D) per vector."""
+        return [weight] * self.count

@@ -16,10 +16,6 @@ class Concatenation(LinearMerge):
         """Zeros where absent, then side by side."""
         return (vectors * present.unsqueeze(-1)).flatten(1)
 
-    def scales(self, present: Tensor) -> Tensor:
-        """1 where present."""
-        return present.float()
-
     def pull(self, weight: Tensor) -> list[Tensor]:
         """Each vector meets its own columns."""
         return list(weight.chunk(self.count, dim=1))

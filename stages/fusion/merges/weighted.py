@@ -14,15 +14,7 @@ class Weighted(LinearMerge):
         # equal weights first: the average
         self.weights = nn.Parameter(torch.zeros(count))
 
-    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
-        """Weighted sum over M."""
-        return (vectors * self.scales(present).unsqueeze(-1)).sum(1)
-
     def scales(self, present: Tensor) -> Tensor:
         """The softmax over what is present; zeros where nothing is."""
         shares = (self.weights - self.weights.max()).exp() * present
         return shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
-
-    def pull(self, weight: Tensor) -> list[Tensor]:
-        """Every vector meets all columns."""
-        return [weight] * self.count

@@ -16,6 +16,7 @@ from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, Fi
 from fusecat.stages.fusion.in_memory import statistics
 from fusecat.stages.fusion.losses import loss_function, order
 from fusecat.stages.fusion.run_strategy import run_strategy
+from fusecat.stages.fusion.runs import Job
 from fusecat.stages.fusion.strategy import Strategy
 from fusecat.stages.metrics import ACCURACY, LOG_LOSS, MACRO_F1
 from fusecat.stages.vocabulary import Merge
@@ -46,7 +47,7 @@ STRATEGY = Strategy.parse("hierarchical/concatenation/average")
 def learn(made, settings, strategy=STRATEGY, seed=1):
     fit_data = gather(made, sorted(made.features), ("train",), standardise=settings.standardise)
     settings = dataclasses.replace(settings, epochs=max(settings.epochs if settings.epochs < 30 else 10, 10), least_steps=12)
-    return run_strategy(strategy, seed, fit_data, dataclasses.replace(settings, learning_rate=1e-2), MACRO_F1)
+    return run_strategy(Job(strategy, seed, dataclasses.replace(settings, learning_rate=1e-2), MACRO_F1), fit_data)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -159,7 +160,7 @@ def test_constant_or_huge_features_give_no_nan(merge, kind, scaling):
         features[name] = Feature(name, vectors, features[name].present, fitted_on=("train",))
     made = dataclasses.replace(made, features=features)
     fit_data = gather(made, sorted(features), ("train",), standardise=scaling)
-    run, _ = run_strategy(Strategy.parse(f"hierarchical/{merge}/{merge}"), 1, fit_data, FitSettings(epochs=2), MACRO_F1)
+    run, _ = run_strategy(Job(Strategy.parse(f"hierarchical/{merge}/{merge}"), 1, FitSettings(epochs=2), MACRO_F1), fit_data)
     assert all(np.isfinite(found).all() for found in run.probabilities.values())
 
 
@@ -167,7 +168,7 @@ def test_the_best_epoch_is_kept_not_the_last():
     made = table(products=160, signal=0.7)
     fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
     settings = FitSettings(epochs=25, patience=0, learning_rate=5e-2, label_smoothing=0, weight_decay=0)
-    run, _ = run_strategy(STRATEGY, 1, fit_data, settings, LOG_LOSS)
+    run, _ = run_strategy(Job(STRATEGY, 1, settings, LOG_LOSS), fit_data)
     losses = [epoch["log_loss"] for epoch in run.curve]
     assert losses[-1] > min(losses)
     assert run.scores["validation"]["log_loss"] == pytest.approx(min(losses), abs=1e-6)
@@ -175,13 +176,9 @@ def test_the_best_epoch_is_kept_not_the_last():
 
 
 def test_patience_ends_a_fit_that_has_stopped_getting_better():
-    run, _ = run_strategy(
-        STRATEGY,
-        1,
-        gather(table(), sorted(SEVEN), ("train",), standardise=Scaling.COLUMN),
-        FitSettings(epochs=500, steps=0, patience=3, schedule="constant"),
-        ACCURACY,
-    )
+    settings = FitSettings(epochs=500, steps=0, patience=3, schedule="constant")
+    fit_data = gather(table(), sorted(SEVEN), ("train",), standardise=Scaling.COLUMN)
+    run, _ = run_strategy(Job(STRATEGY, 1, settings, ACCURACY), fit_data)
     assert len(run.curve) == run.settings["best_epoch"] + 3
 
 
@@ -288,7 +285,7 @@ def test_large_catalogues_get_fewer_passes_and_wide_heads_smaller_steps():
 
 def reached(made: FeatureTable, strategy: str, settings: FitSettings = DEFAULT) -> float:
     fit_data = gather(made, sorted(made.features), ("train",), standardise=Scaling.COLUMN)
-    run, _ = run_strategy(Strategy.parse(strategy), 1, fit_data, settings, MACRO_F1)
+    run, _ = run_strategy(Job(Strategy.parse(strategy), 1, settings, MACRO_F1), fit_data)
     return run.scores["validation"]["macro_f1"]
 
 
