@@ -37,7 +37,7 @@ from fusecat.stages.catalogue.validate import validate
 from fusecat.stages.extraction import probe as probing
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.dataset import Study
-from fusecat.stages.extraction.encoder import Encoder
+from fusecat.stages.extraction.encoder import GPU_TOKENS, Encoder
 from fusecat.stages.extraction.extract import device_precision
 from fusecat.stages.extraction.quiet import quieten
 from fusecat.stages.extraction.settings import LARGE, Extraction, Library, Network, Training, fitting_workers
@@ -110,10 +110,8 @@ def flops(encoder: Encoder, study: Study) -> tuple[float, int]:
     return float((linear * tokens + quadratic * tokens**2).mean()), parameters
 
 
-def timed(encoder: Encoder, study: Study, budget: int) -> probing.Timing:
-    return probing.probe(
-        encoder, study, metric=MACRO_F1, precision=device_precision(encoder.extraction.precision), budget=budget
-    )
+def timed(encoder: Encoder, study: Study) -> probing.Timing:
+    return probing.probe(encoder, study, metric=MACRO_F1, precision=device_precision(encoder.extraction.precision))
 
 
 def row(name: str, encoder: Encoder, timing: probing.Timing, work: float, peak: float | None) -> str:
@@ -152,25 +150,27 @@ def scarce(limit: float) -> Iterator[str]:
 def stage_one(study: Study, chosen: list[Network], peak: float | None, *, small: bool) -> Iterator[Callable[[], str]]:
     """One piece of work per line of the table."""
     extraction = Extraction(workers=0 if small else fitting_workers(LARGE))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     known: dict[str, tuple[Encoder, float, int, probing.Timing]] = {}
 
     def usual(entry: Network) -> str:
         encoder = encoder_of(entry, Field.IMAGE if entry.is_image else Field.TITLE, extraction)
         work, parameters = flops(encoder, study)
-        timing = timed(encoder, study, encoder.budget(device))
+        timing = timed(encoder, study)
         known[entry.name] = (encoder, work, parameters, timing)
         said = f"{entry.name}, {parameters / 1e6:.1f} million parameters, {work / 1e9:.1f} GFLOP, batch {entry.training.batch}"
         return row(said, encoder, timing, work, peak)
 
     def short_of_memory() -> str:
         encoder, work, parameters, timing = known[chosen[0].name]
+        frugal = dataclasses.replace(
+            encoder, extraction=dataclasses.replace(extraction, tokens=extraction.tokens // GPU_TOKENS)
+        )
         for share in (3, 6, 12, 24):
             # what no batch changes, a tenth more for what the allocator cannot use, and a share of the rest: the smaller, the
             # surer, because extraction may have needed more than training
             limit = 1.1 * STATE * parameters + max(timing.device_memory - STATE * parameters, 0) / share
             with scarce(limit) as name:
-                again = timed(encoder, study, extraction.tokens)
+                again = timed(frugal, study)
             if again.economy:
                 break
         else:

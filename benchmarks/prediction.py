@@ -110,21 +110,14 @@ def extraction(options: argparse.Namespace) -> tuple[float, float]:
     from benchmarks.stage_one_images import write_jpeg
     from fusecat.pipeline.presets.preset import load_preset
     from fusecat.stages.extraction.build_network import build_image_network
-    from fusecat.stages.extraction.embed import embed
+    from fusecat.stages.extraction.embed import Inference, embed
     from fusecat.stages.extraction.inputs import Images
-    from fusecat.stages.extraction.progress import silent
     from fusecat.stages.extraction.settings import Extraction
     from fusecat.stages.extraction.tokenising import tokenise
 
     def run(model, inputs, count: int, budget: int) -> None:
-        rest = {
-            "budget": budget,
-            "device": torch.device("cpu"),
-            "precision": "fp32",
-            "progress": silent,
-            "feature": "benchmark",
-        }
-        embed(model, inputs, np.ones(count, bool), Memory(count), classes=CLASSES, **rest)
+        inference = Inference("benchmark", CLASSES, budget, torch.device("cpu"), "fp32")
+        embed(model, inputs, np.ones(count, bool), Memory(count), inference)
 
     with tempfile.TemporaryDirectory() as folder:
         sentences = texts(options.texts)

@@ -22,9 +22,8 @@ import torch
 
 from benchmarks.product_texts import LENGTH, PRODUCTS, network, padded, prepare, texts
 from benchmarks.stage_one_timing import in_turns, show
-from fusecat.stages.extraction.embed import batches, embed
+from fusecat.stages.extraction.embed import Inference, batches, embed
 from fusecat.stages.extraction.inputs import Texts
-from fusecat.stages.extraction.progress import silent
 from fusecat.stages.extraction.quiet import quieten
 from fusecat.stages.extraction.settings import Extraction
 from fusecat.stages.extraction.tokenising import tokenise
@@ -58,8 +57,7 @@ def extraction(options: argparse.Namespace, name: str = "camembert") -> None:
             again = dataclasses.replace(inputs, tokens=tokenise(tokenizer, entry, sentences, 0))
             memory = Memory(len(sentences))
             present, cpu = np.ones(len(sentences), bool), torch.device("cpu")
-            rest = {"classes": 27, "budget": BUDGET, "device": cpu, "precision": "fp32", "progress": silent, "feature": name}
-            embed(model, again, present, memory, **rest)
+            embed(model, again, present, memory, Inference(name, 27, BUDGET, cpu, "fp32"))
             kept["ours"] = np.concatenate(memory.vectors)
 
         def usual() -> None:

@@ -16,9 +16,8 @@ import torch
 from benchmarks.product_texts import PRODUCTS, texts
 from benchmarks.stage_one_timing import processor
 from fusecat.pipeline.presets.preset import load_preset
-from fusecat.stages.extraction.embed import encode
+from fusecat.stages.extraction.embed import Inference, encode
 from fusecat.stages.extraction.fit_tfidf import fit_tfidf
-from fusecat.stages.extraction.progress import silent
 from fusecat.stages.extraction.settings import Extraction
 from fusecat.stages.extraction.tfidf import TextBytes
 from fusecat.stages.extraction.trainer import TrainingData
@@ -61,8 +60,8 @@ def main() -> None:
         flush=True,
     )
     begin, spent = time.perf_counter(), processor()
-    rest = {"budget": Extraction().tokens, "device": torch.device("cpu"), "precision": "fp32", "progress": silent}
-    encode(fitted, inputs, range(count), classes=CLASSES, feature="tfidf", **rest)
+    inference = Inference("tfidf", CLASSES, Extraction().tokens, torch.device("cpu"), "fp32")
+    encode(fitted, inputs, range(count), inference)
     clock = time.perf_counter() - begin
     print(f"encoded: {processor() - spent:.0f} s of processor, {clock:.0f} s on the clock; {memory():.2f} GB at most")
 

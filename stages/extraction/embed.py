@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusecat.cache.writing import FeatureWriter
+from fusecat.stages.extraction.devices import processes
+from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.inputs import Inputs, Texts
 from fusecat.stages.extraction.networks import AnyNetwork
-from fusecat.stages.extraction.progress import Progress
+from fusecat.stages.extraction.progress import Progress, silent
 
 FloatArray = NDArray[np.float32]
 
@@ -27,87 +30,86 @@ AHEAD = 2
 """Batches that worker threads decode while the network works on an earlier one."""
 
 
-def embed(
-    network: AnyNetwork,
-    inputs: Inputs,
-    present: NDArray[np.bool_],
-    writer: FeatureWriter,
-    *,
-    classes: int,
-    budget: int,
-    device: torch.device,
-    precision: str,
-    progress: Progress,
-    feature: str,
-    workers: int = 0,
-    share: tuple[int, int] = (0, 1),
-) -> int:
-    """Compute the blocks that are not on disk yet; returns how many rows were computed.
+@dataclass(frozen=True)
+class Inference:
+    """How a pass over products is made: `classes` C, `budget`: tokens (padding included) or images per batch.
 
-    `budget`: tokens (padding included) or images per batch; `share`: (rank, ranks), each rank takes every ranks-th block.
+    `feature`: what progress calls it; `workers`: threads that decode; `share`: (rank, ranks) of the processes that share it.
+    """
+
+    feature: str
+    classes: int
+    budget: int
+    device: torch.device
+    precision: str
+    progress: Progress = silent
+    workers: int = 0
+    share: tuple[int, int] = (0, 1)
+
+    @classmethod
+    def of(cls, encoder: Encoder, classes: int, precision: str, progress: Progress, *, shared: bool = False) -> Self:
+        """As the encoder's settings say, on this process's device; `shared`: by all processes of this launch."""
+        state, workers = processes(), encoder.extraction.workers
+        share = (state.process_index, state.num_processes) if shared else (0, 1)
+        return cls(encoder.feature, classes, encoder.budget(state.device), state.device, precision, progress, workers, share)
+
+
+def embed(network: AnyNetwork, inputs: Inputs, present: NDArray[np.bool_], writer: FeatureWriter, inference: Inference) -> int:
+    """Compute the blocks that are not on disk yet; returns how many rows were computed. Each rank takes every ranks-th block.
+
     Batches are a function of a block's rows alone, because a vector's last bits depend on its batch's padding: that is what
     makes a resumed file equal to an uninterrupted one, byte for byte. Absent products get zeros and are never computed.
     """
-    rank, ranks = share
-    network.eval().to(device)
+    rank, ranks = inference.share
+    network.eval().to(inference.device)
     begin, total, done, tokens = time.monotonic(), len(present), 0, 0
     missing = [(number, rows) for number, rows in writer.missing() if number % ranks == rank]
     waiting = sum(len(rows) for _, rows in missing)
     seen_of = {number: [row for row in rows if present[row]] for number, rows in missing}
-    cut = {number: list(batches(seen, [inputs.cost(row) for row in seen], budget)) for number, seen in seen_of.items()}
-    with _pool(workers) as pool:
+    cut = {
+        number: list(batches(seen, [inputs.cost(row) for row in seen], inference.budget)) for number, seen in seen_of.items()
+    }
+    with _pool(inference.workers) as pool:
         ready = prepared(inputs, (batch for block in cut.values() for batch in block), pool)
         for number, rows in missing:
             vectors = np.zeros((len(rows), network.width), np.float32)
-            logits = np.zeros((len(rows), classes), np.float32)
+            logits = np.zeros((len(rows), inference.classes), np.float32)
             for batch in cut[number]:
                 where = [row - rows.start for row in batch]
-                vectors[where], logits[where] = _forward(network, *next(ready), device, precision)
+                vectors[where], logits[where] = _forward(network, *next(ready), inference)
             writer.put(number, vectors, logits, present[rows.start : rows.stop])
             done += len(rows)
             tokens += sum(inputs.cost(row) for row in seen_of[number])
             seconds = max(time.monotonic() - begin, 1e-6)
             speed = f"{done / seconds:,.0f} products/s"
             speed += f", {tokens / seconds:,.0f} real tokens/s" if isinstance(inputs, Texts) else ""
-            progress(feature, "extraction", total - (waiting - done) * ranks, total, speed)
+            inference.progress(inference.feature, "extraction", total - (waiting - done) * ranks, total, speed)
     return done
 
 
 def encode(
-    network: AnyNetwork,
-    inputs: Inputs,
-    rows: Sequence[int],
-    *,
-    classes: int,
-    budget: int,
-    device: torch.device,
-    precision: str,
-    progress: Progress,
-    feature: str,
-    phase: str = "prediction",
-    workers: int = 0,
-    share: tuple[int, int] = (0, 1),
+    network: AnyNetwork, inputs: Inputs, rows: Sequence[int], inference: Inference, phase: str = "prediction"
 ) -> tuple[FloatArray, FloatArray]:
     """Vectors (n, D) and logits (n, C) of these rows, in their order, in memory.
 
-    `share`: (rank, ranks), each rank computes every ranks-th batch and gets all.
+    Each rank computes every ranks-th batch and gets all. `phase`: what progress calls it.
     """
-    rank, ranks = share
-    network.eval().to(device)
+    rank, ranks = inference.share
+    network.eval().to(inference.device)
     begin, done = time.monotonic(), 0
-    vectors, logits = (np.zeros((len(rows), width), np.float32) for width in (network.width, classes))
+    vectors, logits = (np.zeros((len(rows), width), np.float32) for width in (network.width, inference.classes))
     places = {row: place for place, row in enumerate(rows)}
-    cut = list(batches(rows, [inputs.cost(row) for row in rows], budget))
-    with _pool(workers) as pool:
+    cut = list(batches(rows, [inputs.cost(row) for row in rows], inference.budget))
+    with _pool(inference.workers) as pool:
         ready = prepared(inputs, cut[rank::ranks], pool)
         for number, batch in enumerate(cut):
             done += len(batch)
             if number % ranks == rank:
                 where = [places[row] for row in batch]
-                vectors[where], logits[where] = _forward(network, *next(ready), device, precision)
+                vectors[where], logits[where] = _forward(network, *next(ready), inference)
                 rate = done / max(time.monotonic() - begin, 1e-6)
-                progress(feature, phase, done, len(rows), f"{rate:.0f} products/s")
-    return (vectors, logits) if ranks == 1 else (_of_all(vectors, device), _of_all(logits, device))
+                inference.progress(inference.feature, phase, done, len(rows), f"{rate:.0f} products/s")
+    return (vectors, logits) if ranks == 1 else (_of_all(vectors, inference.device), _of_all(logits, inference.device))
 
 
 def _of_all(own: FloatArray, device: torch.device) -> FloatArray:
@@ -156,11 +158,11 @@ def _collated(inputs: Inputs, views: Sequence[Sequence[Any]]) -> tuple[dict[str,
 
 
 def _forward(
-    network: AnyNetwork, tensors: dict[str, Tensor], owners: NDArray[np.intp], device: torch.device, precision: str
+    network: AnyNetwork, tensors: dict[str, Tensor], owners: NDArray[np.intp], inference: Inference
 ) -> tuple[FloatArray, FloatArray]:
     """Vectors (B, D) and logits (B, C) of a batch's products: the mean over a product's views."""
-    with torch.inference_mode(), _autocast(device, precision):
-        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+    with torch.inference_mode(), _autocast(inference):
+        moved = {name: tensor.to(inference.device, non_blocking=True) for name, tensor in tensors.items()}
         outputs = [output.float().cpu().numpy() for output in network.encode(**moved)]
     starts = np.flatnonzero(np.diff(owners, prepend=-1))
     if len(starts) == len(owners):
@@ -170,10 +172,10 @@ def _forward(
     return vectors, logits
 
 
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    if precision == "fp32":
+def _autocast(inference: Inference) -> AbstractContextManager[Any]:
+    if inference.precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+    return torch.autocast(inference.device.type, torch.bfloat16 if inference.precision == "bf16" else torch.float16)
 
 
 def _pool(workers: int) -> AbstractContextManager[Any]:

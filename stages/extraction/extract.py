@@ -26,7 +26,7 @@ from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.disk import disk_needed
 from fusecat.stages.extraction.earlier import taught_wrong
-from fusecat.stages.extraction.embed import embed
+from fusecat.stages.extraction.embed import Inference, embed
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.inputs import StoredVectors
@@ -220,32 +220,16 @@ def _extract(
         network, inputs, learning = fine_tune(
             encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs, like=stored
         )
-    budget = encoder.budget(state.device)
+    inference = Inference.of(encoder, len(study.catalogue.classes), recipe["precision"], progress, shared=True)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
-    computed = embed(
-        network,
-        inputs,
-        present,
-        writer,
-        classes=len(study.catalogue.classes),
-        budget=budget,
-        device=state.device,
-        precision=recipe["precision"],
-        progress=progress,
-        feature=encoder.feature,
-        workers=encoder.extraction.workers,
-        share=(state.process_index, state.num_processes),
-    )
+    computed = embed(network, inputs, present, writer, inference)
     del network  # its memory is the fold networks' now
     state.wait_for_everyone()
     unseen, scored = None, {}
     if encoder.folds(study):
-        place, precision = workspace.folds / encoder.feature, recipe["precision"]
+        place, named = workspace.folds / encoder.feature, logs and logs.named(f"{logs.name}-folds")
         with disk_trouble(place):
-            folded = out_of_fold(
-                encoder, study, place, metric=metric, precision=precision, budget=budget, like=inputs, progress=progress,
-                logs=logs and logs.named(f"{logs.name}-folds"),
-            )  # fmt: skip
+            folded = out_of_fold(encoder, study, place, inference, metric=metric, like=inputs, logs=named)
         train = study.labelled(Part.TRAIN, present)
         scored = scores(study.rows.labels[train], torch.from_numpy(folded[train]).softmax(1).numpy())
         unseen = writer.logits()  # of all other products the network itself has not seen the labels

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fusecat.stages.extraction.devices import processes
-from fusecat.stages.extraction.embed import encode
+from fusecat.stages.extraction.embed import Inference, encode
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.inputs import StoredVectors
 from fusecat.stages.extraction.low_rank import add_adapters
@@ -34,19 +33,8 @@ def trainable_part(
         return Classifier(network), training_data, 0
     if not encoder.network.learns_from_vectors:
         return network, training_data, encoder.reading_workers
-    state, rows = processes(), np.union1d(training_data.train, training_data.validation)
-    vectors, _ = encode(
-        network,
-        training_data.inputs,
-        rows.tolist(),
-        classes=training_data.classes,
-        budget=encoder.budget(state.device),
-        device=state.device,
-        precision=precision,
-        progress=progress,
-        feature=training_data.feature,
-        phase="encoding for the classifier",
-        workers=encoder.extraction.workers,
-        share=(state.process_index, state.num_processes),
-    )
+    rows = np.union1d(training_data.train, training_data.validation)
+    inference = Inference.of(encoder, training_data.classes, precision, progress, shared=True)
+    named = replace(inference, feature=training_data.feature)
+    vectors, _ = encode(network, training_data.inputs, rows.tolist(), named, "encoding for the classifier")
     return Classifier(network), replace(training_data, inputs=StoredVectors(rows, vectors)), 0

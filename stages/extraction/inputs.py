@@ -3,10 +3,11 @@
 Rows are positions in the catalogue. Shapes: N products, B of them in a batch, T tokens, S side in pixels.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,28 +23,28 @@ from fusecat.stages.extraction.settings import Crop, Interpolation
 WHITE = (255, 255, 255)
 
 
-class Inputs(Protocol):
+class Inputs(ABC):
     """Everything that fine-tuning and extraction ask of a field's data."""
 
+    @abstractmethod
     def example(self, row: int, generator: np.random.Generator | None) -> Any:
         """One input of a product for training (augmented, with a generator) or validation (without)."""
-        ...
 
     def views(self, row: int) -> list[Any]:
-        """All inputs of a product: extraction averages over them."""
-        ...
+        """All inputs of a product, over which extraction averages: one, unless it says otherwise."""
+        return [self.example(row, None)]
 
-    def cost(self, row: int) -> int:
-        """What one product costs in a batch: tokens, or images."""
-        ...
+    def cost(self, row: int) -> int:  # noqa: ARG002
+        """What one product costs in a batch: tokens, images, or else 1."""
+        return 1
 
+    @abstractmethod
     def collate(self, items: Sequence[Any]) -> dict[str, Tensor]:
         """Named tensors for what learns from them, or encodes them."""
-        ...
 
 
 @dataclass(frozen=True)
-class Texts:
+class Texts(Inputs):
     """Token numbers per product; an absent text is an empty array."""
 
     tokens: Sequence[NDArray[np.int32]]
@@ -63,10 +64,6 @@ class Texts:
             kept = np.isin(tokens, list(self.special)) | (generator.random(len(tokens)) >= self.dropout)
             tokens = np.where(kept, tokens, self.unknown)
         return tokens
-
-    def views(self, row: int) -> list[NDArray[np.int64]]:
-        """A product has one text."""
-        return [self.example(row, None)]
 
     def cost(self, row: int) -> int:
         """Tokens."""
@@ -88,7 +85,7 @@ def collate_tokens(items: Sequence[NDArray[np.int64]], pad: int, room: int, leng
 
 
 @dataclass(frozen=True)
-class Images:
+class Images(Inputs):
     """The readable images of each product; none where the field is absent."""
 
     paths: Sequence[tuple[Path, ...]]
@@ -125,8 +122,8 @@ class Images:
 
 
 @dataclass(frozen=True)
-class StoredVectors:
-    """Inputs of a `Classifier`: `vectors` (n, D) of the products whose row numbers are `rows` (n,), ascending."""
+class StoredVectors(Inputs):
+    """Inputs of a `Classifier`: `vectors` (n, D), one a product, whose row numbers are `rows` (n,), ascending."""
 
     rows: NDArray[np.intp]
     vectors: NDArray[np.floating]
@@ -134,14 +131,6 @@ class StoredVectors:
     def example(self, row: int, generator: np.random.Generator | None) -> NDArray[np.float32]:  # noqa: ARG002
         """The vector (D,); nothing is augmented, because the backbone does not look again."""
         return np.asarray(self.vectors[np.searchsorted(self.rows, row)], np.float32)
-
-    def views(self, row: int) -> list[NDArray[np.float32]]:
-        """A product has one vector, the mean over its images."""
-        return [self.example(row, None)]
-
-    def cost(self, row: int) -> int:  # noqa: ARG002
-        """Vectors."""
-        return 1
 
     def collate(self, items: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         """`vectors` (B, D) float32."""

@@ -5,6 +5,7 @@ and are never mixed. Shapes: N products, n of them in a fold, C classes.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,10 @@ from fusecat.cache.publish import publish_arrays
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
-from fusecat.stages.extraction.embed import FloatArray, encode
+from fusecat.stages.extraction.embed import FloatArray, Inference, encode
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.inputs import Inputs
-from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.metrics import Metric
 from fusecat.stages.tracking import Tracking
 from fusecat.stages.vocabulary import Part
@@ -33,12 +33,10 @@ def out_of_fold(
     encoder: Encoder,
     study: Study,
     folder: Path,
+    inference: Inference,
     *,
     metric: Metric,
-    precision: str,
-    budget: int,
     like: Inputs,
-    progress: Progress,
     logs: Tracking | None = None,
 ) -> FloatArray:
     """Logits (N, C) of the labelled training products that have the field, each from the network of its fold; zero elsewhere.
@@ -50,6 +48,7 @@ def out_of_fold(
     Raises: UsageError where a fold leaves no product to learn from.
     """
     count, logits = encoder.folds(study), np.zeros((len(study.rows.ids), len(study.catalogue.classes)), np.float32)
+    precision, progress = inference.precision, inference.progress
     folds, train = study.folds(count), study.labelled(Part.TRAIN, study.present(encoder.field))
     alone, state = encoder.without_folds(), processes()
     for number in range(count):
@@ -80,19 +79,7 @@ def out_of_fold(
                 name=name,
                 like=like,
             )
-            _, found = encode(
-                network,
-                inputs,
-                held.tolist(),
-                classes=logits.shape[1],
-                budget=budget,
-                device=state.device,
-                precision=precision,
-                progress=progress,
-                feature=name,
-                workers=alone.extraction.workers,
-                share=(state.process_index, state.num_processes),
-            )
+            _, found = encode(network, inputs, held.tolist(), replace(inference, feature=name))
             if state.is_main_process:
                 publish_arrays(place / LOGITS, {"key": np.array(key), "logits": found})
             state.wait_for_everyone()

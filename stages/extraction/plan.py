@@ -84,14 +84,8 @@ def estimate(
         if planned.verdict.state == "hit" or not planned.train or not encoder.takes_steps:
             continue
         if encoder.feature not in timings:
-            timings[encoder.feature] = probe(
-                encoder,
-                study,
-                metric=metric,
-                precision=device_precision(encoder.extraction.precision),
-                budget=encoder.budget(state.device),
-                progress=progress,
-            )
+            precision = device_precision(encoder.extraction.precision)
+            timings[encoder.feature] = probe(encoder, study, metric=metric, precision=precision, progress=progress)
         timing = timings[encoder.feature]
         product = 0.0 if planned.shared else timing.product
         folds, epochs = encoder.extraction.folds, encoder.network.training.epochs

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from fusecat.stages.extraction.build_network import load_tokenizer
 from fusecat.stages.extraction.dataset import Study
-from fusecat.stages.extraction.devices import processes
-from fusecat.stages.extraction.embed import encode
+from fusecat.stages.extraction.embed import Inference, encode
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.frozen import trainable_part
 from fusecat.stages.extraction.inputs import Inputs
@@ -74,21 +73,20 @@ class _Sample(Study):
         return [paths if row in self.kept else () for row, paths in enumerate(super().pictures())]
 
 
-def probe(
-    encoder: Encoder, study: Study, *, metric: Metric, precision: str, budget: int, progress: Progress = silent
-) -> Timing:
-    """Time one network on random products of the study. `budget`: tokens or images per extraction batch.
+def probe(encoder: Encoder, study: Study, *, metric: Metric, precision: str, progress: Progress = silent) -> Timing:
+    """Time one network on random products of the study.
 
     Nothing is written but to a temporary folder. There must be products with the field in train.
     """
     training, random = encoder.network.training, np.random.default_rng(0)
-    present = study.present(encoder.field)
+    watched, classes, present = Peak(progress), len(study.catalogue.classes), study.present(encoder.field)
+    inference = Inference.of(encoder, classes, precision, watched)
+    budget = inference.budget
     # Fewer products than steps need are taken again and again: a step costs what it costs.
     train = np.resize(random.permutation(study.labelled(Part.TRAIN, present)), (STEPS + 1) * training.batch)
     others = random.permutation(np.flatnonzero(present))[: budget if encoder.network.is_image else budget // 8]
     kept = frozenset([*train.tolist(), *others.tolist()])
     sample = _Sample(study.catalogue, study.images, study.split, kept, max_pixels=study.max_pixels)
-    watched, classes = Peak(progress), len(study.catalogue.classes)
     with scratch() as folder:
         inputs = encoder.inputs(sample, folder, saved=False)
         training_data = TrainingData(encoder.feature, inputs, study.rows.labels, classes, train, train[:1])
@@ -130,24 +128,10 @@ def probe(
         step *= _first_is_longest(inputs, train, training.batch) if grouped else 1
         rows = _worth(inputs, random.permutation(sorted(kept)).tolist(), BATCHES * budget)
 
-        def see(chosen: list[int]) -> None:
-            encode(
-                network,
-                inputs,
-                chosen,
-                classes=classes,
-                budget=budget,
-                device=processes().device,
-                precision=precision,
-                progress=watched,
-                feature=encoder.feature,
-                workers=encoder.extraction.workers,
-            )
-
         network.to(memory_format=torch.channels_last)
-        see(rows[:8])
+        encode(network, inputs, rows[:8], inference)
         begin = time.perf_counter()
-        see(rows)
+        encode(network, inputs, rows, inference)
         product = (time.perf_counter() - begin) / len(rows)
         tokenising = _tokenising(encoder, sample, folder)
     return Timing(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.settings import Network
 
 
@@ -48,7 +49,7 @@ class TfidfShape:
 
 
 @dataclass(frozen=True)
-class TextBytes:
+class TextBytes(Inputs):
     """Texts as they are; an absent one is None."""
 
     texts: Sequence[str | None]
@@ -56,14 +57,6 @@ class TextBytes:
     def example(self, row: int, generator: np.random.Generator | None) -> bytes:  # noqa: ARG002
         """The text in UTF-8."""
         return (self.texts[row] or "").encode()
-
-    def views(self, row: int) -> list[bytes]:
-        """A product has one text."""
-        return [self.example(row, None)]
-
-    def cost(self, row: int) -> int:  # noqa: ARG002
-        """A text."""
-        return 1
 
     def collate(self, items: Sequence[bytes]) -> dict[str, Tensor]:
         """`text` uint8, one after the other, and `lengths` (n,) int64 in bytes."""

@@ -23,7 +23,7 @@ from fusecat.stages.extraction.build_network import build_image_network, build_t
 from fusecat.stages.extraction.dataset import Study
 from fusecat.stages.extraction.devices import processes
 from fusecat.stages.extraction.dry_run import pad_of
-from fusecat.stages.extraction.embed import encode
+from fusecat.stages.extraction.embed import Inference, encode
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.hub import read_config
 from fusecat.stages.extraction.inputs import StoredVectors, collate_tokens
@@ -111,12 +111,9 @@ class ZeroShotEncoder(Encoder):
         with torch.no_grad():
             network.classifier.weight.copy_(scale * vectors)
             network.classifier.bias.fill_(bias)
-        device = processes().device
+        inference = replace(Inference.of(self, len(names), precision, progress), feature=data.feature)
         seen = Classifier(network) if isinstance(data.inputs, StoredVectors) else network
-        _, logits = encode(
-            seen, data.inputs, data.validation.tolist(), classes=len(names), budget=self.budget(device), device=device,
-            precision=precision, progress=progress, feature=data.feature, phase="validation", workers=self.extraction.workers,
-        )  # fmt: skip
+        _, logits = encode(seen, data.inputs, data.validation.tolist(), inference, "validation")
         validation = scores(data.labels[data.validation], torch.from_numpy(logits).softmax(1).numpy())
         return network, TrainingResult(0, 0, time.monotonic() - begin, (), validation), {"prompts": prompts}
 

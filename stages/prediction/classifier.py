@@ -94,11 +94,11 @@ class Classifier(Model):
 
     def _feature(self, fine_tuned: FineTunedEncoder, data: Dataset) -> Feature:
         """Vectors (n, D) and logits (n, C), in the blocks and batches of stage one: padding changes last bits."""
-        from fusecat.stages.extraction.devices import processes
-        from fusecat.stages.extraction.embed import encode
+        from fusecat.stages.extraction.embed import Inference, encode
 
         network, tokenizer = self._networks.of(fine_tuned)
-        encoder, device = fine_tuned.encoder, processes().device
+        encoder, precision = fine_tuned.encoder, str(fine_tuned.description["precision"])
+        inference = replace(Inference.of(encoder, len(self.classes), precision, silent), workers=0)
         present = data.present(encoder.field)
         with self._networks.lock:  # a tokenizer in Rust may not be set up by two threads at once
             inputs = encoder.inputs(data, fine_tuned.folder, saved=True, tokenizer=tokenizer)
@@ -107,17 +107,7 @@ class Classifier(Model):
         for start in range(0, len(present), encoder.extraction.block):
             rows = (np.flatnonzero(present[start : start + encoder.extraction.block]) + start).tolist()
             if rows:
-                vectors[rows], logits[rows] = encode(
-                    network,
-                    inputs,
-                    rows,
-                    classes=len(self.classes),
-                    budget=encoder.budget(device),
-                    device=device,
-                    precision=str(fine_tuned.description["precision"]),
-                    progress=silent,
-                    feature=fine_tuned.feature,
-                )
+                vectors[rows], logits[rows] = encode(network, inputs, rows, inference)
         halves = encoder.extraction.storage == "float16" and np.abs(vectors).max(initial=0) <= LARGEST_HALF
         stored = vectors.astype(np.float16) if halves else vectors  # as the cache would give them back
         return Feature(fine_tuned.feature, stored, present, logits, fitted_on=None)

@@ -166,28 +166,17 @@ class Encoding:
         with self.cache.lock(file, waiting=lambda: progress(fine_tuned.feature, "waiting for another process", 0, 1)):
             if self.cache.path(file).exists():  # another process was faster
                 return 0
-            from fusecat.stages.extraction.devices import processes  # heavy, and known products need none of it
-            from fusecat.stages.extraction.embed import embed
+            from fusecat.stages.extraction.embed import Inference, embed  # heavy, and known products need none of it
 
-            device = processes().device
             self._network = self._network or fine_tuned.load()
             part = replace(self.data.catalogue, products=tuple(self.data.catalogue.products[row] for row in wanted))
             weights, block = str(fine_tuned.description["weights"]), fine_tuned.encoder.extraction.block
             recipe = {"network": fine_tuned.identity, "content": digest(ids)}
             writer = self.cache.writer(file, recipe, shared, block=block, weights=weights)
-            embed(
-                self._network,
-                fine_tuned.encoder.inputs(replace(self.data, catalogue=part), fine_tuned.folder, saved=True),
-                self.keys[list(wanted)] != b"",
-                writer,
-                classes=len(fine_tuned.classes),
-                budget=fine_tuned.encoder.budget(device),
-                device=device,
-                precision=str(fine_tuned.description["precision"]),
-                progress=progress,
-                feature=fine_tuned.feature,
-                workers=workers,
-            )
+            inputs = fine_tuned.encoder.inputs(replace(self.data, catalogue=part), fine_tuned.folder, saved=True)
+            precision = str(fine_tuned.description["precision"])
+            inference = Inference.of(fine_tuned.encoder, len(fine_tuned.classes), precision, progress)
+            embed(self._network, inputs, self.keys[list(wanted)] != b"", writer, replace(inference, workers=workers))
             writer.seal(weights=weights, fitted_on=None, versions=versions(), dtype=fine_tuned.encoder.extraction.storage)
         return len(unknown)
 

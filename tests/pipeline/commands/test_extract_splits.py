@@ -62,13 +62,13 @@ def study(extracting: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory)
     place, seen = tmp_path_factory.mktemp("splits") / "w", list[str]()
     embed, encode = stage_one.embed, frozen.encode
 
-    def embedding(network: Any, *more: Any, **named: Any) -> int:
-        seen.append(f"{named['feature']} {type(network).__name__}")
-        return embed(network, *more, **named)
+    def embedding(network: Any, *more: Any) -> int:
+        seen.append(f"{more[-1].feature} {type(network).__name__}")
+        return embed(network, *more)
 
-    def encoding(*more: Any, **named: Any) -> Any:
-        seen.append(f"{named['feature']} {named['phase']}")
-        return encode(*more, **named)
+    def encoding(*given: Any) -> Any:
+        seen.append(f"{given[3].feature} {given[4]}")
+        return encode(*given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage_one, "embed", embedding)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fusecat.cache.store import FeatureCache
 from fusecat.stages.extraction import embed as embedding
 from fusecat.stages.extraction.dataset import Study
-from fusecat.stages.extraction.embed import AHEAD, batches, embed, encode, prepared
+from fusecat.stages.extraction.embed import AHEAD, Inference, batches, embed, encode, prepared
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.progress import silent
@@ -52,19 +52,8 @@ def run(encoder: Encoder, study: Study, folder: Path, cache: FeatureCache, stop_
     if stop_after is not None:
         kept = writer.missing
         writer.missing = lambda: iter(list(kept())[:stop_after])
-    budget = EXTRACTION.images if encoder.network.is_image else EXTRACTION.tokens
-    embed(
-        network,
-        inputs,
-        study.present(encoder.field),
-        writer,
-        classes=len(study.catalogue.classes),
-        budget=budget,
-        device=torch.device("cpu"),
-        precision="fp32",
-        progress=silent,
-        feature=encoder.feature,
-    )
+    inference = Inference.of(encoder, len(study.catalogue.classes), "fp32", silent)
+    embed(network, inputs, study.present(encoder.field), writer, inference)
     if stop_after is None:
         writer.seal(weights="w", fitted_on=["train"], versions={}, dtype="float32")
     return network
@@ -156,9 +145,7 @@ def test_what_ranks_compute_apart_is_together_what_one_computes(
     network = encoder.build(len(study.catalogue.classes), tmp_path)
     cpu = torch.device("cpu")
     whole, *shares = (
-        encode(
-            network, inputs, rows, classes=6, budget=40, device=cpu, precision="fp32", progress=silent, feature="", share=share
-        )
+        encode(network, inputs, rows, Inference("", 6, 40, cpu, "fp32", share=share))
         for share in ((0, 1), (0, 3), (1, 3), (2, 3))
     )
     for name, of_all, *parts in zip(("vectors", "logits"), whole, *shares, strict=True):

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, CamembertModel, FlaubertModel
 
 from fusecat.stages.catalogue.decoding import decode
 from fusecat.stages.extraction.dataset import Study
-from fusecat.stages.extraction.embed import embed
+from fusecat.stages.extraction.embed import Inference, embed
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.inputs import prepare
 from fusecat.stages.extraction.progress import silent
@@ -53,18 +53,7 @@ def extracted(network: Network, field: Field, study: Study, folder: Path, count:
     inputs = encoder.inputs(study, folder, saved=False)
     built = encoder.build(len(study.catalogue.classes), folder).eval()
     taker = Taker(count)
-    embed(
-        built,
-        inputs,
-        study.present(field),
-        taker,
-        classes=len(study.catalogue.classes),
-        budget=EXTRACTION.images if network.is_image else EXTRACTION.tokens,
-        device=torch.device("cpu"),
-        precision="fp32",
-        progress=silent,
-        feature=encoder.feature,
-    )
+    embed(built, inputs, study.present(field), taker, Inference.of(encoder, len(study.catalogue.classes), "fp32", silent))
     return built, taker.vectors
 
 

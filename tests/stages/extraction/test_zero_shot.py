@@ -18,7 +18,7 @@ from fusecat.pipeline.cli import cli
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.classical import encoder_of
 from fusecat.stages.extraction.dataset import Study
-from fusecat.stages.extraction.embed import encode
+from fusecat.stages.extraction.embed import Inference, encode
 from fusecat.stages.extraction.extract import encoders, extract
 from fusecat.stages.extraction.plan import plan
 from fusecat.stages.extraction.settings import Extraction, Network
@@ -199,10 +199,8 @@ def test_it_is_a_network_like_any_other(study: Study, tmp_path: Path) -> None:
     known = FineTunedEncoder.in_workspace(place, first[0].feature, study.catalogue.classes)
     assert known is not None
     rows = [int(row) for row in np.flatnonzero(study.present(Field.IMAGE))[:4]]
-    _, logits = encode(
-        known.load(), first[0].inputs(study, tmp_path, saved=True), rows, classes=len(names), budget=8,
-        device=torch.device("cpu"), precision="fp32", progress=lambda *_: None, feature="again",
-    )  # fmt: skip
+    inference = Inference("again", len(names), 8, torch.device("cpu"), "fp32")
+    _, logits = encode(known.load(), first[0].inputs(study, tmp_path, saved=True), rows, inference)
     kept = stored(place).logits
     assert kept is not None
     assert np.abs(logits - kept[rows]).max() < 1e-3
