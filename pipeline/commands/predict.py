@@ -67,7 +67,7 @@ def on_ray(source: str | None, output: str | None, folder: Path | None, options:
     from fusecat.stages.prediction.formats import Format, Layout
 
     source, output = (name if "://" in name else str(Path(name).absolute()) for name in (source, output))
-    beside = source.rpartition("/")[0] if source.endswith(".parquet") else source
+    beside = source.rpartition("/")[0] if source.lower().endswith(".parquet") else source
     job = Job(
         model=folder.absolute(),
         source=source,
@@ -163,7 +163,9 @@ def command(
 
     --engine ray answers the rows of Parquet files into the folder --output, with the columns of --format parquet and row_hash.
     Pictures are bytes in a column, or names relative to --image-folder or the input. The same command goes on after an
-    interruption, answers what is new, and answers nothing twice. It joins the cluster of RAY_ADDRESS, or starts Ray here.
+    interruption, answers what is new, and answers nothing twice. It joins the cluster of RAY_ADDRESS, or starts Ray here. An
+    address holds its key as it is written; endpoint, region and keys of a store are AWS_ENDPOINT_URL, AWS_REGION,
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on every machine of a cluster.
     """
     from fusecat.stages.extraction.quiet import quieten
 

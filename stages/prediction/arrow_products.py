@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyarrow.fs import FileSystem
 
 from fusecat.stages.errors import DataError, UsageError
+from fusecat.stages.prediction.addresses import FILE, explained, is_address, missing, place
 
 AT_ONCE = 16
 """Pictures that are fetched at a time: an object store answers each after tens of milliseconds."""
-NEAR = ("", "file")
-"""Schemes of this machine's files, which may not be asked for from outside of the folder of pictures."""
-WEB = ("http", "https", "ftp")
+WEB = ("http://", "https://", "ftp://")
 
 
 def columns_of(names: Sequence[str], told: Mapping[str, str], study: Mapping[str, str], texts: Sequence[str]) -> dict[str, str]:
@@ -51,21 +49,24 @@ class Pictures:
 
         Raises: DataError for a web address, and for a file of this machine that lies outside of the folder.
         """
-        scheme = name.partition("://")[0] if "://" in name else ""
-        if scheme in WEB:
+        if name.startswith(WEB):
             raise DataError(f"'{name:.120}': nothing is fetched from the web: copy the pictures to a folder or a bucket first")
-        if scheme not in NEAR:
-            files, path = FileSystem.from_uri(name)
-        else:
-            files, folder = FileSystem.from_uri(self.root)
-            path = posixpath.normpath(posixpath.join(folder, name.removeprefix("file://")))
+        near = not is_address(name)
+        files, path = place(self.root if near else name)
+        if near:
+            folder, wanted = path, place(name)[1] if name.startswith(FILE) else name
+            path = posixpath.normpath(posixpath.join(folder, wanted))
             if not path.startswith(folder.rstrip("/") + "/"):
                 raise DataError(f"'{name:.120}' lies outside of {self.root}, where pictures are looked for")
         try:
             with files.open_input_stream(path) as file:
                 return bytes(file.read())
         except FileNotFoundError:
+            if blame := missing(self.root if near else name):
+                raise DataError(f"'{name:.120}': {blame}") from None
             return None
+        except (OSError, pa.ArrowException) as error:  # a store that refuses must not count as a product without picture
+            raise DataError(f"'{name:.120}': {explained(str(error))}") from None
 
 
 def products_of(table: pa.Table, fields: Mapping[str, str], pictures: Pictures) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 import ray
-from pyarrow.fs import FileSelector, FileSystem, FileType
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data.checkpoint import CheckpointConfig
 from ray.exceptions import RayError
 
 from fusecat.cache.fingerprint import digest
-from fusecat.stages.errors import DataError, UsageError
+from fusecat.stages.errors import DataError, ModelError, UsageError
+from fusecat.stages.prediction.addresses import explained, for_ray, is_address, missing, place, reaching
 from fusecat.stages.prediction.arrow_products import Pictures, columns_of, products_of
 from fusecat.stages.prediction.classifier import Classifier
 from fusecat.stages.prediction.formats import Layout, as_table
@@ -82,10 +84,15 @@ def run(job: Job) -> dict[str, Any]:
     actors, gpus = _actors(job.actors)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
-    context.checkpoint_config = CheckpointConfig(ROW, f"{job.target}/{DONE}", delete_checkpoint_on_success=False)
+    source, target = for_ray(job.source), for_ray(job.target)
+    context.checkpoint_config = CheckpointConfig(
+        ROW, f"{target['path']}/{DONE}", delete_checkpoint_on_success=False, override_filesystem=target["filesystem"]
+    )
     block = math.lcm(*(each.encoder.extraction.block for each in model.fine_tuned.values()))
     with phase(f"answering with {actors} models"), DataContext.current(context):
-        rows = ray.data.read_parquet(job.source, columns=[*fields.values()], include_row_hash=True)
+        rows = ray.data.read_parquet(
+            source["path"], filesystem=source["filesystem"], columns=[*fields.values()], include_row_hash=True
+        )
         answers = rows.map_batches(
             Answering,
             fn_constructor_args=(job, fields),
@@ -96,7 +103,7 @@ def run(job: Job) -> dict[str, Any]:
             num_gpus=gpus,
         )
         try:
-            answers.write_parquet(job.target)
+            answers.write_parquet(**target)
         except RayError as error:
             raise _cause(error) from None
     return _counted(job, products) | {"actors": actors, "strategy": model.strategy, "columns": fields}
@@ -104,21 +111,41 @@ def run(job: Job) -> dict[str, Any]:
 
 def _agree(job: Job, model: Classifier) -> tuple[int, dict[str, str]]:
     """Products, and field -> column; the output folder is of this job from here on."""
-    source, inside = _place(job.source)
-    target, folder = _place(job.target)
+    source, inside = place(job.source)
+    target, folder = place(job.target)
     if source.equals(target) and f"{folder}/".startswith(f"{inside}/"):
         raise UsageError(f"--output {job.target} lies in the input, and would be read as products: name another folder")
-    table = ds.dataset(inside, filesystem=source, format="parquet")
-    if not table.files:
-        raise UsageError(f"--input {job.source}: there is no Parquet file")
+    with reaching(job.source):
+        facts = [each for each in _listed(source, inside) if each.path.lower().endswith(".parquet")]
+        if not facts:
+            why = missing(job.source) if is_address(job.source) else ""
+            raise UsageError(f"--input {job.source}: {why or 'there is no Parquet file (*.parquet)'}")
+        table = ds.dataset([each.path for each in facts], filesystem=source, format="parquet")
+        products = table.count_rows()
     fields = columns_of(table.schema.names, job.columns, model.reading.get("columns") or {}, model.texts)
-    facts = source.get_file_info(table.files)
     files = {each.path: [each.size, each.mtime_ns] for each in facts}
     layout = {"top": job.layout.top, "threshold": job.layout.threshold, "reasons": job.layout.reasons}
     record = {"model": digest(job.model / DESCRIPTION), "columns": fields, "pictures": job.pictures, **layout}
+    with reaching(job.target):
+        _claim(job, target, folder, record, files)
+    return products, fields
+
+
+def _listed(files: FileSystem, path: str) -> list[FileInfo]:
+    """The files of a folder, as Ray Data finds them: not those whose name, or a folder's, begins with . or _."""
+    place = files.get_file_info(path)
+    if place.type is not FileType.Directory:
+        return [place] if place.type is FileType.File else []
+    found = files.get_file_info(FileSelector(path, recursive=True))
+    below = len(path.rstrip("/"))
+    return [each for each in found if each.type is FileType.File and not re.search(r"/[._]", each.path[below:])]
+
+
+def _claim(job: Job, target: FileSystem, folder: str, record: dict[str, Any], files: dict[str, list[int | None]]) -> None:
+    """Make the output folder this job's, or find that it is. Raises UsageError."""
     path = f"{folder}/{RECORD}"
     there = target.get_file_info(FileSelector(folder, allow_not_found=True))
-    if any(each.path == path or each.base_name == RECORD for each in there):
+    if any(each.base_name == RECORD for each in there):
         with target.open_input_stream(path) as file:
             before = json.loads(bytes(file.read()))
         for name, value in record.items():
@@ -133,12 +160,6 @@ def _agree(job: Job, model: Classifier) -> tuple[int, dict[str, str]]:
     with target.open_output_stream(f"{path}.new") as file:
         file.write(json.dumps(record | {"files": files}, indent=1).encode())
     target.move(f"{path}.new", path)
-    return table.count_rows(), fields
-
-
-def _place(name: str) -> tuple[FileSystem, str]:
-    files, path = FileSystem.from_uri(name if "://" in name else os.path.abspath(name))  # noqa: PTH100 - a link stays one
-    return files, path.rstrip("/")
 
 
 def _start() -> None:
@@ -167,13 +188,19 @@ def _actors(wanted: int) -> tuple[int, int]:
 
 def _cause(error: Exception) -> Exception:
     """The line that is worth telling of a failure in another process, whose traceback is the text of Ray's error."""
-    _, found, said = str(error).rpartition(f"{DataError.__name__}: ")
-    return DataError(said.splitlines()[0]) if found else RuntimeError(str(error).strip().splitlines()[-1])
+    refusals = {each.__name__: each for each in (UsageError, DataError, ModelError)}
+    told = re.findall(rf"\b({'|'.join(refusals)}): (.+)", str(error))
+    if told:
+        name, said = told[-1]
+        return refusals[name](said)
+    last = str(error).strip().splitlines()[-1]
+    stored = re.match(r"(?:[\w.]+\.)?(?:OSError|FileNotFoundError|PermissionError|Arrow\w+): (.+)", last)
+    return DataError(explained(stored[1])) if stored else RuntimeError(last)
 
 
 def _counted(job: Job, products: int) -> dict[str, Any]:
     """Counts of all answers in the output. Raises DataError where they are not as many as the products."""
-    files, folder = _place(job.target)
+    files, folder = place(job.target)
     found = [
         each.path
         for each in files.get_file_info(FileSelector(folder))

@@ -75,3 +75,18 @@ def test_two_processes_share_what_the_classifier_of_a_frozen_network_learns_from
     assert np.array_equal(one.embedding, two.embedding)
     # Two devices draw other dropout, and fill up the last batch; what they share is compared to the bit in test_embed.py.
     assert np.allclose(one.logits, two.logits, atol=0.05)
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_file_of_one_of_a_frozen_network_also_when_one_was_killed(
+    sample_cut: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert launch(1, sample_cut, one, "--freeze").returncode == 0
+    shutil.copytree(one / "encoders", two / "encoders")  # its classifier too has learnt
+    assert launch(2, sample_cut, two, "--freeze", "--kill", 1).returncode != 0
+    assert not FeatureCache(two / "features").names()
+    done = launch(2, sample_cut, two, "--freeze")
+    assert done.returncode == 0, done.stderr[-2000:]
+    name = "flaubert.title_description"
+    assert FeatureCache(one / "features").path(name).read_bytes() == FeatureCache(two / "features").path(name).read_bytes()
