@@ -41,6 +41,7 @@ def command(
         import uvicorn
 
         from fusecat.pipeline.serve.app import make_app
+        from fusecat.pipeline.serve.connections import Impatient
     except ImportError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'fusecat[serve]'") from error
     from fusecat.pipeline.serve.reading import Limits
@@ -61,7 +62,12 @@ def command(
     url = f"http://{address}:{listening.getsockname()[1]}"
     console().print(safe(f"{model} ({loaded.strategy}) answers at {url}; Ctrl-C stops it"), markup=False)
     settings = uvicorn.Config(
-        app, log_level="warning", access_log=False, limit_concurrency=512, timeout_graceful_shutdown=TO_FINISH
+        app,
+        http=Impatient,
+        log_level="warning",
+        access_log=False,
+        limit_concurrency=512,
+        timeout_graceful_shutdown=TO_FINISH,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
     try:

@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from fusecat import __version__
 from fusecat.pipeline.serve.batching import TOP, Batcher, Overloaded, Records
@@ -46,6 +48,15 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+class Asked(BaseModel):
+    """What stands behind the ? of a request; nothing else may."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top: int = Field(3, ge=1, le=TOP, description="Codes per product, most probable first.")
+    reasons: bool = Field(default=False, description="Say what text and image say alone, and what each field adds.")
 
 
 class _Metrics:
@@ -88,7 +99,9 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
     async def _headers(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await proceed(request)
         if response.status_code == 400 and response.headers.get("content-type", "").startswith("text/plain"):  # TrustedHost
-            response = await _refused(request, Refused(400, f"Host: this service is called {' or '.join(hosts)}"))
+            response = await _refused(
+                request, Refused(400, f"Host: this service is called {' or '.join(dict.fromkeys(hosts))}")
+            )
         if request.url.path != "/docs":  # its page starts with a script of its own
             response.headers.update(HEADERS)
         return response
@@ -114,28 +127,31 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
         return await _refused(request, Refused(500, "unexpected: what it was stands in the log of the service"))
 
     @app.post("/classify", openapi_extra=_schema(model.texts), responses=REFUSALS)
-    async def classify(request: Request, top: int = 3, *, reasons: bool = False) -> dict[str, Any]:
-        """Classify one product or several. `top`: codes per product; `reasons`: what text and image say alone."""
+    async def classify(request: Request, asked: Annotated[Asked, Query()]) -> dict[str, Any]:
+        """Classify one product or several."""
         begin = time.monotonic()
-        if not 1 <= top <= TOP:
-            raise Refused(422, f"top: from 1 to {TOP}")
+        if len(request.query_params.multi_items()) > len(request.query_params):
+            raise Refused(422, f"{request.url.query[:60]}: an option is given twice")
+        if (coding := request.headers.get("content-encoding", "identity")).casefold() != "identity":
+            raise Refused(415, f"Content-Encoding {coding[:40]}: send the body as it is")
         body = await _body(request, limits.body)
         kind = request.headers.get("content-type", "application/json")
-        if kind.startswith("multipart/form-data"):
-            products = await from_form(body, kind, limits, model.texts)
-        elif kind.partition(";")[0].strip() in ("application/json", "text/json"):
-            products = await aside(from_json, body, limits, model.texts)
-        else:
-            raise Refused(415, f"{kind[:60]}: send application/json or multipart/form-data")
+        match kind.partition(";")[0].strip().casefold():
+            case "multipart/form-data":
+                products = await from_form(body, kind, limits, model.texts)
+            case "application/json" | "text/json":
+                products = await aside(from_json, body, limits, model.texts)
+            case _:
+                raise Refused(415, f"{kind[:60]}: send application/json or multipart/form-data")
         await aside(look_at, products, limits)
         try:
-            found = await asyncio.wrap_future(batcher.submit(products, len(body), reasons=reasons))
+            found = await asyncio.wrap_future(batcher.submit(products, len(body), reasons=asked.reasons))
         except Overloaded as error:
             raise Refused(503, "too many products wait; try again in a second") from error
         metrics.requests.labels("200").inc()
         metrics.products.inc(len(found))
         metrics.seconds.observe(time.monotonic() - begin)
-        return {"strategy": model.strategy, "answers": [record | {"top": record["top"][:top]} for record in found]}
+        return {"strategy": model.strategy, "answers": [record | {"top": record["top"][: asked.top]} for record in found]}
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -143,12 +159,15 @@ def make_app(model: Classifier, limits: Limits, hosts: Sequence[str] = ("*",), *
         told = {"strategy": model.strategy, "classes": len(model.classes), "texts": list(model.texts)}
         return {"status": "ok", **told, "version": __version__}
 
-    @app.get("/metrics", include_in_schema=False)
+    app.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)  # what watches a service asks so too
+
+    @app.api_route("/metrics", methods=["GET", "HEAD"], include_in_schema=False)
     async def told() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     for path, name, media in (("/", "page.html", "text/html"), ("/page.js", "page.js", "text/javascript")):
-        app.add_api_route(path, _page(name, media, model.texts[len(TEXTS) :]), include_in_schema=False)
+        page = _page(name, media, model.texts[len(TEXTS) :])
+        app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 
@@ -167,7 +186,7 @@ def _schema(texts: tuple[str, ...]) -> dict[str, Any]:
 def _page(name: str, media: str, further: Sequence[str]) -> Callable[[], Awaitable[Response]]:
     """A file of the page, with a line for each further text: a small word, checked where the model was read."""
     text = (files("fusecat.pipeline.serve") / "page" / name).read_text(encoding="utf-8")
-    line = '<label>{} <input name="{}" maxlength="1000" autocomplete="off"></label>\n'
+    line = '<label>{} <input name="{}" autocomplete="off"></label>\n'
     lines = "".join(line.format(each.replace("_", " ").capitalize(), each) for each in further)
     text = text.replace("<!-- further texts -->\n", lines)
 
@@ -191,6 +210,8 @@ async def _body(request: Request, most: int) -> bytes:
                 if size > most:
                     raise too_large
                 parts.append(part)
+    except ClientDisconnect as error:  # nobody reads this, and it is no fault of the service
+        raise Refused(400, "the client has gone before its body was there") from error
     except TimeoutError as error:
         raise Refused(408, f"the body did not come within {SECONDS_TO_SEND:.0f} seconds") from error
     return b"".join(parts)

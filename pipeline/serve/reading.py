@@ -6,6 +6,8 @@ A text of a client is never taken for a path: a picture comes as bytes.
 import base64
 import binascii
 import json
+import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from fusecat.stages.catalogue.decoding import UnreadableImage, decode_bytes
 from fusecat.stages.fields import TEXTS
 
-Text = Annotated[str, Field(max_length=100_000)]
+_DATA = re.compile(r"\A\s*data:[^,]{,200};base64,", re.IGNORECASE)
+"""What stands before base64 that a browser made."""
+LONGEST = 100_000
+"""Characters of a text."""
+Text = Annotated[str, Field(max_length=LONGEST)]
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Refused(Exception):
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
-        self.status, self.sentence = status, sentence
+        self.status = status
+        self.sentence = sentence.encode(errors="replace").decode()  # JSON can name half of a character
 
 
 @cache
@@ -51,10 +58,12 @@ def schemas(texts: tuple[str, ...]) -> tuple[type[BaseModel], type[BaseModel]]:
 def from_json(body: bytes, limits: Limits, texts: tuple[str, ...] = TEXTS) -> list[dict[str, Any]]:
     """Products of `{"products": [...]}` or of one product alone. Raises Refused."""
     try:
-        found = json.loads(body)
+        found = json.loads(body, object_pairs_hook=_once, parse_constant=_no_number)
         several = isinstance(found, dict) and "products" in found
         one, many = schemas(texts)
         each_of = found["products"] if several and isinstance(found["products"], list) else [found]
+        if isinstance(found, list):
+            raise Refused(422, 'the body is a list: send {"products": [...]}')
         _count(len(each_of), limits)  # before a million of them are looked at
         for each in (found, *each_of):
             if isinstance(each, dict) and len(each) > len(one.model_fields):  # a million unknown ones are as many errors
@@ -69,13 +78,25 @@ def from_json(body: bytes, limits: Limits, texts: tuple[str, ...] = TEXTS) -> li
     return checked([_product(item, number) for number, item in enumerate(items)], limits)
 
 
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise Refused(422, f"{name[:40]}: given twice")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity, which JSON does not have
+
+
 def _product(item: dict[str, Any], number: int) -> dict[str, Any]:
     image, images = item.pop("image"), item.pop("images")
     if image is not None and images is not None:
         raise Refused(422, f"product {number}: both image and images are given; leave one out")
     pictures = [image] if image is not None else images or []
     try:
-        files = [base64.b64decode(text.removeprefix("data:").split(";base64,")[-1], validate=True) for text in pictures]
+        files = [base64.b64decode("".join(_DATA.sub("", text).split()), validate=True) for text in pictures]
     except (binascii.Error, ValueError) as error:
         raise Refused(422, f"product {number}: a picture is not base64") from error
     return item | {"images": files}
@@ -83,6 +104,7 @@ def _product(item: dict[str, Any], number: int) -> dict[str, Any]:
 
 async def from_form(body: bytes, content_type: str, limits: Limits, texts: tuple[str, ...] = TEXTS) -> list[dict[str, Any]]:
     """The product of a multipart form: id and `texts`; files image, as many as there are. Raises Refused."""
+    from python_multipart.multipart import parse_options_header
     from starlette.datastructures import Headers
     from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -101,6 +123,8 @@ async def from_form(body: bytes, content_type: str, limits: Limits, texts: tuple
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise Refused(400, f"the form cannot be read: {getattr(error, 'message', 'malformed')}") from error
+    if b"--%b--" % parse_options_header(content_type)[1][b"boundary"] not in body:  # a part that is cut off is none to a parser
+        raise Refused(400, "the form has no end: its last line is missing")
     try:
         product = await _of_form(form.multi_items(), ("id", *texts, "image"))
     finally:
@@ -121,6 +145,8 @@ async def _of_form(items: Sequence[tuple[str, Any]], known: Sequence[str]) -> di
             data = await value.read()
             if data or value.filename:  # a browser sends an empty part where no file was chosen
                 product["images"].append(data)
+        elif len(value) > LONGEST:
+            raise Refused(422, f"{name}: String should have at most {LONGEST} characters")
         elif name in product:
             raise Refused(422, f"{name}: given twice")
         else:

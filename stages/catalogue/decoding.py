@@ -185,6 +185,8 @@ def _looks_like(data: bytes) -> str:
         return "SVG, which is not decoded"
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer (run 'git lfs pull')"
+    if head[4:8] == b"ftyp":
+        return "HEIC, AVIF or a film, which are not decoded: save it as JPEG, PNG or WebP"
     if not data.strip(b"\x00"):
         return "nothing but zero bytes"
     return "not a picture that is known"

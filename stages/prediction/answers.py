@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.stages.catalogue.data_model import Catalogue, Product
+from fusecat.stages.errors import UsageError
 
 FIRST_SHOWN = 5
 ALONE = ("text", "image")
@@ -30,7 +31,7 @@ class Reasons:
     adds: Mapping[str, NDArray[np.float32]]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Answers:
     """What the model says of some products, in their order.
 
@@ -69,7 +70,9 @@ class Answers:
         return np.asarray(self.probabilities.max(1, initial=0.0), np.float32)
 
     def top(self, count: int = 3) -> list[list[tuple[str, str, float]]]:
-        """Per product its `count` most probable codes, best first: code, name, probability."""
+        """Per product its `count` most probable codes, best first: code, name, probability. Raises UsageError below 1."""
+        if count < 1:
+            raise UsageError(f"{count} codes per product: one at least")
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :count]
         return [
             [(self.classes[at], self.class_names.get(self.classes[at], ""), float(row[at])) for at in best]

@@ -31,6 +31,10 @@ class _Networks:
         self.lock = threading.Lock()
         self._held: dict[str, tuple[Any, Any]] = {}
 
+    def __reduce__(self) -> tuple[type["_Networks"], tuple[()]]:
+        """Another process, to which a model is sent, loads its own."""
+        return _Networks, ()
+
     def of(self, fine_tuned: FineTunedEncoder) -> tuple[Any, Any]:
         """Network and tokenizer (None where it has none)."""
         with self.lock:
@@ -40,19 +44,25 @@ class _Networks:
             return self._held[fine_tuned.feature]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classifier(Model):
-    """A model that is called with products in memory. Threads may call one together."""
+    """A model that is called with products in memory. Threads may call one together, and it can be sent to other processes."""
 
-    _networks: _Networks = field(default_factory=_Networks, init=False, repr=False, compare=False)
+    _networks: _Networks = field(default_factory=_Networks, init=False, compare=False)
+
+    def __repr__(self) -> str:
+        """What it is: all classes and their shares would fill screens."""
+        fields = ", ".join((*self.texts, "image"))
+        return f"<Classifier {self.strategy}: {len(self.classes)} classes, {len(self.predictors)} seeds, of {fields}>"
 
     @refusing
     def __call__(self, products: Iterable[Any], *, reasons: bool = False) -> Answers:
-        """Classify products: mappings or objects with `title`, `description`, `image` (or `images`, a list), `id`.
+        """Classify products: mappings or objects with `title`, `description`, `image` (or `images`, a list), `id`; or a table.
 
-        `texts` names what else is read, where the study had further ones. Each may be missing. A picture is a path, a file's
-        bytes, a PIL image or an (H, W, 3) uint8 RGB array. Texts are cleaned here. What is missing, or a picture that cannot be
-        decoded, is told in `absent`; the other fields answer. `reasons`: say too what text and image say alone and what each
+        A table of pandas, polars or Arrow is taken by its rows. `texts` names what else is read, where the study had further
+        ones. Each may be missing. A picture is a path, a file's bytes, {bytes, path}, a PIL image or an (H, W, 3) uint8 RGB
+        array. Texts are cleaned here. What is missing, or a picture that cannot be decoded, is told in `absent`; the other
+        fields answer. `reasons`: say too what text and image say alone and what each
         field adds, which costs an answer more per field, and one for all texts.
 
         The networks are loaded with the first call. Beside the products and the (n, C) answers, memory holds one chunk of

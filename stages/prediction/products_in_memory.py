@@ -44,10 +44,8 @@ def catalogue_of(
 
     Raises: DataError that names the position, from 0, for what is no product.
     """
-    if isinstance(products, Mapping | str | bytes):
-        raise DataError(f"products are a list of mappings, as in [{{'title': ...}}], not a {type(products).__name__} by itself")
     builder = Builder(Path(), ReadingOptions(labels=False), own_pictures=True)
-    for position, item in enumerate(products):
+    for position, item in enumerate(_rows(products)):
         cells = _cells(item, position, ("id", *texts, "image", "images"))
         found = {name: _text(cells.get(name), name, position) for name in texts}
         identity = str(position if _nothing(cells.get("id")) else cells["id"])
@@ -58,6 +56,20 @@ def catalogue_of(
             # what is decoded may stand where a path stands: nobody asks for its name here
             builder.products[-1] = replace(builder.products[-1], images=cast(tuple[Path, ...], kept))
     return Catalogue(Path("memory"), "memory", tuple(builder.products), tuple(builder.findings))
+
+
+def _rows(products: Any) -> Iterable[Any]:
+    """The rows of a table of pandas, polars or Arrow; of anything else, what it gives one after the other."""
+    rows = products
+    if hasattr(products, "iter_rows"):
+        rows = products.iter_rows(named=True)
+    elif hasattr(products, "to_pylist"):
+        rows = products.to_pylist()
+    elif hasattr(products, "to_dict") and hasattr(products, "columns"):
+        rows = products.to_dict("records")
+    if isinstance(rows, Mapping | str | bytes) or not isinstance(rows, Iterable):
+        raise DataError(f"products are a list of mappings, as in [{{'title': ...}}], not a {type(products).__name__} by itself")
+    return rows
 
 
 def _cells(item: Any, position: int, known: Sequence[str]) -> Mapping[str, Any]:
@@ -86,8 +98,11 @@ def _text(value: Any, name: str, position: int) -> str:
 
 
 def _nothing(value: Any) -> bool:
-    """None, and the NaN or NA that pandas writes in its place."""
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and np.isnan(value))
+    """None, an empty text, and the NaN, NA or NaT that pandas writes in its place."""
+    if isinstance(value, str):
+        return not value
+    kind = type(value).__name__
+    return value is None or kind in ("NAType", "NaTType") or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _pictures(cells: Mapping[str, Any], position: int) -> Sequence[Any]:
@@ -121,18 +136,31 @@ def _readable(pictures: Sequence[Any], max_pixels: int, position: int) -> tuple[
 def _source(picture: Any, max_pixels: int, position: int) -> Picture:
     from PIL import Image
 
+    if isinstance(picture, Mapping):  # as Hugging Face's datasets hold one
+        picture = picture.get("bytes") or picture.get("path")
     if isinstance(picture, PATHS):
-        path = Path(picture)
-        if not path.is_file():
-            _fail(position, f"there is no file {str(path)!r:.200}")
-        return path
+        try:
+            there = Path(picture).is_file()
+        except (OSError, ValueError):  # a name that is too long for one
+            there = False
+        if not there:
+            _fail(position, f"there is no file {str(picture)!r:.200}")
+        return Path(picture)
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture)
     if isinstance(picture, Image.Image):
         if picture.width * picture.height > max_pixels:
             _fail(position, f"the picture has {picture.width} x {picture.height} pixels, more than {max_pixels:,}")
-        return to_rgb(picture)
-    array = np.asarray(picture)
+        try:
+            return to_rgb(picture)
+        except OSError as error:  # its file is read only now
+            raise UnreadableImage("damaged") from error
+        except ValueError as error:
+            _fail(position, f"the PIL image ({picture.mode}) cannot be read: {error!s:.100}")
+    try:
+        array = np.asarray(picture)
+    except Exception as error:  # a tensor with a gradient or on a GPU, rows that are not as long
+        _fail(position, f"the picture is a {type(picture).__name__} that makes no array: {' '.join(str(error).split()):.100}")
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or not array.size:
         what = f"a {type(picture).__name__}, {array.dtype} {array.shape}" if array.ndim else f"a {type(picture).__name__}"
         _fail(position, f"the picture is {what}: a path, bytes, a PIL image or an (H, W, 3) uint8 RGB array is expected")

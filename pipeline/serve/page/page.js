@@ -1,6 +1,7 @@
 "use strict";
 const form = document.getElementById("form"), drop = document.getElementById("drop");
 const answer = document.getElementById("answer"), preview = document.getElementById("preview");
+let asked = 0;
 const file = form.elements.image, percent = (value) => (100 * value).toFixed(1) + " %";
 
 function put(parent, tag, text, name) {
@@ -50,6 +51,7 @@ function look() {
 }
 
 file.addEventListener("change", look);
+for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());  // beside the field the browser would leave the page
 for (const name of ["dragover", "dragleave", "drop"])
   drop.addEventListener(name, (event) => {
     event.preventDefault();
@@ -62,19 +64,21 @@ for (const name of ["dragover", "dragleave", "drop"])
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const data = new FormData(form);
+  const data = new FormData(form), turn = ++asked;
   if (!file.files.length) data.delete("image");
   answer.replaceChildren();
   put(answer, "p", "Asking ...", "soft");
   try {
     const response = await fetch("classify?reasons=true&top=5", { method: "POST", body: data });
     const found = await response.json();
+    if (turn !== asked) return;  // a later question has been asked
     if (response.ok) show(found.answers[0]);
     else {
       answer.replaceChildren();
       put(answer, "p", found.error || response.statusText);
     }
   } catch (error) {
+    if (turn !== asked) return;
     answer.replaceChildren();
     put(answer, "p", "The service does not answer.");
   }

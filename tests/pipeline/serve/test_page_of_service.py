@@ -5,6 +5,7 @@ import re
 import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import uvicorn
@@ -15,11 +16,14 @@ from fusecat.stages.prediction import load_model
 from tests.pipeline.report.test_page import CHROMIUM, QUIET
 from tests.pipeline.serve.test_serve import LIMITS, folder  # noqa: F401
 
+NAME = "<script>document.title = 'bad'</script><img src=x onerror=document.title='bad'>" + "long" * 60
 PROBE = """
 const frame = document.querySelector("iframe");
 frame.addEventListener("load", () => {
   const page = frame.contentDocument, form = page.getElementById("form");
   if (!form) return;
+  const errors = [];
+  frame.contentWindow.addEventListener("error", (event) => errors.push(event.message));
   form.elements.title.value = "Livre <b>ancien</b>";
   form.requestSubmit();
   const poll = setInterval(() => {
@@ -28,6 +32,8 @@ frame.addEventListener("load", () => {
     const wide = page.documentElement;
     const seen = {
       text: page.getElementById("answer").innerText,
+      title: page.title,
+      errors,
       overflow: wide.scrollWidth - wide.clientWidth,
       fetched: frame.contentWindow.performance.getEntriesByType("resource").map((one) => one.name),
     };
@@ -40,14 +46,16 @@ frame.src = "/";
 
 @pytest.fixture(scope="module")
 def service(folder):  # noqa: F811
-    app = make_app(load_model(folder), LIMITS, ("127.0.0.1",))
+    model = load_model(folder)
+    model = replace(model, class_names=dict.fromkeys(model.classes, NAME))
+    app = make_app(model, LIMITS, ("127.0.0.1",))
     told: queue.Queue[dict] = queue.Queue()
 
     async def seen(request: Request) -> None:
         told.put(await request.json())
 
     app.add_api_route("/seen", seen, methods=["POST"])
-    pages = {"/probe": ("<iframe width=390 height=800></iframe><script src=probe.js></script>", "text/html")}
+    pages = {"/probe": ("<iframe width=320 height=800></iframe><script src=probe.js></script>", "text/html")}
     pages["/probe.js"] = (PROBE, "text/javascript")
     for path, (text, kind) in pages.items():
 
@@ -81,5 +89,6 @@ def test_the_page_asks_and_shows_the_answer_on_a_phone(service, tmp_path) -> Non
         browser.wait()
     assert seen["text"].startswith("Most probable") and "Alone they say" in seen["text"] and "image: not given" in seen["text"]
     assert re.search(r"title\s+[+−]\d+\.\d %", seen["text"]) and "Missing: description, image" in seen["text"]
-    assert seen["overflow"] <= 0
+    assert (seen["overflow"] <= 0, seen["errors"]) == (True, [])
+    assert NAME in seen["text"] and seen["title"] == "fusecat: classify a product"
     assert all(name.startswith(address) for name in seen["fetched"]) and any("classify" in name for name in seen["fetched"])

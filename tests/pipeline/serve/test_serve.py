@@ -1,6 +1,7 @@
 """The service: the answers of the model, hostile requests turned away in one sentence, and a page that works."""
 
 import base64
+import gzip
 import io
 import json
 import math
@@ -117,6 +118,32 @@ def test_a_form_with_a_picture_is_a_product(client, model) -> None:
     assert nothing.json()["answers"][0]["missing"] == ["description", "image"], "as a browser sends it"
 
 
+def test_a_form_that_was_cut_off_or_holds_too_long_a_text_is_refused(client) -> None:
+    part = "--b\r\nContent-Disposition: form-data; name=title\r\n\r\n{}\r\n"
+    for status, body, words in (
+        (400, part.format("Livre"), "the form has no end"),
+        (400, "", "the form has no end"),
+        (422, part.format("x" * 200_000) + "--b--", "title: String should have at most 100000 characters"),
+    ):
+        answer = client.post("/classify", content=body, headers={"content-type": "multipart/form-data; boundary=b"})
+        assert answer.status_code == status and words in answer.json()["error"], answer.text
+
+
+def test_a_picture_in_base64_is_read_as_browsers_and_command_lines_write_it(client) -> None:
+    plain = base64.b64encode(jpeg()).decode()
+    lines = base64.encodebytes(jpeg()).decode()
+    answers = [
+        client.post("/classify", json={"title": "x", "image": text}, headers={"content-type": kind}).json()["answers"]
+        for text, kind in (
+            (plain, "application/json"),
+            (lines, "Application/JSON; charset=utf-8"),
+            (f"data:image/jpeg;base64,{plain}", "application/json"),
+            (f"DATA:image/jpeg;name=a.jpg;BASE64,{plain}", "application/json"),
+        )
+    ]
+    assert all(answer == answers[0] for answer in answers) and "image" not in answers[0][0]["missing"]
+
+
 HOSTILE = {
     "a bomb": png(60_000, 60_000),
     "cut off": jpeg()[:300],
@@ -154,7 +181,13 @@ def test_the_pictures_of_a_request_share_a_limit() -> None:
         (400, b"{"),
         (400, b"\xff\xfe"),
         (400, b"[" * 100_000),
+        (400, b'{"title": NaN}'),
+        (422, b'{"title": "a", "title": "b"}'),
+        (422, b'{"products": [{"title": "a", "title": "b"}]}'),
+        (422, b'{"title": "a\\ud800"}'),
+        (422, b'{"\\ud800": "a"}'),
         (422, b"[]"),
+        (422, b'[{"title": "a"}]'),
         (422, b"null"),
         (422, b'{"products": []}'),
         (422, b'{"products": 3}'),
@@ -176,13 +209,17 @@ def test_a_malformed_or_oversized_body_is_refused(client, status: int, body: byt
 
 
 def test_other_requests_are_refused_in_a_sentence(client) -> None:
-    for query, place in (("top=0", "top"), ("top=x", "top"), ("top=", "top"), ("reasons=maybe", "reasons")):
+    queries = ("top=0", "top"), ("top=x", "top"), ("top=", "top"), ("reasons=maybe", "reasons"), ("reason=true", "reason")
+    for query, place in (*queries, ("top=1&top=2", "top=1&top=2")):
         answer = client.post(f"/classify?{query}", json={"title": "x"})
         assert (answer.status_code, set(answer.json())) == (422, {"error"})
         assert answer.json()["error"].startswith(f"{place}: ") and "\n" not in answer.json()["error"]
     told = client.get("/openapi.json").text
     assert '"error"' in told and '"detail"' not in told
     assert client.post("/classify", content=b"x", headers={"content-type": "text/xml"}).status_code == 415
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = client.post("/classify", content=gzip.compress(b"{}"), headers=packed)
+    assert answer.status_code == 415 and answer.json() == {"error": "Content-Encoding gzip: send the body as it is"}
     assert client.post("/classify", data={"titel": "x"}, files={"image": ("a", jpeg())}).status_code == 422
     malformed = {"content-type": "multipart/form-data"}
     assert client.post("/classify", content=b"--x", headers=malformed).status_code == 400
@@ -221,9 +258,10 @@ def test_health_metrics_and_the_interface_are_told_without_other_hosts(client, m
     text = client.get("/metrics").text
     assert 'fusecat_requests_total{status="200"} 1.0' in text and 'fusecat_requests_total{status="400"} 1.0' in text
     assert "/classify" in client.get("/openapi.json").json()["paths"]
-    for path in ("/", "/docs", "/page.js"):
+    for path in ("/", "/docs", "/page.js", "/health", "/metrics"):
         found = client.get(path)
         assert found.status_code == 200
+        assert path == "/docs" or client.head(path).status_code == 200
         assert "http://" not in found.text.replace("http://www.w3.org", "") and "https://" not in found.text
 
 
@@ -302,9 +340,15 @@ def test_what_was_asked_before_the_end_is_answered(folder, products, number) -> 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_sends_no_end_of_a_request_does_not_hold_the_service(folder, number) -> None:
     process, address = serve(folder)
+    place = "127.0.0.1", int(address.rpartition(":")[2])
+    begun = b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     try:
-        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as client:
-            client.sendall(b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        with socket.create_connection(place) as client:
+            client.sendall(begun)  # and leaves
+        while 'fusecat_requests_total{status="400"} 1.0' not in httpx.get(f"{address}/metrics").text:
+            pass
+        with socket.create_connection(place) as client:
+            client.sendall(begun)
             while "fusecat_waiting" not in httpx.get(f"{address}/metrics").text:
                 pass
             process.send_signal(number)

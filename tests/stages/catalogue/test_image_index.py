@@ -114,6 +114,12 @@ CAUSES = {
 }
 
 
+def test_the_formats_of_phones_and_browsers_that_are_not_decoded_are_named() -> None:
+    for brand in (b"heic", b"avif"):
+        with pytest.raises(UnreadableImage, match="HEIC, AVIF or a film, which are not decoded: save it as JPEG"):
+            decode(b"\0\0\0\x18ftyp" + brand + bytes(100))
+
+
 @pytest.mark.parametrize(("mode", "scale"), [("I", 256), ("F", 1 / 255), ("F", 256)])
 def test_wide_pixels_of_a_tiff_keep_their_brightness(mode: str, scale: float, tmp_path: Path) -> None:
     ramp = (np.arange(256)[None].repeat(4, axis=0) * scale).astype({"I": np.int32, "F": np.float32}[mode])

@@ -1,19 +1,26 @@
 """A model called with products in memory: the answers of `predict`, without a file."""
 
+import importlib.util
+import io
 import json
+import pickle
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from fusecat.stages.calibration import tempered
 from fusecat.stages.catalogue.data_model import Catalogue, ReadingOptions
 from fusecat.stages.catalogue.read import read_catalogue
-from fusecat.stages.errors import DataError
+from fusecat.stages.errors import DataError, UsageError
 from fusecat.stages.prediction import Classifier, Model, load_model, predict, save_model
 from fusecat.stages.prediction.answer import predict_with_reasons
 from fusecat.stages.prediction.formats import Format, Layout, write
@@ -112,7 +119,43 @@ def test_answers_show_their_codes_and_not_their_arrays(model) -> None:
     )
 
 
-@pytest.mark.parametrize("products", [{"title": "Livre"}, "Livre"])
+def test_the_rows_of_a_table_are_products(model) -> None:
+    texts = {"title": ["Livre ancien", None, "Chaise"], "description": ["relié", "en bois", None], "price": [1, 2, 3]}
+    frame = pd.DataFrame(texts)
+    expected = model(pa.table(texts).to_pylist())
+    tables = [frame, frame.convert_dtypes(), pa.table(texts), frame.itertuples()]
+    if importlib.util.find_spec("polars"):
+        tables.append(importlib.import_module("polars").DataFrame(texts))
+    for table in tables:
+        answers = model(table)
+        np.testing.assert_array_equal(answers.probabilities, expected.probabilities)
+        assert answers.absent == expected.absent
+
+
+def test_a_model_can_be_sent_to_another_process_also_after_it_was_used(model) -> None:
+    products = [{"title": "Livre ancien", "image": np.zeros((40, 40, 3), np.uint8)}]
+    expected = model(products)
+    sent = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(sent(products).probabilities, expected.probabilities)
+    assert repr(sent) == f"<Classifier {HIERARCHICAL}: 6 classes, 2 seeds, of title, description, image>"
+
+
+def test_less_than_one_code_is_refused(model) -> None:
+    answers = model([{"title": "Livre"}])
+    for count in (0, -1):
+        with pytest.raises(UsageError, match="one at least"):
+            answers.top(count)
+
+
+def test_a_picture_whose_file_is_cut_off_is_absent_also_from_pil(model, catalogue) -> None:
+    data = next(product.images[0] for product in catalogue.products if product.images).read_bytes()
+    cut = data[: len(data) // 2]
+    answers = model([{"title": "Livre", "image": each} for each in (Image.open(io.BytesIO(cut)), cut, "", {"bytes": cut})])
+    assert answers.absent == [("description", "image")] * 4
+    assert model([{"image": {"bytes": data, "path": None}}]).absent == [("title", "description")]
+
+
+@pytest.mark.parametrize("products", [{"title": "Livre"}, "Livre", None, 3])
 def test_one_product_by_itself_is_refused(model, products) -> None:
     with pytest.raises(DataError, match=r"products are a list of mappings, as in \[\{'title'"):
         model(products)
@@ -135,12 +178,17 @@ def test_an_object_is_a_product_as_a_mapping_is(model) -> None:
         ({"image": "nowhere.jpg"}, "there is no file 'nowhere.jpg'"),
         ({"image": np.zeros((4, 4), np.float32)}, "uint8"),
         ({"image": 3}, "the picture is a int"),
+        ({"image": "9j" * 5000}, "there is no file '9j9j"),
+        ({"image": "https://x.example/a.jpg"}, "there is no file 'https://x"),
+        ({"image": torch.zeros(4, 4, requires_grad=True)}, "a Tensor that makes no array"),
+        ({"image": [[[1], [2, 3]]]}, "a list that makes no array"),
+        ({"image": Image.new("La", (4, 4))}, "the PIL image (La) cannot be read"),
         ({"images": "a.jpg"}, "'images' is a str, not a list"),
         ({"image": b"", "images": [b""]}, "leave one out"),
     ],
 )
 def test_what_is_no_product_is_refused_by_its_position(model, product, message: str) -> None:
-    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+    with pytest.raises(DataError, match=re.escape(message)):
         model([{"title": "Livre"}, product])
 
 
