@@ -41,6 +41,11 @@ HUB = {
     "clip": "openai/clip-vit-base-patch32",
     "siglip": "google/siglip2-base-patch16-224",
     "siglip2": "google/siglip2-base-patch16-naflex",
+    "metaclip_2": "facebook/metaclip-2-worldwide-huge-quickgelu",
+    "altclip": "BAAI/AltCLIP-m9",
+    "chinese_clip": "OFA-Sys/chinese-clip-vit-base-patch16",
+    "blip": "Salesforce/blip-itm-base-coco",
+    "ijepa": "facebook/ijepa_vith14_1k",
     "sentence-transformers": "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
     "sentence-transformers, first token": "BAAI/bge-m3",
     "vit": "google/vit-base-patch16-224-in21k",
@@ -103,18 +108,22 @@ freeze = true
 ```
 
 `--weights e5=FOLDER` names a folder where there is no network. Weights are loaded whole, in 32 bits (`precision` says
-in what is computed), or refused in one line: a missing tensor, another shape, more layers than the configuration says,
-another network's tokenizer, a `length` or `size` that the network cannot take. Code that lies among a model's files is
-never run: compute such vectors with the model's own library and bring them with `fusecat import`.
+in what is computed), or refused in one line: a missing tensor, another shape, more layers or biases than the
+configuration says, quantised weights, an adapter, another network's tokenizer, a `length` or `size` that the network
+cannot take. Code that lies among a model's files is never run: compute such vectors with the model's own library and
+bring them with `fusecat import`. A `tokenizer.json` is read as it stands where the class that a folder names makes
+other pieces of a text than this file does.
 
 ## Texts
 
 `pooling`: `mean` (also where nothing is said), `first`, `last`, `flatten`, or `model`, which does what a folder of
 sentence-transformers lists in its `modules.json` (pooling, dense layers, layer norm, length 1) and puts its default
-prompt before every text. A network that reads left to right is refused until its pooling is said, and so is a folder
-whose makers did not take the mean. Of T5, BART and their kin the encoder is taken. Of CLIP, SigLIP and SigLIP2, `tower
-= "text"` takes the text half and `tower = "image"` the image half, each with its own projection: two entries with the
-same `weights`.
+prompt before every text. What its `sentence_bert_config.json` asks for besides (another task, a chat template, settings
+for the tokenizer) is refused, small letters are a key of the preset (`lowercase = true`); `length` is the preset's,
+whatever `max_seq_length` says. A network that reads left to right is refused until its pooling is said, and so is a
+folder whose makers did not take the mean. Of T5, BART and their kin the encoder is taken. Of CLIP, SigLIP, SigLIP2 and
+other joint networks, `tower = "text"` takes the text half and `tower = "image"` the image half, each with its own
+projection: two entries with the same `weights`.
 
 **Zero-shot.** Where the classes have names, a joint network can be asked without being taught: `prompts` are texts with
 `{}` where a name goes; each class is the mean of their vectors, each image's logits are its scaled cosines to these. It
@@ -138,8 +147,9 @@ IMAGES = """
 ## Images
 
 The vector is the library's own pooled vector. Size, crop, interpolation, colour order, mean and deviation come from
-pretrainedmodels' `pretrained_settings`, timm's data configuration, or the image processor of a transformers folder
-(held against what that processor computes); the keys `size`, `resize`, `crop`, `interpolation`, `channels`, `mean` and
+pretrainedmodels' `pretrained_settings`, timm's data configuration (of the tag in a hub id `timm/NAME.TAG`, or of the
+`config.json` beside the weights), or the image processor of a transformers folder (held against what that processor
+computes); the keys `size`, `resize`, `crop`, `interpolation`, `channels`, `mean` and
 `std` of a preset go before them.
 
 """

@@ -14,10 +14,18 @@ from torch import Tensor, nn
 from fusecat.cache.publish import publish
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.dry_run import check_tokenizer, image_width, pad_of, text_width, try_images, try_texts
-from fusecat.stages.extraction.hub import new_config, read_config, read_tokenizer
+from fusecat.stages.extraction.hub import new_config, read_config, read_own_tokenizer, read_tokenizer
 from fusecat.stages.extraction.image_sources import SOURCES, with_pixels
 from fusecat.stages.extraction.networks import AnyNetwork, FirstToken, ImageNetwork, TextNetwork, UnitLength, pooling_module
-from fusecat.stages.extraction.sentence_modules import ModelPooling, own_prefix, read_pooling, refuse_other_pooling, within
+from fusecat.stages.extraction.sentence_folder import (
+    own_prefix,
+    read_pooling,
+    refuse_other_case,
+    refuse_other_pooling,
+    refuse_other_reading,
+    within,
+)
+from fusecat.stages.extraction.sentence_modules import ModelPooling
 from fusecat.stages.extraction.settings import NEW, Channels, Network, Pooling
 from fusecat.stages.extraction.small_tokenizers import build_camembert_tokenizer, build_flaubert_tokenizer
 from fusecat.stages.extraction.text_backbones import PADDED, TextTower, new_backbone, positions, read_backbone
@@ -42,12 +50,17 @@ def settled(network: Network) -> Network:
 def build_tokenizer(network: Network, texts: Sequence[str], folder: Path) -> "PreTrainedTokenizerBase":
     """The network's tokenizer; a new one is learnt from `texts`. It is saved into `folder` either way."""
     if network.weights != NEW:
+        own = network.pooling is Pooling.MODEL and network.tower is None
+        if own:
+            refuse_other_reading(network)
         try:
-            tokenizer = read_tokenizer(hub_source(network), revision=network.revision or "main", **within(network))
+            tokenizer = read_own_tokenizer(hub_source(network), revision=network.revision or "main", **within(network))
         except (MemoryError, ModelError):
             raise
         except Exception as error:  # a file that is none can fail anywhere in the libraries; Rust's raise Exception itself
             raise unavailable(network, error) from error
+        if own:
+            refuse_other_case(network, tokenizer)
         tokenizer.save_pretrained(folder)
         return tokenizer
     match network.model:

@@ -15,6 +15,8 @@ from fusecat.stages.extraction.settings import NEW, Network, Pooling
 
 CLOSE = 1e-3
 """Largest difference, as a share of a vector's largest number, that arithmetic in another order explains."""
+BOTH_WAYS = {"is_causal": False, "use_bidirectional_attention": True}
+"""How a configuration says that a decoder has been taught to read both ways; families that know no such key ignore it."""
 SHORT, LONG = "a", "un deux trois quatre cinq six sept huit neuf dix"
 
 
@@ -75,7 +77,15 @@ def try_texts(network: TextNetwork, settings: Network, tokenizer: Any) -> None:
         vectors = [network.encode(**batch)[0] for batch in pair]
         before, after = (network.backbone(**batch).last_hidden_state[:, : len(last) - 1] for batch in pair)
     silent = network.pooling is not None and settings.pooling is None and settings.weights != NEW
-    if silent and len(last) > 1 and torch.allclose(before, after, atol=1e-6):
+    causal = len(last) > 1 and torch.allclose(before, after, atol=1e-6)
+    both_ways = any(getattr(network.config, key, None) is said for key, said in BOTH_WAYS.items())
+    if causal and both_ways and settings.weights != NEW:
+        raise ModelError(
+            f"networks.{settings.name}: config.json of {settings.weights} asks for attention to both sides, transformers' "
+            f"{type(network.backbone).__name__} reads left to right; compute its vectors with its makers' code and bring them "
+            "with 'fusecat import'"
+        )
+    if silent and causal:
         raise UsageError(
             f"networks.{settings.name}: {type(network.backbone).__name__} reads left to right, so only its last token has seen "
             'the whole text; set pooling = "last" (or "mean", if that is meant)'
@@ -114,10 +124,9 @@ def image_width(backbone: nn.Module, settings: Network) -> int:
 def _width(compute: Callable[[], Tensor], module: nn.Module, settings: Network) -> int:
     with _trying(module, settings):
         vector = compute()
-    if vector.ndim != 2:
-        raise ModelError(
-            f"networks.{settings.name}: {type(module).__name__} gives numbers of shape {tuple(vector.shape)}, no vectors"
-        )
+    if not isinstance(vector, Tensor) or vector.ndim != 2:
+        what = f"numbers of shape {tuple(vector.shape)}" if isinstance(vector, Tensor) else "nothing of its own"
+        raise ModelError(f"networks.{settings.name}: {type(module).__name__} gives {what}, and no vector")
     return vector.shape[1]
 
 

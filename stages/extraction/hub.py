@@ -12,22 +12,32 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusecat.stages.errors import ModelError, UsageError
+from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.settings import Network
+from fusecat.stages.extraction.weights import ADAPTER, adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONFIGURATIONS = ("tokenizer_config.json", "config.json")
-ADAPTER = "adapter_config.json"
+
+PANIC = "PanicException"
+"""Rust's: no `Exception`, and no module offers its class."""
 
 
 def read_config(source: str | Path, **options: Any) -> Any:
     """The configuration of a folder or a hub id. Raises ValueError, OSError."""
+    import transformers
     from transformers import AutoConfig
 
     with _only_from(source):
         config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+    made = getattr(config, "architectures", None) or []
+    if getattr(config, "auto_map", None) and made and not any(hasattr(transformers, str(name)) for name in made):
+        raise ValueError(f"its {made[0]} is code of its own (trust_remote_code)")  # and no network of its family
+    if quantised := getattr(config, "quantization_config", None):
+        kind = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise ValueError(f"its weights are quantised ({kind}): name those that they were made of")
     # a file may name a kernel of the hub, which is code: what computes attention is for this machine to choose
     config._attn_implementation = None
     if getattr(config, "_experts_implementation", None):
@@ -46,10 +56,7 @@ def read_model(source: str | Path, config: Any, **options: Any) -> tuple[Any, di
 
     _refuse_timm(config)
     if find_file(source, f"{options.get('subfolder', '')}/{ADAPTER}".lstrip("/"), options.get("revision")):
-        raise ModelError(
-            f"{source} holds an adapter ({ADAPTER}), which leads to another network and may name code; merge it into its "
-            "network (peft: merge_and_unload), save that, and name its folder"
-        )
+        raise adapter(str(source))
     with _only_from(source):
         network, told = AutoModel.from_pretrained(
             source,
@@ -94,19 +101,62 @@ def read_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBa
     """The tokenizer of a folder or a hub id. Raises ValueError, OSError."""
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-    for path in (Path(source) / name for name in CONFIGURATIONS):
-        if path.is_file():
-            _refuse_other_class(path)
+    _refuse_other_classes(source)
     try:
         with _only_from(source):
             found = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # Rust's: no Exception, and no module offers its class
+        if type(error).__name__ != PANIC:
             raise
         raise ValueError(f"its tokenizer cannot be read ({error})") from error
     if not isinstance(found, PreTrainedTokenizerBase):
         raise ValueError(f"{source} names something else as its tokenizer")
     return found
+
+
+def read_own_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokenizerBase":
+    """The tokenizer of somebody's folder or hub id, as its `tokenizer.json` says where there is one.
+
+    transformers builds a family's own tokenizer around the vocabulary of that file, whatever else the file says: where the two
+    make other pieces of a text, or the class knows no such vocabulary, the file is what the network was taught on.
+
+    Raises: ValueError, OSError.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    below, revision = f"{options['subfolder']}/" if options.get("subfolder") else "", options.get("revision")
+    path = find_file(source, f"{below}tokenizer.json", revision)
+    record = read_json(source, f"{below}tokenizer_config.json", revision)
+    _refuse_other_classes(source)
+    try:
+        found: Any = read_tokenizer(source, **options)
+        if path is None or not found.is_fast or _is_of_file(found, path):
+            return found
+        failed: Exception = ValueError(f"its tokenizer.json is not that of a {type(found).__name__}")
+    except OSError:
+        raise
+    except Exception as error:  # what a class makes of a foreign vocabulary can fail anywhere
+        own_code = isinstance(record, dict) and "auto_map" in record
+        if path is None or own_code or type(error.__cause__).__name__ == PANIC:  # the file itself would do so again
+            raise
+        failed = error
+    try:
+        with _only_from(source):
+            return PreTrainedTokenizerFast.from_pretrained(source, trust_remote_code=False, **options)
+    except Exception as error:
+        raise failed from error
+
+
+def _is_of_file(tokenizer: Any, path: Path) -> bool:
+    """Whether a tokenizer makes the pieces that its file makes, of a text without what settings change (capitals, accents)."""
+    from tokenizers import Tokenizer
+
+    file, text = Tokenizer.from_file(str(path)), " un deux trois quatre"
+    file.no_truncation()
+    file.no_padding()
+    numbers = set(file.get_vocab().values())
+    same = file.encode(text, add_special_tokens=False).ids == tokenizer(text, add_special_tokens=False)["input_ids"]
+    return same and set(tokenizer(text)["input_ids"]) <= numbers
 
 
 def read_image_processor(source: str | Path, **options: Any) -> Any:
@@ -172,12 +222,13 @@ def _refuse_timm(config: Any) -> None:
         parts += [each for each in settings.values() if isinstance(each, PreTrainedConfig | dict)]
 
 
-def _refuse_other_class(path: Path) -> None:
-    """Raise ValueError where a file says that the tokenizer is some other class, which would load what it likes."""
+def _refuse_other_classes(source: str | Path) -> None:
+    """Raise ValueError where a folder says that its tokenizer is some other class, which would load what it likes."""
     import transformers
 
-    record = json.loads(path.read_text(encoding="utf-8"))
-    name = record.get("tokenizer_class") if isinstance(record, dict) else None
-    there = getattr(transformers, name, None) if isinstance(name, str) else None
-    if there is not None and not (isinstance(there, type) and issubclass(there, transformers.PreTrainedTokenizerBase)):
-        raise ValueError(f"{path} names '{name}' as its tokenizer, which is none")
+    for path in (Path(source) / name for name in CONFIGURATIONS):
+        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        name = record.get("tokenizer_class") if isinstance(record, dict) else None
+        there = getattr(transformers, name, None) if isinstance(name, str) else None
+        if there is not None and not (isinstance(there, type) and issubclass(there, transformers.PreTrainedTokenizerBase)):
+            raise ValueError(f"{path} names '{name}' as its tokenizer, which is none")

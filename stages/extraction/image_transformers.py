@@ -33,13 +33,16 @@ def pixels(network: Network) -> dict[str, Any]:
         processor = read_image_processor(hub_source(network), revision=network.revision or "main")
     except (OSError, ValueError, ImportError) as error:
         raise unavailable(network, error) from error
-    found = _of_processor(processor)
-    if found is None or _apart(processor, found) > APART:
-        raise ModelError(
-            f"networks.{network.name}: what its image processor ({type(processor).__name__}) does is no scaling to a square; "
-            f"set all of {', '.join(KEYS)}"
-        )
-    return found
+    try:
+        found = _of_processor(processor)
+        if found is not None and _apart(processor, found) <= APART:
+            return found
+    except Exception as error:  # every family's asks for other settings, and has its own way to miss them
+        raise unavailable(network, error) from error
+    raise ModelError(
+        f"networks.{network.name}: what its image processor ({type(processor).__name__}) does is no scaling to a square; "
+        f"set all of {', '.join(KEYS)}"
+    )
 
 
 def _of_processor(processor: Any) -> dict[str, Any] | None:
@@ -114,7 +117,7 @@ class ImageTower(nn.Module):
         output = read(**(self._patches(pixels) if self.patch else {"pixel_values": pixels}))
         vector: Tensor | None = getattr(output, "pooler_output", None)
         if vector is not None:
-            return vector.flatten(1)
+            return vector.flatten(1) if vector.ndim == 4 else vector
         states: Tensor = output.last_hidden_state
         if states.ndim == 4:
             return states  # maps
@@ -151,7 +154,7 @@ def _read(network: Network) -> tuple[ImageTower, Any]:
     except Exception as error:
         raise unavailable(network, error) from error
     model = part_of(model, network)
-    refuse_other_weights(network, model.state_dict(), told)
+    refuse_other_weights(network, model.state_dict(), told, model.base_model_prefix)
     return ImageTower(model), config
 
 

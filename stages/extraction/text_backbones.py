@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.hub import new_model, read_config, read_model
-from fusecat.stages.extraction.sentence_modules import within
+from fusecat.stages.extraction.sentence_folder import within
 from fusecat.stages.extraction.settings import Network, Tower
 from fusecat.stages.extraction.weights import hub_source, unavailable
 
@@ -66,7 +66,7 @@ def read_backbone(network: Network) -> tuple[Any, Any]:
     own = {id(tensor) for tensor in backbone.state_dict(keep_vars=True).values()}
     names = [name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in own]
     names += ["logit_scale"] if network.prompts else []
-    refuse_other_weights(network, names, told)
+    refuse_other_weights(network, names, told, model.base_model_prefix)
     return backbone, config
 
 
@@ -108,19 +108,21 @@ def part_of(model: Any, network: Network) -> Any:
     return encoder if isinstance(encoder, nn.Module) and isinstance(getattr(model, "decoder", None), nn.Module) else model
 
 
-def refuse_other_weights(network: Network, own: Iterable[str], told: Any) -> None:
+def refuse_other_weights(network: Network, own: Iterable[str], told: Any, prefix: str) -> None:
     """Raise OtherWeights where a tensor `own` is not that of the file, or where the file has more layers than the network.
 
     A pooler is left aside: nobody who saves a masked language model saves one, and where it is missing it is not used.
+    `prefix`: before the names of whoever saved the network with a head.
     """
     own = set(own)
+    besides = {name.removeprefix(f"{prefix}.") for name in told["unexpected_keys"]} - own
     layers = {re.sub(r"\d+", "0", name) for name in own if re.search(r"\d", name)}
     kinds = {
         "lacks": {name for name in told["missing_keys"] if name in own and "pooler" not in name.split(".")},
         "has another shape for": {name for name, *_ in told["mismatched_keys"] if name in own},
-        "has more layers than its config.json says:": {
-            name for name in told["unexpected_keys"] if re.sub(r"\d+", "0", name) in layers and name not in own
-        },
+        "has more layers than its config.json says:": {name for name in besides if re.sub(r"\d+", "0", name) in layers},
+        # a scale of quantised weights, or a bias: the layer would say something else without it
+        "has, and its config.json does not ask for,": {name for name in besides if f"{name.rpartition('.')[0]}.weight" in own},
     }
     for kind, names in kinds.items():
         if names:

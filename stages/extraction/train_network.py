@@ -14,11 +14,13 @@ from typing import assert_never
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
+from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.inputs import Examples
 from fusecat.stages.extraction.memory import MemoryPlan
 from fusecat.stages.extraction.networks import Classifier, ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress
@@ -63,7 +65,15 @@ def train_network(
     if memory_plan.gradient_checkpointing:
         network.recompute()
     examples = training_data.examples(training_data.train, training.seed)
-    batch = training.batch // (memory_plan.batches_per_step * int(os.environ.get("WORLD_SIZE", "1"))) or 1
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    batch = training.batch // (memory_plan.batches_per_step * processes) or 1
+    left_over = -(-len(examples) // processes) % batch if batch > 1 else 1
+    one_is_too_few = left_over == 1 and normalises_single_numbers(network, examples)
+    if one_is_too_few and (batch == 1 or len(examples) <= batch):
+        raise UsageError(
+            f"{training_data.feature}: a layer of the network normalises over the batch, and one product is none; "
+            "set training.batch = 2 or more (or freeze = true)"
+        )
     with logs.running() if logs else nullcontext():
         trainer = OrderedTrainer(
             model=network,
@@ -109,6 +119,7 @@ def train_network(
             + ([EarlyStoppingCallback(training.patience)] if training.patience else []),
         )
         trainer.grouped = training.group_by_length
+        trainer.leaves_one_out = one_is_too_few
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_complete(checkpoints))
     epochs = curve(trainer.state.log_history)
@@ -120,6 +131,28 @@ def train_network(
         curve=epochs,
         validation={each.key: best[each.key] for each in METRICS.values() if each.key in best},
     )
+
+
+def normalises_single_numbers(network: nn.Module, examples: Examples) -> bool:
+    """Whether a batch norm gets one number per channel of one product: from that it cannot learn, and torch raises."""
+    found = []
+
+    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0].numel() == inputs[0].shape[1])
+
+    network.train()  # a frozen backbone stays as it is
+    learning = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm) and each.training]
+    hooks = [each.register_forward_pre_hook(look) for each in learning]
+    if hooks:
+        batch = examples.collate([examples[0]])
+        batch.pop("labels")
+        device = next(network.parameters()).device
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            network.eval()(**{name: tensor.to(device) for name, tensor in batch.items()})
+        network.train()
+    for hook in hooks:
+        hook.remove()
+    return any(found)
 
 
 def _loss(training: Training, training_data: TrainingData) -> Callable[..., Tensor]:

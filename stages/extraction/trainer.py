@@ -42,6 +42,16 @@ class OrderedTrainer(Trainer):
     """`Trainer` that can group like lengths in an order that is a function of seed and epoch: a resumed run repeats it."""
 
     grouped = False
+    leaves_one_out = False
+    """Whether the products of an epoch that fill no batch, another one each time, stay out of it."""
+
+    def get_train_dataloader(self) -> Any:
+        """As `Trainer`'s, whose setting would leave out products of validation too."""
+        self.args.dataloader_drop_last = self.leaves_one_out
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.args.dataloader_drop_last = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if not self.grouped:

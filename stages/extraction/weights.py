@@ -106,7 +106,22 @@ def hub_source(network: Network) -> str:
             f"networks.{network.name}: weights {path} is a file; a network of transformers needs the folder that holds its "
             "config.json too"
         )
+    if (path / "snapshots").is_dir() and not (path / "config.json").exists():
+        raise ModelError(f"networks.{network.name}: {path} is a hub's cache; name the folder in its 'snapshots'")
+    if (path / ADAPTER).is_file():
+        raise adapter(str(path))
     return str(path) if path.is_dir() else network.weights
+
+
+ADAPTER = "adapter_config.json"
+
+
+def adapter(source: str) -> ModelError:
+    """The refusal of a folder or a hub id that holds one."""
+    return ModelError(
+        f"{source} holds an adapter ({ADAPTER}), which leads to another network and may name code; merge it into its "
+        "network (peft: merge_and_unload), save that, and name its folder"
+    )
 
 
 def unavailable(network: Network, error: Exception) -> ModelError:
@@ -235,7 +250,7 @@ def _imagenet_url(network: Network) -> str:
 
 
 def _only_file(folder: Path, network: Network) -> Path:
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.pth"))
+    files = next(filter(None, (sorted(folder.glob(kind)) for kind in ("*.safetensors", "*.pth", "*.bin"))), [])
     if len(files) != 1:
         raise ModelError(
             f"networks.{network.name}: {folder} holds {len(files)} weights files, one is needed; name the file itself"

@@ -92,6 +92,7 @@ DECODER: Mapping[str, Any] = {"reference": last, "settings": {"pooling": "last"}
 def joint(kind: str, **more: Any) -> Callable[[], Any]:
     def config() -> Any:
         vision = VISION if kind != "Siglip2" else {**VISION, "num_patches": 16}
+        vision = {**vision, "initializer_range": 0.2} if kind == "Blip" else vision  # 1e-10 is its own
         pads = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2} if kind == "Siglip2" else PADS
         return getattr(hf, f"{kind}Config")(text_config=LONG | pads, vision_config=vision, **more)
 
@@ -205,6 +206,34 @@ TEXT_FAMILIES = (
         padded_text_features,
         {"tower": "text", "length": 64},
         tokenizer=siglip2_tokenizer,
+    ),
+    TextFamily(
+        "metaclip_2",
+        "MetaCLIP 2, of many languages, the text half",
+        joint("MetaClip2", projection_dim=8),
+        text_features,
+        {"tower": "text", "length": 64},
+    ),
+    TextFamily(
+        "altclip",
+        "AltCLIP, of nine languages, the text half",
+        joint("AltCLIP", projection_dim=8),
+        text_features,
+        {"tower": "text", "length": 60},
+    ),
+    TextFamily(
+        "chinese_clip",
+        "ChineseCLIP, the text half",
+        joint("ChineseCLIP", projection_dim=8),
+        text_features,
+        {"tower": "text", "length": 64},
+    ),
+    TextFamily(
+        "blip",
+        "BLIP, the text half",
+        joint("Blip", projection_dim=8, image_text_hidden_size=8),
+        text_features,
+        {"tower": "text", "length": 64},
     ),
     TextFamily(
         "sentence-transformers",

@@ -28,6 +28,10 @@ def image_features(model: Any, pixels: Tensor) -> Tensor:
     return model.get_image_features(pixel_values=pixels).pooler_output
 
 
+def mean_of_states(model: Any, pixels: Tensor) -> Tensor:
+    return model(pixel_values=pixels).last_hidden_state.mean(1)
+
+
 @dataclass(frozen=True)
 class ImageFamily:
     """`model`: its name in timm or pretrainedmodels; `config`: of a network of transformers, with its `processor`."""
@@ -158,6 +162,41 @@ IMAGE_FAMILIES = (
         lambda: hf.SiglipImageProcessor(**SQUARE),
         image_features,
         tower="image",
+    ),
+    of_transformers(
+        "metaclip_2",
+        "MetaCLIP 2, the image half",
+        joint("MetaClip2", projection_dim=8),
+        lambda: hf.CLIPImageProcessor(**SHORT),
+        image_features,
+        tower="image",
+    ),
+    of_transformers(
+        "altclip",
+        "AltCLIP, the image half",
+        joint("AltCLIP", projection_dim=8),
+        lambda: hf.CLIPImageProcessor(**SHORT),
+        image_features,
+        tower="image",
+    ),
+    of_transformers(
+        "chinese_clip",
+        "ChineseCLIP, the image half",
+        joint("ChineseCLIP", projection_dim=8),
+        lambda: hf.ChineseCLIPImageProcessor(**SHORT),
+        image_features,
+        tower="image",
+    ),
+    of_transformers(
+        "blip",
+        "BLIP, the image half",
+        joint("Blip", projection_dim=8, image_text_hidden_size=8),
+        lambda: hf.BlipImageProcessor(**SQUARE),
+        image_features,
+        tower="image",
+    ),
+    of_transformers(
+        "ijepa", "I-JEPA", lambda: hf.IJepaConfig(**VISION), lambda: hf.ViTImageProcessor(**SQUARE), mean_of_states
     ),
     of_transformers(
         "convnext",
