@@ -129,7 +129,7 @@ def read_own_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokeniz
     record = read_json(source, f"{below}tokenizer_config.json", revision)
     _refuse_other_classes(source)
     try:
-        found: Any = read_tokenizer(source, **options)
+        found = read_tokenizer(source, **options)
         if path is None or not found.is_fast or _is_of_file(found, path):
             return found
         failed: Exception = ValueError(f"its tokenizer.json is not that of a {type(found).__name__}")
@@ -142,9 +142,10 @@ def read_own_tokenizer(source: str | Path, **options: Any) -> "PreTrainedTokeniz
         failed = error
     try:
         with _only_from(source):
-            return PreTrainedTokenizerFast.from_pretrained(source, trust_remote_code=False, **options)
+            plain: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(source, trust_remote_code=False, **options)
     except Exception as error:
         raise failed from error
+    return plain
 
 
 def _is_of_file(tokenizer: Any, path: Path) -> bool:

@@ -22,7 +22,7 @@ CHUNK = 2048
 FAST_CHUNKS = 20
 """So many chunks (40,000 texts, eight seconds) a tokenizer in Rust does alone: below, the start of processes outweighs them."""
 CHARACTERS_PER_TOKEN = 16
-"""Longer texts are cut before tokenising: no tokenizer of ours makes fewer than one token of so many characters."""
+"""Longer texts are cut before tokenising, as a tokenizer seldom makes fewer than one token of so many characters."""
 
 
 def tokenise(
@@ -45,9 +45,9 @@ def tokenise(
     return [np.empty(0, np.int32) if text is None else next(found) for text in texts]
 
 
-def seen_by(network: Network, text: str) -> str:
+def seen_by(network: Network, text: str, *, whole: bool = False) -> str:
     """The text as the network's tokenizer gets it: cut, prefixed, in small letters where the network asks for it."""
-    text = (network.prefix or "") + text[: network.length * CHARACTERS_PER_TOKEN]
+    text = (network.prefix or "") + text[: None if whole else network.length * CHARACTERS_PER_TOKEN]
     return text.lower() if network.lowercase else text
 
 
@@ -64,7 +64,16 @@ def _tokenise_remembered(texts: Sequence[str]) -> list[NDArray[np.int32]]:
 
 
 def _tokenise(tokenizer: Any, network: Network, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    seen = [seen_by(network, text) for text in texts]
-    rows = tokenizer(seen, truncation=True, max_length=network.length)["input_ids"]
+    whole = tokenizer.truncation_side == "left"  # then their ends are read
+
+    def rows_of(seen: list[str]) -> list[list[int]]:
+        found: list[list[int]] = tokenizer(seen, truncation=True, max_length=network.length)["input_ids"] if seen else []
+        return found
+
+    rows = rows_of([seen_by(network, text, whole=whole) for text in texts])
+    most = network.length * CHARACTERS_PER_TOKEN  # a link, blanks: long runs that are one token, or none
+    short = [place for place, text in enumerate(texts) if len(rows[place]) < network.length and len(text) > most]
+    for place, row in zip(short, rows_of([seen_by(network, texts[place], whole=True) for place in short]), strict=True):
+        rows[place] = row
     end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     return [np.asarray(row or [end], np.int32) for row in rows]  # a tokenizer without special tokens may find none

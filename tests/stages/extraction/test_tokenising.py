@@ -1,5 +1,6 @@
 """Tokens are the same whoever makes them, and the processes that make them start light."""
 
+import dataclasses
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from fusecat.stages.extraction.build_network import build_tokenizer
 from fusecat.stages.extraction.settings import Network
 from fusecat.stages.extraction.tokenising import tokenise
 from tests.conftest import read_table
+from tests.stages.extraction.families import write_tokenizer
 from tests.stages.extraction.small import CAMEMBERT, FLAUBERT
 
 TEXTS = [row["Title"] for row in read_table(default_catalogue() / "X_train.tsv")][:90]
@@ -36,6 +38,18 @@ def test_two_processes_give_the_tokens_of_one_row_for_row(
     assert one[30].size == one[91].size == 0
     assert max(len(row) for row in one) == network.length
     assert tokenizer.decode(one[0]) == tokenizer.decode(tokenizer(texts[0], truncation=True, max_length=24)["input_ids"])
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_long_texts_of_few_tokens_are_read_as_far_as_the_network_reads(side: str, tmp_path: Path) -> None:
+    """A link of hundreds of letters is one unknown word, blanks are none; a tokenizer that cuts at the left reads the end."""
+    write_tokenizer(tmp_path)
+    tokenizer = build_tokenizer(dataclasses.replace(CAMEMBERT, weights=str(tmp_path)), [], tmp_path / "kept")
+    tokenizer.truncation_side = side
+    texts = ["x" * 3000 + " lampe rouge", "lampe" + " " * 3000 + "rouge", "lampe rouge " * 500 + "chat bleu", "chat"]
+    found = tokenise(tokenizer, CAMEMBERT, texts, 0)
+    for text, row in zip(texts, found, strict=True):
+        assert row.tolist() == tokenizer(text, truncation=True, max_length=CAMEMBERT.length)["input_ids"]
 
 
 def test_a_fast_tokenizer_is_not_made_to_wait_for_processes_that_start_slower_than_it_works(
