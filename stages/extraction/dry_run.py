@@ -171,8 +171,14 @@ def _try(network: Any, settings: Network, together: dict[str, Tensor], alone: di
             "compute its vectors with its own library and bring them with 'fusecat import'"
         )
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
+    called: set[nn.Module] = set()
+    hooks = [module.register_forward_pre_hook(lambda module, _: called.add(module)) for module in network.backbone.modules()]
     with _trying(network, settings), torch.enable_grad():
         reached = torch.autograd.grad(network.encode(**alone)[0].sum(), parameters, allow_unused=True)
+    for hook in hooks:
+        hook.remove()
     for parameter, gradient in zip(parameters, reached, strict=True):
         if gradient is None:  # a pooler, a mask's embedding: a distributed run would wait for its gradient
             parameter.requires_grad_(requires_grad=False)
+    for module in network.backbone.modules():
+        vars(module)["passed_by"] = module not in called  # see `low_rank`

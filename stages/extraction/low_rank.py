@@ -22,6 +22,12 @@ def add_adapters(backbone: nn.Module, rank: int, seed: int) -> None:
     names = [name for name, module in layers if module.weight.requires_grad]
     if not names:
         raise UsageError(f"training.lora: {type(backbone).__name__} has no linear layers; set lora = 0")
+    # BEiT, EVA-02 and Swin v2 of timm: they read the weights of a layer that they never call
+    if passed := [name for name, module in layers if module.weight.requires_grad and getattr(module, "passed_by", False)]:
+        raise UsageError(
+            f"training.lora: {type(backbone).__name__} reads '{passed[0]}' ({len(passed)} of {len(names)} linear layers) past "
+            "its layer, where matrices beside it would learn nothing; set lora = 0"
+        )
     torch.manual_seed(seed)
     backbone.requires_grad_(requires_grad=False)
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), backbone)

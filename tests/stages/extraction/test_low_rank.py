@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.build_network import build_image_network, settled
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.low_rank import add_adapters, merge_adapters
@@ -16,6 +17,7 @@ from fusecat.stages.extraction.progress import silent
 from fusecat.stages.extraction.training_record import read_learning
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
+from tests.stages.extraction.image_families import IMAGE_FAMILIES, image_network, write_image
 from tests.stages.extraction.small import CAMEMBERT, EXTRACTION, open_study
 
 LORA = dataclasses.replace(CAMEMBERT, training=dataclasses.replace(CAMEMBERT.training, lora=4, gradient_checkpointing=True))
@@ -44,6 +46,26 @@ def test_a_network_without_linear_layers_is_refused() -> None:
         add_adapters(nn.Sequential(nn.Conv2d(3, 4, 3)), 2, seed=1)
     with pytest.raises(UsageError, match="choose one"):
         dataclasses.replace(LORA, training=dataclasses.replace(LORA.training, freeze=True))
+
+
+@pytest.mark.parametrize("family", ["timm/beit", "timm/eva02", "timm/swinv2"])
+def test_layers_that_a_network_reads_past_are_not_taught_in_silence(family: str, tmp_path: Path) -> None:
+    """Their matrices would get no gradient: attention would stay as it is, and a distributed run would wait for ever."""
+    (named,) = (each for each in IMAGE_FAMILIES if each.name == family)
+    _, weights = write_image(named, tmp_path)
+    network = build_image_network(settled(image_network(named, weights)), classes=3)
+    with pytest.raises(UsageError, match=r"attn.qkv' \(\d+ of \d+ linear layers\) past its layer.*set lora = 0"):
+        add_adapters(network.backbone, 2, seed=1)
+
+
+@pytest.mark.parametrize("family", ["timm/vit", "timm/dinov3", "timm/siglip", "vit", "swin"])
+def test_every_matrix_beside_a_layer_learns(family: str, tmp_path: Path) -> None:
+    (named,) = (each for each in IMAGE_FAMILIES if each.name == family)
+    _, weights = write_image(named, tmp_path)
+    network = build_image_network(settled(image_network(named, weights)), classes=3).train()
+    add_adapters(network.backbone, 2, seed=1)
+    network(torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8))["logits"].sum().backward()
+    assert not [name for name, each in network.named_parameters() if each.requires_grad and each.grad is None]
 
 
 def test_fine_tuning_resumes_and_is_kept_as_a_network_without_them(sample_cut: Path, tmp_path: Path) -> None:
