@@ -20,11 +20,9 @@ class Logits(Protocol):
 
     def __getitem__(self, rows: Any, /) -> Any:
         """The logits of these rows (n, C)."""
-        ...
 
     def __array__(self) -> NDArray[Any]:
         """All of them."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ workspace_option = click.option(
     "--workspace",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("workspace"),
-    show_default=True,
     help="The folder in which this study lives.",
 )
 merges_option = click.option(
@@ -93,7 +92,7 @@ def choice(kind: type[StrEnum]) -> "click.Choice[Any]":
 def protocol_option(told: str) -> Callable[..., Any]:
     """`--protocol`; `told` is its help."""
     default = SplitProtocol.TEST_20.value
-    return click.option("--protocol", type=choice(SplitProtocol), default=default, show_default=True, help=told)
+    return click.option("--protocol", type=choice(SplitProtocol), default=default, help=told)
 
 
 def safe(text: str) -> str:

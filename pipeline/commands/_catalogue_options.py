@@ -42,24 +42,19 @@ catalogue_options = together(
         "--texts",
         type=click.Choice(TEXTS),
         default="all",
-        show_default=True,
         help="None: the products have no texts, or they are not to be read.",
     ),
     click.option(
         "--images",
         type=click.Choice(IMAGES),
         default="first",
-        show_default=True,
         help="Of several pictures of a product use the first readable one, or the mean over all; or no pictures at all.",
     ),
-    click.option(
-        "--max-images", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures per product, at most."
-    ),
+    click.option("--max-images", type=click.IntRange(min=1), default=8, help="Pictures per product, at most."),
     click.option(
         "--max-image-pixels",
         type=click.IntRange(min=1),
         default=40_000_000,
-        show_default=True,
         help="Width x height above which a picture is not decoded.",
     ),
     click.option(
@@ -71,7 +66,7 @@ catalogue_options = together(
         "--image-prefix", metavar="TEXT", help="What stands before the names of pictures in your own table and is not here."
     ),
     click.option("--follow-symlinks", is_flag=True, help="Read files that links out of the catalogue lead to."),
-    click.option("--encoding", default="utf-8", show_default=True, help="Encoding of text files."),
+    click.option("--encoding", default="utf-8", help="Encoding of text files."),
     click.option(
         "--separator",
         callback=_character,

@@ -26,15 +26,13 @@ MERGES = [merge.value for merge in Merge]
 
 
 strategy_options = together(
-    click.option(
-        "--fusion", type=click.Choice([*MERGES, THESIS, ALL]), default="average", show_default=True, help="The final merge."
-    ),
+    click.option("--fusion", type=click.Choice([*MERGES, THESIS, ALL]), default="average", help="The final merge."),
     click.option("--merge", "own", metavar="MODULE:CLASS", help="A final merge of your own instead, package.module:Class."),
     click.option("--variant", type=click.Choice([each.value for each in Variant]), help="What stands before the last layer."),
     click.option("--architecture", type=click.Choice(ASKED), help="Only this architecture."),
     click.option("--first-merge", "first", metavar="MERGE", help="Only this first merge of hierarchical strategies."),
     click.option("--features", "only", metavar="A,B", help="Look at these features alone; rows say so in their names [all]."),
-    click.option("--fit-on", type=click.Choice(list(FITS)), default="train+head", show_default=True, help="Rows for heads."),
+    click.option("--fit-on", type=click.Choice(list(FITS)), default="train+head", help="Rows for heads."),
     click.option(
         "--stream/--no-stream",
         "streamed",

@@ -36,7 +36,7 @@ BAR = 24
 @catalogue_argument
 @catalogue_options
 @protocol_option("The split to try.")
-@click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
+@click.option("--split-seed", default=2020, help="Seed of the split.")
 @workspace_option
 @json_option
 def command(

@@ -47,7 +47,7 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
 
 @click.command()
 @catalogue_argument
-@click.option("--preset", default="tiny", show_default=True, help="light, modern, strong, thesis, tiny, or a TOML file.")
+@click.option("--preset", default="tiny", help="light, modern, strong, thesis, tiny, or a TOML file.")
 @click.option("--networks", multiple=True, help="Only these networks of the preset (repeat, or separate by commas).")
 @click.option(
     "--fields",
@@ -57,12 +57,11 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
     help="Only these fields of the networks: title, image, a text of your own (repeat for more).",
 )
 @protocol_option("How the products are parted.")
-@click.option("--split-seed", default=2020, show_default=True, help="Seed of the split.")
+@click.option("--split-seed", default=2020, help="Seed of the split.")
 @click.option(
     "--head-share",
     type=click.FloatRange(0, 0.9),
     default=0.0,
-    show_default=True,
     help="Share of train kept from the networks, for heads.",
 )
 @click.option(
@@ -85,7 +84,6 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
     type=click.IntRange(min=1),
     metavar="N",
     default=1,
-    show_default=True,
     help="Repeat with N seeds: the others go to DIR-network-seed-2, ...; 'fusecat report --pool' says how far they matter.",
 )
 @click.option(
@@ -93,13 +91,10 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
     type=click.IntRange(min=1),
     metavar="N",
     default=1,
-    show_default=True,
     help="Also on N - 1 further splits (the next seeds), in DIR/splits/2, ...; 'fusecat fuse --splits N' compares over all.",
 )
 @click.option("--precision", type=choice(Precision), help="Arithmetic of the networks (default: the preset's).")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True, help="auto: the GPU where there is one."
-)
+@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", help="auto: the GPU where there is one.")
 @click.option("--pooling", type=choice(Pooling), help="How token states become a vector, for all text networks.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning, for all networks.")
 @click.option("--freeze", is_flag=True, help="Do not fine-tune: vectors of the given weights, only the classifier learns.")

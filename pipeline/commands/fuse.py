@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @strategy_options
-@click.option(
-    "--seeds", type=click.IntRange(1), default=5, show_default=True, help="Heads per strategy, each with its own seed."
-)
+@click.option("--seeds", type=click.IntRange(1), default=5, help="Heads per strategy, each with its own seed.")
 @click.option(
     "--tuned", is_flag=True, help="Use the settings that 'fusecat tune' found, where it found some; marks those runs."
 )
@@ -38,11 +36,16 @@ if TYPE_CHECKING:
     "--splits",
     type=click.IntRange(1),
     default=1,
+    show_default=False,
     help="Compare on so many splits, choose within each, and tell what carries over; draws them where no feature depends "
     "on the split, else takes those of 'fusecat extract --splits'.",
 )
 @click.option(
-    "--processes", type=click.IntRange(0), default=0, help="How many share the work [one per core]; changes no figure."
+    "--processes",
+    type=click.IntRange(0),
+    default=0,
+    show_default=False,
+    help="How many share the work [one per core]; changes no figure.",
 )
 @metric_option("What chooses epochs of heads and strategies; kept for later commands [that of the last one, or of 'extract'].")
 @workspace_option

@@ -54,8 +54,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Parts whose labels the encoder has seen (train,head; none), or a file with the ids of its training rows.",
 )
 @protocol_option("Of a new split.")
-@click.option("--head-share", type=click.FloatRange(0, 0.9), default=0.0, show_default=True, help="Of a new split.")
-@click.option("--split-seed", default=2020, show_default=True, help="Of a new split.")
+@click.option("--head-share", type=click.FloatRange(0, 0.9), default=0.0, help="Of a new split.")
+@click.option("--split-seed", default=2020, help="Of a new split.")
 @click.option("--group-by", metavar="COLUMN", help="Of --labels: products of one value stay in one part of a new split.")
 @click.option("--split-column", metavar="COLUMN", help="Of --labels: the part of each product, instead of a new split.")
 @click.option(
@@ -64,7 +64,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="N",
     help="Measure --attributes on N splits, for 'fusecat fuse --splits N' [as many as 'fusecat extract --splits' made].",
 )
-@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True, help="Stored as.")
+@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", help="Stored as.")
 @workspace_option
 @json_option
 def command(name: str, field: str | None, labels: Path | None, workspace: Path, *, as_json: bool, **options: Any) -> None:

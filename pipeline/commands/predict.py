@@ -103,25 +103,21 @@ def on_ray(source: str | None, output: str | None, folder: Path | None, options:
 @click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
 @select_metric_option
 @merges_option
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="How the file looks.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", help="How the file looks.")
 @click.option("--output", metavar="FILE", help="The file [WORKSPACE/predictions/CATALOG.FORMAT]; a folder with --engine ray.")
-@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Codes per product, most probable first.")
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Probability below which no code is given."
-)
+@click.option("--top", type=click.IntRange(1), default=3, help="Codes per product, most probable first.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, help="Probability below which no code is given.")
 @click.option("--reasons", is_flag=True, help="Say what text and image answer alone, and what each field adds.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=0,
-    show_default=True,
     help="Processes that tokenise and decode; with --engine ray, models that work at once.",
 )
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="local",
-    show_default=True,
     help="ray: Parquet files of any size, by --model, on this machine or a Ray cluster.",
 )
 @click.option(

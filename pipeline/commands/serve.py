@@ -17,12 +17,12 @@ TO_FINISH = 4
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine only.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
-@click.option("--max-body", type=click.IntRange(1024), default=16 * 1024**2, show_default=True, help="Bytes of a request.")
-@click.option("--max-products", type=click.IntRange(1), default=64, show_default=True, help="Products of a request.")
-@click.option("--max-pixels", type=click.IntRange(1), default=40_000_000, show_default=True, help="Pixels of a picture.")
-@click.option("--queue", type=click.IntRange(1), default=1024, show_default=True, help="Products that may wait; then 503.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on; the default is this machine only.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0: any that is free.")
+@click.option("--max-body", type=click.IntRange(1024), default=16 * 1024**2, help="Bytes of a request.")
+@click.option("--max-products", type=click.IntRange(1), default=64, help="Products of a request.")
+@click.option("--max-pixels", type=click.IntRange(1), default=40_000_000, help="Pixels of a picture.")
+@click.option("--queue", type=click.IntRange(1), default=1024, help="Products that may wait; then 503.")
 @merges_option
 def command(
     model: Path, *, host: str, port: int, max_body: int, max_products: int, max_pixels: int, queue: int, merges: tuple[str, ...]

@@ -27,7 +27,7 @@ from fusecat.stages.workspace import Workspace
 
 @click.command()
 @strategy_options
-@click.option("--trials", type=click.IntRange(1), default=50, show_default=True, help="Settings tried for each strategy.")
+@click.option("--trials", type=click.IntRange(1), default=50, help="Settings tried for each strategy.")
 @click.option(
     "--search",
     type=click.Choice(SETTINGS),

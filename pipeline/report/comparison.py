@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusecat.pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares, tested, voted_right
+from fusecat.pipeline.report.contrasts import ALPHA, Contrast, Pairs, all_pairs, shares, tested
 from fusecat.pipeline.report.results import Candidate, Study
 from fusecat.pipeline.report.shown import Shown
 from fusecat.pipeline.report.statistics import RESAMPLES, Estimates, bootstrap, score
@@ -220,7 +220,7 @@ def compare_study(study: Study, *, against: str | None = None, resamples: int = 
     ranked = [study.candidates[at] for at in order]
     reference = against or next((candidate.strategy for candidate in ranked if candidate.single), None)
     report_part = estimates[study.report_part][metric.key].take(order)
-    right = voted_right(ranked, study.report_part, study.labels(study.report_part))
+    right = {each.strategy: each.voted(study.report_part) == study.labels(study.report_part) for each in ranked}
     contrasts = tested(ranked, report_part, right, reference)
     pairs = all_pairs(ranked, report_part, contrasts)
     rows = tuple(

@@ -135,7 +135,7 @@ def planned(ranked: Sequence[Candidate], reference: str | None) -> Iterator[tupl
 def tested(
     ranked: Sequence[Candidate], estimates: Estimates, right: Mapping[str, NDArray[np.bool_]], reference: str | None
 ) -> tuple[Contrast, ...]:
-    """Every primary contrast with its corrected p; `estimates` in the order of `ranked`, `right` from `voted_right`."""
+    """Every primary contrast with its corrected p; `estimates` in the order of `ranked`, `right` (n,): the vote of seeds."""
     at = {candidate.strategy: number for number, candidate in enumerate(ranked)}
     plan = list(planned(ranked, reference))
     differences = [estimates.difference(at[one], at[other]) for _, one, other in plan]
@@ -173,11 +173,6 @@ def tested_at(families: Sequence[str], p_values: Sequence[float]) -> list[float]
 def shares(families: Sequence[str]) -> int:
     """Into how many shares the error is cut: 2 where a headline stands beside other contrasts, else 1."""
     return 2 if 0 < sum(family == "headline" for family in families) < len(families) else 1
-
-
-def voted_right(candidates: Sequence[Candidate], part: str, labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
-    """Per strategy, (n,) whether the vote of its seeds is right."""
-    return {candidate.strategy: candidate.voted(part) == labels for candidate in candidates}
 
 
 def all_pairs(ranked: Sequence[Candidate], estimates: Estimates, primary: Sequence[Contrast]) -> Pairs:

@@ -14,8 +14,7 @@ from fusecat.pipeline.report.page import page
 from fusecat.pipeline.report.questions import SUSPECTED, Question, suspected_labels
 from fusecat.pipeline.report.record import record
 from fusecat.pipeline.report.shareable import without_origins, write_bundle
-from fusecat.pipeline.report.tables import comma_separated, markdown
-from fusecat.pipeline.report.tex import tex
+from fusecat.pipeline.report.tables import comma_separated, markdown, tex
 
 SHAREABLE = "report-shareable"
 

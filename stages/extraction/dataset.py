@@ -1,5 +1,7 @@
 """Products as stage one sees them: catalogue and images, and of a study their split, row for row."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,6 @@ from fusecat.stages.catalogue.duplicates import duplicate_groups
 from fusecat.stages.catalogue.image_index import MAX_PIXELS, ImageIndex
 from fusecat.stages.catalogue.split import Split, catalogue_rows
 from fusecat.stages.errors import UsageError
-from fusecat.stages.extraction.stratified_folds import stratified_group_folds
 from fusecat.stages.fields import Field
 from fusecat.stages.vocabulary import PARTS, Part
 
@@ -90,3 +91,25 @@ class Study(Dataset):
         for row in rows.tolist():
             parts[row] = None
         return replace(self, split=replace(self.split, parts=tuple(parts)))
+
+
+def stratified_group_folds(
+    ids: Sequence[str], labels: NDArray[np.int32], groups: NDArray[np.intp], rows: NDArray[np.intp], count: int, seed: int
+) -> NDArray[np.int8]:
+    """(N,) fold of each of `rows`, -1 elsewhere: stratified by class, each group of duplicates in one fold.
+
+    Groups are dealt first, the largest first, then single products; each goes to the fold that has fewest of its classes. Like
+    the split's, the dice are SHA-256 of seed and id: neither the order of the rows nor a library's version matters.
+    """
+    folds = np.full(len(ids), -1, np.int8)
+    dice = {row: hashlib.sha256(f"{seed}\x00fold\x00{ids[row]}".encode()).digest() for row in rows.tolist()}
+    members: dict[int, list[int]] = {}
+    for row in sorted(dice, key=lambda row: dice[row]):
+        members.setdefault(int(groups[row]), []).append(row)
+    dealt = np.zeros((count, int(labels.max()) + 1), np.int64)
+    for group in sorted(members.values(), key=len, reverse=True):  # a stable sort: equals stay in the order of the dice
+        own = labels[group]
+        fold = min(range(count), key=lambda number: (dealt[number, own].sum(), dealt[number].sum(), number))
+        folds[group] = fold
+        np.add.at(dealt[fold], own, 1)
+    return folds

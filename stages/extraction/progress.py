@@ -11,7 +11,6 @@ class Progress(Protocol):
 
         With `total` 0 `phase` is a remark, to be shown at once and once.
         """
-        ...
 
 
 def silent(feature: str, phase: str, done: int, total: int, note: str = "") -> None:

@@ -24,7 +24,7 @@ from fusecat.stages.errors import ModelError, refusing
 from fusecat.stages.fusion.build_head import build_head
 from fusecat.stages.fusion.fit import fit
 from fusecat.stages.fusion.fit_settings import NAMED, FitSettings
-from fusecat.stages.fusion.in_memory import Vectors, prepare, statistics
+from fusecat.stages.fusion.in_memory import standardised, statistics
 from fusecat.stages.fusion.predictor import TrainedHead
 from fusecat.stages.fusion.restore import load
 from fusecat.stages.fusion.strategy import Strategy
@@ -101,11 +101,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         split = np.zeros(len(codes), np.uint8)
         table = FeatureTable(np.arange(len(codes)).astype(str), codes.astype(np.int32), split, (), ("train",), features)
         scaling = statistics(table, list(features), rows, settings.standardise)
-        views = {name: prepare(feature.embedding, feature.present, *scaling[name]) for name, feature in features.items()}
-        data = Vectors(views, {name: torch.ones(len(codes), dtype=torch.bool) for name in views})
         fitted = fit(
             lambda: build_head(strategy, widths, len(self.classes_), settings),
-            data,
+            standardised(table, list(features), scaling),
             codes,
             rows,
             validation_rows,

@@ -83,7 +83,8 @@ def fuse(
 
         single = [job for job in jobs if not job.strategy.ensemble]
         left = [job for job in single if (job.strategy, job.seed) not in ready]
-        remark(forecast(runs.folder, (len(jobs) - len(ready)) * run_bytes(table), fit_bytes(table) if left else 0))
+        need = (len(jobs) - len(ready)) * sum(stored_bytes(len(table.rows(part)), len(table.classes)) for part in JUDGED)
+        remark(forecast(runs.folder, need, fit_bytes(table) if left else 0))
         if left:  # torch takes two seconds to import, which runs that are there do without
             from fusecat.stages.fusion.fit_data import gather
             from fusecat.stages.fusion.parallel import run_jobs
@@ -116,12 +117,6 @@ def _hit(job: Job, runs: Runs, checked: Mapping[tuple[str, int], Run]) -> Run | 
     """The stored run, if it is what the job would give, and there still."""
     stored = checked.get((job.strategy.name, job.seed))
     return runs.predicted(stored) if stored and stored.key == job.key and runs.has(stored.strategy, stored.seed) else None
-
-
-def run_bytes(table: FeatureTable) -> int:
-    """About how many bytes one run takes on disk."""
-    judged = [len(table.rows(part)) for part in JUDGED]
-    return sum(stored_bytes(rows, len(table.classes)) for rows in judged)
 
 
 def fit_bytes(table: FeatureTable) -> int:

@@ -132,10 +132,6 @@ def prepare(
 
 def standardised(table: FeatureTable, features: Sequence[str], scaling: Statistics) -> Vectors:
     """All rows of a table, standardised."""
-    views = {}
-    present = {}
-    for name in features:
-        feature = table.features[name]
-        views[name] = prepare(feature.embedding, feature.present, *scaling[name])
-        present[name] = torch.from_numpy(feature.present.copy())
-    return Vectors(views, present)
+    chosen = {name: table.features[name] for name in features}
+    views = {name: prepare(feature.embedding, feature.present, *scaling[name]) for name, feature in chosen.items()}
+    return Vectors(views, {name: torch.from_numpy(feature.present.copy()) for name, feature in chosen.items()})

@@ -70,11 +70,6 @@ class Strategy:
         """Whether it combines the runs of other strategies, seed by seed."""
         return self.architecture is Architecture.LATE and self.final in (Late.SELECTION, Late.VOTE, Late.PROBES)
 
-    @property
-    def fuses(self) -> bool:
-        """Whether it looks at more than one feature."""
-        return self.architecture not in (Architecture.UNIMODAL, Architecture.PROBE)
-
     def within(self, features: Collection[str]) -> tuple[str, ...]:
         """Those of these features that it may look at, in canonical order. Raises Unwirable where one is not there."""
         if self.feature:

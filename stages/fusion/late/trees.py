@@ -7,7 +7,7 @@ trees as they stood and nothing else of the file.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 HEADER = {"num_class", "num_tree_per_iteration", "max_feature_idx", "objective"}
 NODES = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
@@ -81,16 +81,10 @@ def _problem(fields: Mapping[str, str], columns: int) -> str | None:
         return f"looks at a column beyond {columns}"
     if not {int(kind) for kind in found["decision_type"]} <= ORDINARY:
         return "decides in an unknown way"
-    children = list(_children(found["left_child"], found["right_child"]))
-    # inner nodes are numbered as they were split off, so a child always comes after its parent: no path is endless
+    children = [(node, int(child)) for side in ("left_child", "right_child") for node, child in enumerate(found[side])]
+    # a leaf is -1 - its number; a child is split off after its parent and numbered so: no path is endless
     if any(0 <= child <= parent for parent, child in children):
         return "has a node that is not below its parent"
     if sorted(child for _, child in children) != [*range(-leaves, 0), *range(1, leaves - 1)][: 2 * (leaves - 1)]:
         return "has nodes or leaves that are missing or stand twice"
     return None
-
-
-def _children(left: list[str], right: list[str]) -> Iterator[tuple[int, int]]:
-    """(node, child) of every inner node; a leaf is -1 - its number."""
-    for side in (left, right):
-        yield from ((node, int(child)) for node, child in enumerate(side))

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fusecat.pipeline.commands.report import command
-from fusecat.pipeline.report.tables import comma_separated, folded, group_text, markdown, tex_text
-from fusecat.pipeline.report.tex import tex
+from fusecat.pipeline.report.tables import comma_separated, folded, group_text, markdown, tex, tex_text
 from fusecat.stages.metrics import METRICS
 from tests.pipeline.report.studies import make_study
 from tests.pipeline.report.test_comparison import FEW

@@ -8,11 +8,10 @@ import pytest
 
 from fusecat.cache.store import FeatureCache
 from fusecat.stages.errors import UsageError
-from fusecat.stages.extraction.dataset import Study
+from fusecat.stages.extraction.dataset import Study, stratified_group_folds
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.extract import encoders, explain, extract
 from fusecat.stages.extraction.plan import plan
-from fusecat.stages.extraction.stratified_folds import stratified_group_folds
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1, METRICS
 from fusecat.stages.vocabulary import Part

@@ -82,7 +82,7 @@ def test_late_fusion_stands_beside_each_set_of_features_on_equal_terms():
 def test_a_logistic_regression_stands_beside_each_set_of_features():
     found = plan("average", SEVEN, architecture=Architecture.LOGISTIC).strategies
     assert [strategy.name for strategy in found if strategy.logistic] == ["logistic/flat", "logistic/baseline"]
-    assert not any(strategy.learned and strategy.fuses for strategy in found)
+    assert not any(strategy.architecture in FUSED for strategy in found)
     with pytest.raises(UsageError, match="logistic/flat"):
         Strategy.parse("logistic/average")
     made = table(dict.fromkeys(("words.title", "pixels.image"), 2000), products=4000, classes=60)
