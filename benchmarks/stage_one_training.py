@@ -12,7 +12,7 @@ from benchmarks.product_texts import network, padded, prepare, texts
 from benchmarks.stage_one_timing import medians, show
 from fusecat.stages.extraction.build_network import build_text_network, load_tokenizer
 from fusecat.stages.extraction.inputs import Texts
-from fusecat.stages.extraction.train_network import TrainingData, train_network
+from fusecat.stages.extraction.train_network import Teaching, TrainingData, train_network
 from fusecat.stages.metrics import MACRO_F1
 
 USUAL = 32
@@ -51,7 +51,7 @@ def finetuning(options: argparse.Namespace) -> None:
 
             training_data = dataclasses.replace(training_data, inputs=watched)
             try:
-                train_network(model, training_data, training, folder / "run", metric=MACRO_F1, precision="fp32", progress=stop)
+                train_network(model, training_data, training, folder / "run", Teaching(MACRO_F1, stop), precision="fp32")
             except Enough:
                 now = (time.perf_counter(), time.process_time())
                 return (now[0] - begin[0][0]) / (number * USUAL), (now[1] - begin[0][1]) / (number * USUAL)

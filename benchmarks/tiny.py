@@ -50,7 +50,7 @@ def main() -> None:
     from fusecat.stages.extraction.classical import encoder_of
     from fusecat.stages.extraction.dataset import Study
     from fusecat.stages.extraction.fine_tune import fine_tune
-    from fusecat.stages.extraction.progress import silent
+    from fusecat.stages.extraction.train_network import Teaching
     from fusecat.stages.fields import Field
     from fusecat.stages.metrics import MACRO_F1
 
@@ -68,7 +68,7 @@ def main() -> None:
             for number, study in enumerate(studies):
                 recipe = encoder.recipe(study, MACRO_F1, "fp32")
                 folder = Path(scratch) / f"{hash(changes)}-{number}"
-                _, _, record = fine_tune(encoder, study, recipe, folder, metric=MACRO_F1, progress=silent)
+                _, _, record = fine_tune(encoder, study, recipe, folder, Teaching(MACRO_F1))
                 scores.append(record["validation"]["macro_f1"])
                 epochs.append(record["best_epoch"])
             seconds = (time.process_time() - begin) / len(SPLITS)

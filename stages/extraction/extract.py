@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from fusecat.stages.extraction.memory import Peak
 from fusecat.stages.extraction.out_of_fold import out_of_fold
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.settings import Extraction, Network, Precision
+from fusecat.stages.extraction.train_network import Teaching
 from fusecat.stages.extraction.training_record import RECORD, read_learning
 from fusecat.stages.extraction.trial import try_out
 from fusecat.stages.extraction.versions import versions
@@ -180,10 +181,8 @@ def extract(
                 outcome = Outcome(encoder.feature, "hit", cache.path(encoder.feature), learning=learning)
             else:
                 logs = Tracking(tracker, workspace.root / tracker, encoder.feature) if tracker else None
-                outcome = _extract(
-                    encoder, study, recipe, cache, workspace, metric, logs, progress,
-                    _stored(encoder, vectors_of) if vectors_of and encoder.independent else None,
-                )  # fmt: skip
+                stored = _stored(encoder, vectors_of) if vectors_of and encoder.independent else None
+                outcome = _extract(encoder, study, recipe, workspace, Teaching(metric, progress, logs), stored)
         finished(outcome)
         outcomes.append(outcome)
     return outcomes
@@ -200,36 +199,26 @@ def _stored(encoder: Encoder, workspace: Workspace) -> StoredVectors | None:
 
 
 def _extract(
-    encoder: Encoder,
-    study: Study,
-    recipe: dict[str, Any],
-    cache: FeatureCache,
-    workspace: Workspace,
-    metric: Metric,
-    logs: Tracking | None,
-    progress: Progress,
-    stored: StoredVectors | None = None,
+    encoder: Encoder, study: Study, recipe: dict[str, Any], workspace: Workspace, teaching: Teaching, like: StoredVectors | None
 ) -> Outcome:
     """One feature: learn, embed, seal."""
     begin, state, present = time.monotonic(), processes(), study.present(encoder.field)
-    progress = peak = Peak(progress)
+    cache, peak = FeatureCache(workspace.features), Peak(teaching.progress)
     if reason := encoder.left_out(study):
         return Outcome(encoder.feature, "left out", reason=reason)
-    folder = workspace.encoders / encoder.feature
+    folder, teaching = workspace.encoders / encoder.feature, replace(teaching, progress=peak)
     with disk_trouble(folder):
-        network, inputs, learning = fine_tune(
-            encoder, study, recipe, folder, metric=metric, progress=progress, logs=logs, like=stored
-        )
-    inference = Inference.of(encoder, len(study.catalogue.classes), recipe["precision"], progress, shared=True)
+        network, inputs, learning = fine_tune(encoder, study, recipe, folder, teaching, like)
+    inference = Inference.of(encoder, len(study.catalogue.classes), recipe["precision"], peak, shared=True)
     writer = cache.writer(encoder.feature, recipe, study.rows, block=encoder.extraction.block, weights=learning["weights"])
     computed = embed(network, inputs, present, writer, inference)
     del network  # its memory is the fold networks' now
     state.wait_for_everyone()
     unseen, scored = None, {}
     if encoder.folds(study):
-        place, named = workspace.folds / encoder.feature, logs and logs.named(f"{logs.name}-folds")
+        place, logs = workspace.folds / encoder.feature, teaching.logs and teaching.logs.named(f"{teaching.logs.name}-folds")
         with disk_trouble(place):
-            folded = out_of_fold(encoder, study, place, inference, metric=metric, like=inputs, logs=named)
+            folded = out_of_fold(encoder, study, place, inference, replace(teaching, logs=logs), inputs)
         train = study.labelled(Part.TRAIN, present)
         scored = scores(study.rows.labels[train], torch.from_numpy(folded[train]).softmax(1).numpy())
         unseen = writer.logits()  # of all other products the network itself has not seen the labels

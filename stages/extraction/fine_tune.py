@@ -24,15 +24,12 @@ from fusecat.stages.extraction.inputs import Inputs, StoredVectors
 from fusecat.stages.extraction.low_rank import merge_adapters
 from fusecat.stages.extraction.memory import MemoryPlan, read_memory_plan, retry_on_oom
 from fusecat.stages.extraction.networks import AnyNetwork, Classifier, ImageNetwork, TextNetwork
-from fusecat.stages.extraction.progress import Progress
 from fusecat.stages.extraction.tfidf import TfidfNetwork
-from fusecat.stages.extraction.train_network import TrainingResult, train_network
+from fusecat.stages.extraction.train_network import Teaching, TrainingResult, train_network
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.extraction.training_record import RECORD, read_learning
 from fusecat.stages.extraction.weights import tensors_digest
 from fusecat.stages.extraction.zero_shot import ZeroShotEncoder
-from fusecat.stages.metrics import Metric
-from fusecat.stages.tracking import Tracking
 from fusecat.stages.vocabulary import Part
 
 MEMORY = "economy.json"
@@ -44,21 +41,11 @@ TEMPORARY = (RECORD, MEMORY, BEGUN, "checkpoints")
 
 
 def fine_tune(
-    encoder: Encoder,
-    study: Study,
-    recipe: Mapping[str, Any],
-    folder: Path,
-    *,
-    metric: Metric,
-    progress: Progress,
-    logs: Tracking | None = None,
-    name: str = "",
-    like: Inputs | None = None,
+    encoder: Encoder, study: Study, recipe: Mapping[str, Any], folder: Path, teaching: Teaching, like: Inputs | None = None
 ) -> tuple[AnyNetwork, Inputs, dict[str, Any]]:
     """The fine-tuned network, its inputs, and its `learning.json`; fine-tunes where the folder does not hold it.
 
-    Of inputs that are vectors already, the network is its classifier alone. `logs`: the run of a tracker. `name`: what progress
-    calls it (default: the feature). `like`: see `Encoder.inputs`.
+    Of inputs that are vectors already, the network is its classifier alone. `like`: see `Encoder.inputs`.
     """
     state = processes()
     key = digest({part: value for part, value in recipe.items() if part not in ("extraction", "folds")})
@@ -66,8 +53,7 @@ def fine_tune(
     if record is None or record["recipe"] != key:
         with state.main_process_first():
             inputs = _begin(encoder, study, folder, key, like)
-        name = name or encoder.feature
-        _fine_tune(encoder, study, inputs, folder, metric, str(recipe["precision"]), progress, logs, key, name)
+        _fine_tune(encoder, study, inputs, folder, key, str(recipe["precision"]), teaching)
         state.wait_for_everyone()
         record = read_learning(folder)
         assert record is not None, "rank 0 has just written it"
@@ -92,19 +78,11 @@ def _begin(encoder: Encoder, study: Study, folder: Path, key: str, like: Inputs 
 
 
 def _fine_tune(
-    encoder: Encoder,
-    study: Study,
-    inputs: Inputs,
-    folder: Path,
-    metric: Metric,
-    precision: str,
-    progress: Progress,
-    logs: Tracking | None,
-    key: str,
-    name: str,
+    encoder: Encoder, study: Study, inputs: Inputs, folder: Path, key: str, precision: str, teaching: Teaching
 ) -> None:
     """Fine-tune, then keep the network; where a GPU's memory runs out, with a memory plan that is remembered in the folder."""
-    present, training = study.present(encoder.field), encoder.network.training
+    present, training, progress = study.present(encoder.field), encoder.network.training, teaching.progress
+    name = teaching.name or encoder.feature
     train, validation = (study.labelled(part, present) for part in (Part.TRAIN, Part.VALIDATION))
     training_data = TrainingData(name, inputs, study.rows.labels, len(study.catalogue.classes), train, validation)
     if not encoder.takes_steps:
@@ -119,16 +97,7 @@ def _fine_tune(
     def attempt(network: TextNetwork | ImageNetwork, memory_plan: MemoryPlan) -> TrainingResult:
         trainable, seen, workers = trainable_part(network, encoder, training_data, precision, progress)
         learning = train_network(
-            trainable,
-            seen,
-            training,
-            folder,
-            metric=metric,
-            precision=precision,
-            progress=progress,
-            workers=workers,
-            logs=logs,
-            memory_plan=memory_plan,
+            trainable, seen, training, folder, teaching, precision=precision, workers=workers, memory_plan=memory_plan
         )
         if training.lora:
             merge_adapters(network.backbone)

@@ -20,8 +20,7 @@ from fusecat.stages.extraction.embed import FloatArray, Inference, encode
 from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.inputs import Inputs
-from fusecat.stages.metrics import Metric
-from fusecat.stages.tracking import Tracking
+from fusecat.stages.extraction.train_network import Teaching
 from fusecat.stages.vocabulary import Part
 
 LOGITS = "logits.npz"
@@ -30,14 +29,7 @@ KEPT = (LOGITS, "learning.json")
 
 
 def out_of_fold(
-    encoder: Encoder,
-    study: Study,
-    folder: Path,
-    inference: Inference,
-    *,
-    metric: Metric,
-    like: Inputs,
-    logs: Tracking | None = None,
+    encoder: Encoder, study: Study, folder: Path, inference: Inference, teaching: Teaching, like: Inputs
 ) -> FloatArray:
     """Logits (N, C) of the labelled training products that have the field, each from the network of its fold; zero elsewhere.
 
@@ -48,7 +40,6 @@ def out_of_fold(
     Raises: UsageError where a fold leaves no product to learn from.
     """
     count, logits = encoder.folds(study), np.zeros((len(study.rows.ids), len(study.catalogue.classes)), np.float32)
-    precision, progress = inference.precision, inference.progress
     folds, train = study.folds(count), study.labelled(Part.TRAIN, study.present(encoder.field))
     alone, state = encoder.without_folds(), processes()
     for number in range(count):
@@ -60,7 +51,7 @@ def out_of_fold(
         if not len(held):
             continue
         rest = study.without(np.flatnonzero(folds == number))
-        recipe = alone.recipe(rest, metric, precision)
+        recipe = alone.recipe(rest, teaching.metric, inference.precision)
         place = folder / f"{number + 1}-of-{count}"
         # how vectors are stored does not decide logits
         decisive = {**recipe, "extraction": {"batch": recipe["extraction"]["batch"]}}
@@ -68,17 +59,8 @@ def out_of_fold(
         found = _read(place / LOGITS, key)
         if found is None:
             name = f"{encoder.feature} fold {number + 1}/{count}"
-            network, inputs, _ = fine_tune(
-                alone,
-                rest,
-                recipe,
-                place,
-                metric=metric,
-                progress=progress,
-                logs=logs and logs.named(f"{logs.name}/{place.name}"),
-                name=name,
-                like=like,
-            )
+            logs = teaching.logs and teaching.logs.named(f"{teaching.logs.name}/{place.name}")
+            network, inputs, _ = fine_tune(alone, rest, recipe, place, replace(teaching, logs=logs, name=name), like)
             _, found = encode(network, inputs, held.tolist(), replace(inference, feature=name))
             if state.is_main_process:
                 publish_arrays(place / LOGITS, {"key": np.array(key), "logits": found})

@@ -20,7 +20,7 @@ from fusecat.stages.extraction.memory import MemoryPlan, Peak, retry_on_oom
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.tokenising import tokenise
-from fusecat.stages.extraction.train_network import train_network
+from fusecat.stages.extraction.train_network import Teaching, train_network
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import Metric
@@ -79,6 +79,7 @@ def probe(encoder: Encoder, study: Study, *, metric: Metric, precision: str, pro
     Nothing is written but to a temporary folder. There must be products with the field in train.
     """
     training, random = encoder.network.training, np.random.default_rng(0)
+    once = dataclasses.replace(training, epochs=1)
     watched, classes, present = Peak(progress), len(study.catalogue.classes), study.present(encoder.field)
     inference = Inference.of(encoder, classes, precision, watched)
     budget = inference.budget
@@ -103,17 +104,10 @@ def probe(encoder: Encoder, study: Study, *, metric: Metric, precision: str, pro
                     raise _Enough
 
             trainable, seen, workers = trainable_part(network, encoder, training_data, precision, watched)
+            taught = Teaching(metric, clock)
             try:
                 train_network(
-                    trainable,
-                    seen,
-                    dataclasses.replace(training, epochs=1),
-                    folder,
-                    metric=metric,
-                    precision=precision,
-                    progress=clock,
-                    workers=workers,
-                    memory_plan=memory_plan,
+                    trainable, seen, once, folder, taught, precision=precision, workers=workers, memory_plan=memory_plan
                 )
             except _Enough:
                 return times

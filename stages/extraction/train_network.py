@@ -23,12 +23,25 @@ from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.inputs import Examples
 from fusecat.stages.extraction.memory import MemoryPlan
 from fusecat.stages.extraction.networks import Classifier, ImageNetwork, TextNetwork
-from fusecat.stages.extraction.progress import Progress
+from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.settings import Balance, Training
 from fusecat.stages.extraction.trainer import Epochs, MarkComplete, OrderedTrainer, Tell, TrainingData, curve, last_complete
 from fusecat.stages.metrics import METRICS, Metric
 from fusecat.stages.scores import scores
 from fusecat.stages.tracking import Tracking
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What fine-tuning asks of whoever wants it, whatever the network. `logs`: the run of a tracker.
+
+    `metric`: what chooses the epoch; `name`: what progress calls the network (default: its feature).
+    """
+
+    metric: Metric
+    progress: Progress = silent
+    logs: Tracking | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,20 +60,18 @@ def train_network(
     training_data: TrainingData,
     training: Training,
     folder: Path,
+    teaching: Teaching,
     *,
-    metric: Metric,
     precision: str,
-    progress: Progress,
     workers: int = 0,
-    logs: Tracking | None = None,
     memory_plan: MemoryPlan = MemoryPlan(),  # noqa: B008 - frozen
 ) -> TrainingResult:
     """Fine-tune the network; it ends with the weights of the epoch whose validation metric is best.
 
     Checkpoints go to `folder/checkpoints`, one per epoch; an interrupted run goes on from the last complete one and ends like
-    an uninterrupted one. `logs`: the run of a tracker. `memory_plan`: what is given up for a small memory.
+    an uninterrupted one. `memory_plan`: what is given up for a small memory.
     """
-    begin = time.monotonic()
+    begin, metric, logs = time.monotonic(), teaching.metric, teaching.logs
     checkpoints = folder / "checkpoints"
     if memory_plan.gradient_checkpointing:
         network.recompute()
@@ -115,7 +126,7 @@ def train_network(
             data_collator=examples.collate,
             compute_metrics=_evaluate,
             compute_loss_func=_loss(training, training_data),
-            callbacks=[Epochs(examples), MarkComplete(), Tell(training_data, progress, training.epochs, metric)]
+            callbacks=[Epochs(examples), MarkComplete(), Tell(training_data, teaching.progress, training.epochs, metric)]
             + ([EarlyStoppingCallback(training.patience)] if training.patience else []),
         )
         trainer.grouped = training.group_by_length

@@ -14,7 +14,7 @@ from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork
 from fusecat.stages.extraction.progress import silent
 from fusecat.stages.extraction.settings import Balance, Network
-from fusecat.stages.extraction.train_network import class_weights
+from fusecat.stages.extraction.train_network import Teaching, class_weights
 from fusecat.stages.extraction.trainer import OrderedTrainer
 from fusecat.stages.extraction.training_record import read_learning
 from fusecat.stages.fields import Field
@@ -36,7 +36,7 @@ def fine_tuned(network: Network, **training: object) -> Encoder:
 
 def teach(encoder: Encoder, study: Study, folder: Path, progress=silent):
     recipe = encoder.recipe(study, MACRO_F1, "fp32")
-    return fine_tune(encoder, study, recipe, folder, metric=MACRO_F1, progress=progress)
+    return fine_tune(encoder, study, recipe, folder, Teaching(MACRO_F1, progress))
 
 
 def test_a_text_network_learns_more_than_chance_and_keeps_its_best_epoch(study: Study, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.fine_tune import fine_tune
 from fusecat.stages.extraction.low_rank import add_adapters, merge_adapters
 from fusecat.stages.extraction.networks import TextNetwork
-from fusecat.stages.extraction.progress import silent
+from fusecat.stages.extraction.train_network import Teaching
 from fusecat.stages.extraction.training_record import read_learning
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
@@ -71,7 +71,7 @@ def test_every_matrix_beside_a_layer_learns(family: str, tmp_path: Path) -> None
 def test_fine_tuning_resumes_and_is_kept_as_a_network_without_them(sample_cut: Path, tmp_path: Path) -> None:
     study, encoder = open_study(sample_cut), Encoder(LORA, Field.TITLE, EXTRACTION)
     recipe = encoder.recipe(study, MACRO_F1, "fp32")
-    network, _, learning = fine_tune(encoder, study, recipe, tmp_path / "whole", metric=MACRO_F1, progress=silent)
+    network, _, learning = fine_tune(encoder, study, recipe, tmp_path / "whole", Teaching(MACRO_F1))
     assert isinstance(network, TextNetwork) and not [name for name in network.state_dict() if "lora" in name]
     plain = Encoder(CAMEMBERT, Field.TITLE, EXTRACTION)
     (tmp_path / "plain").mkdir()
@@ -91,7 +91,7 @@ def test_fine_tuning_resumes_and_is_kept_as_a_network_without_them(sample_cut: P
             raise Stop
 
     with pytest.raises(Stop):
-        fine_tune(encoder, study, recipe, tmp_path / "cut", metric=MACRO_F1, progress=stopping)
+        fine_tune(encoder, study, recipe, tmp_path / "cut", Teaching(MACRO_F1, stopping))
     assert list((tmp_path / "cut" / "checkpoints").glob("checkpoint-*"))
-    _, _, other = fine_tune(encoder, study, recipe, tmp_path / "cut", metric=MACRO_F1, progress=silent)
+    _, _, other = fine_tune(encoder, study, recipe, tmp_path / "cut", Teaching(MACRO_F1))
     assert other["weights"] == learning["weights"]
