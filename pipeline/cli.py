@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from fusecat import __version__
+from fusecat.cache.errors import FusecatError
 from fusecat.pipeline.console import open_streams, safe
 from fusecat.stages.progress import INTERRUPTED, INTERRUPTION, heartbeat, interrupted, obeying
 
@@ -101,8 +102,6 @@ def cli(ctx: click.Context, *, debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line; every error ends here as one line and an exit code."""
-    from fusecat.cache.errors import FusecatError
-
     debug = "--debug" in sys.argv
     open_streams()
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fusecat.cache.errors import DamagedFile
 from fusecat.cache.publish import set_aside
 from fusecat.pipeline.console import warn
+from fusecat.pipeline.presets.preset import Preset
 from fusecat.stages.errors import UsageError
 from fusecat.stages.metrics import Metric
 from fusecat.stages.study_record import StudyRecord, change_study, read_study
@@ -16,7 +17,6 @@ from fusecat.stages.workspace import Workspace
 if TYPE_CHECKING:
     from fusecat.cache.store import Rows
     from fusecat.cache.table import Samples
-    from fusecat.pipeline.presets.preset import Preset
     from fusecat.stages.catalogue.data_model import ReadingOptions
     from fusecat.stages.catalogue.validate import CatalogueReport
     from fusecat.stages.extraction.dataset import Study
@@ -72,7 +72,7 @@ def open_study(found: "CatalogueReport", max_pixels: int) -> "Study":
 def write_study(
     place: Workspace,
     found: "CatalogueReport",
-    preset: "Preset",
+    preset: Preset,
     metric: Metric,
     outcomes: Sequence["Outcome"],
     command: str,

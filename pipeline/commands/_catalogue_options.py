@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.console import together
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from fusecat.stages.catalogue.data_model import ReadingOptions
@@ -103,7 +104,6 @@ def reading_options(values: Mapping[str, Any], workspace: Path, *, labels: bool 
     """
     from fusecat.stages.catalogue.columns import parse_columns
     from fusecat.stages.catalogue.data_model import ImageUse, ReadingOptions
-    from fusecat.stages.workspace import Workspace
 
     given = {each.name: values[each.name] for each in fields(ReadingOptions) if each.name in values}
     columns = parse_columns(values["columns"]) if values["columns"] else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusecat.pipeline.console import quoted, safe
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from fusecat.stages.catalogue.validate import CatalogueReport
     from fusecat.stages.extraction.extract import Outcome
     from fusecat.stages.extraction.plan import Estimate, ExtractionPlan
-    from fusecat.stages.workspace import Workspace
 
 
 def show_catalogue_report(screen: "Console", found: "CatalogueReport") -> None:
@@ -124,7 +124,7 @@ def _hours(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= 10 else f"{hours:.3f}"
 
 
-def show_done(screen: "Console", place: "Workspace", outcomes: Sequence["Outcome"], seconds: float, left: int) -> None:
+def show_done(screen: "Console", place: Workspace, outcomes: Sequence["Outcome"], seconds: float, left: int) -> None:
     """Where the features of a workspace are, and, of several, what the `left` ones still take if they take as long."""
     computed = any(outcome.state == "extracted" for outcome in outcomes)
     more = f"; {left} more, about {left * seconds:.0f} s" if left and computed else ""

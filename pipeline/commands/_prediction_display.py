@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusecat.pipeline.console import safe
 from fusecat.stages.metrics import METRICS
+from fusecat.stages.vocabulary import Part
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ def judged_before(
     if folder is not None:
         return Seen()
     from fusecat.stages.fusion.runs import Runs
-    from fusecat.stages.vocabulary import Part
 
     place = Workspace(workspace)
     products = Runs(place.runs).products()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fusecat.pipeline.commands._extraction_display import show_estimates, show_hours, show_plans, show_work
 from fusecat.pipeline.commands._progress import Ticker
 from fusecat.pipeline.console import safe
+from fusecat.pipeline.presets.preset import Preset
 from fusecat.pipeline.study import open_study
 from fusecat.stages.progress import remark
 from fusecat.stages.workspace import Workspace
@@ -15,7 +16,6 @@ from fusecat.stages.workspace import Workspace
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fusecat.pipeline.presets.preset import Preset
     from fusecat.stages.catalogue.validate import CatalogueReport
     from fusecat.stages.extraction.dataset import Study
     from fusecat.stages.extraction.encoder import Encoder
@@ -30,7 +30,7 @@ class Repeat:
     `title`: what sets it apart from the others; '' where it is the only one.
     """
 
-    preset: "Preset"
+    preset: Preset
     place: Workspace
     found: "CatalogueReport"
     fields: tuple["Field", ...]
@@ -52,7 +52,7 @@ class Repeat:
 
 
 def repeats(
-    preset: "Preset",
+    preset: Preset,
     place: Workspace,
     found: "CatalogueReport",
     fields: tuple["Field", ...],

@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusecat.cache.records import damaged
 from fusecat.pipeline.console import together
-from fusecat.stages.fusion.fit_settings import NAMED
+from fusecat.pipeline.presets.preset import load_preset
+from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.fit_settings import NAMED, FitSettings, settings_of
 from fusecat.stages.fusion.strategy import FUSED
-from fusecat.stages.fusion.strategy_plan import ALL, THESIS
+from fusecat.stages.fusion.strategy_plan import ALL, THESIS, StrategyPlan, plan
 from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import phase
-from fusecat.stages.study_record import StudyRecord, read_study
+from fusecat.stages.study_record import WAY_OUT, StudyRecord, read_study
 from fusecat.stages.vocabulary import Architecture, Merge, Variant
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from fusecat.cache.table import FeatureTable
-    from fusecat.stages.fusion.fit_settings import FitSettings
-    from fusecat.stages.fusion.strategy_plan import StrategyPlan
 
 FITS = {"train": ("train",), "head": ("head",), "train+head": ("train", "head")}
 ASKED = [kind.value for kind in (*FUSED, Architecture.LOGISTIC)]
@@ -61,13 +62,11 @@ def prepare(
     fit_on: str,
     streamed: bool | None,
     named: str | None,
-) -> tuple["FeatureTable", "StrategyPlan", "FitSettings", tuple[str, ...]]:
+) -> tuple["FeatureTable", StrategyPlan, FitSettings, tuple[str, ...]]:
     """From the options that `fuse` and `tune` share to features, strategies, settings and the parts for heads."""
     from fusecat.cache.store import FeatureCache
     from fusecat.stages.catalogue.split import groups_in
-    from fusecat.stages.errors import UsageError
     from fusecat.stages.fusion.feasible import feasible
-    from fusecat.stages.fusion.strategy_plan import plan
 
     for name in (own, first):
         if name:
@@ -89,13 +88,8 @@ def prepare(
     return table, feasible(table, chosen, patient=patient), settings_named(place, named), FITS[fit_on]
 
 
-def settings_named(place: Workspace, named: str | None) -> "FitSettings":
+def settings_named(place: Workspace, named: str | None) -> FitSettings:
     """`--settings`, or what the study's preset said. Raises UsageError, DamagedFile."""
-    from fusecat.cache.records import damaged
-    from fusecat.pipeline.presets.preset import load_preset
-    from fusecat.stages.fusion.fit_settings import settings_of
-    from fusecat.stages.study_record import WAY_OUT
-
     if named in NAMED:
         return NAMED[named]
     if named:

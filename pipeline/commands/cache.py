@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from fusecat.cache.errors import DamagedFeature
 from fusecat.pipeline.console import console, json_option, print_json, safe, workspace_option
+from fusecat.stages.errors import UsageError
+from fusecat.stages.study_record import read_study
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from fusecat.cache.listing import Entry
@@ -39,7 +43,6 @@ def ls(workspace: Path, *, as_json: bool) -> None:
 @json_option
 def verify(workspace: Path, *, reseal: bool, as_json: bool) -> None:
     """Check every byte of every feature; exit code 4 where something is not as it was written."""
-    from fusecat.cache.errors import DamagedFeature
     from fusecat.cache.verify import verify
 
     folder = _features(workspace)
@@ -75,9 +78,6 @@ def export(feature: str, target: Path, workspace: Path) -> None:
 
 def _features(workspace: Path) -> Path:
     """The folder of the features, which must exist."""
-    from fusecat.stages.errors import UsageError
-    from fusecat.stages.workspace import Workspace
-
     folder = Workspace(workspace).features
     if not folder.is_dir():
         raise UsageError(f"--workspace {workspace}: there is no {folder}; run 'fusecat extract' or 'fusecat import' first")
@@ -86,9 +86,6 @@ def _features(workspace: Path) -> Path:
 
 def _expected(workspace: Path) -> list[str]:
     """The features that the study says it has, so that one that vanished without a trace is missed."""
-    from fusecat.stages.study_record import read_study
-    from fusecat.stages.workspace import Workspace
-
     study = read_study(Workspace(workspace))
     return sorted(study.features) if study else []
 

@@ -19,6 +19,7 @@ from fusecat.pipeline.console import (
 )
 from fusecat.pipeline.places import may_write, remembering
 from fusecat.stages.vocabulary import SplitProtocol
+from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +49,6 @@ def command(
     them again.
     """
     from fusecat.stages.catalogue.validate import validate
-    from fusecat.stages.workspace import Workspace
 
     place, screen = Workspace(workspace), console(quiet=as_json)
     unkept = not may_write(place.image_memory)

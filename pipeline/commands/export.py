@@ -1,5 +1,6 @@
 """`fusecat export`: the chosen strategy as a folder that classifies without the workspace."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from fusecat.stages.extraction.settings import NEW
 from fusecat.stages.fields import parts_of, words
 from fusecat.stages.fusion.wiring import canonical, field_of
 from fusecat.stages.metrics import METRICS, Metric
+from fusecat.stages.study_record import StudyRecord, read_study
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,8 +51,6 @@ def command(
 
     'fusecat predict --model FOLDER' gives the same probabilities, on any machine. safetensors and JSON only.
     """
-    from dataclasses import replace
-
     from fusecat.stages.extraction.quiet import quieten
     from fusecat.stages.prediction import save_model
     from fusecat.stages.prediction.chosen import chosen_model
@@ -75,7 +75,6 @@ def gather(place: Workspace, model: "Model", *, refit: bool) -> dict[str, Any]:
     from fusecat.stages.fusion.predictions import Mean, outcome_of_blocks
     from fusecat.stages.fusion.runs import Runs
     from fusecat.stages.scores import scores_of
-    from fusecat.stages.study_record import StudyRecord, read_study
 
     runs, study = Runs(place.runs), read_study(place) or StudyRecord()
     products = runs.products()

@@ -25,15 +25,16 @@ from fusecat.pipeline.console import (
     workspace_option,
 )
 from fusecat.pipeline.places import may_write, remembering
+from fusecat.pipeline.presets.preset import Preset, load_preset
 from fusecat.pipeline.study import validate_catalogue, write_study
-from fusecat.stages.extraction.settings import Pooling, Precision
+from fusecat.stages.errors import UsageError
+from fusecat.stages.extraction.settings import Pooling, Precision, fitting_workers
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
 from fusecat.stages.tracking import Tracker
 from fusecat.stages.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fusecat.pipeline.presets.preset import Preset
     from fusecat.stages.extraction.extract import Outcome
 
 
@@ -197,8 +198,6 @@ def _told(outcome: "Outcome") -> dict[str, Any]:
 
 def _check(options: dict[str, Any]) -> None:
     """Refuse what can be refused before anything is loaded."""
-    from fusecat.stages.errors import UsageError
-
     if options["probe"] and not options["dry_run"]:
         raise UsageError("--probe: goes with --dry-run only; add --dry-run")
     given = [f"--{name.replace('_', '-')}" for name in ("split_column", "split_file") if options[name]]
@@ -210,26 +209,21 @@ def _check(options: dict[str, Any]) -> None:
         options["tracker"].check()
 
 
-def _subset(preset: "Preset", options: dict[str, Any]) -> str | None:
+def _subset(preset: Preset, options: dict[str, Any]) -> str | None:
     """What `validate` is to part: the flag's products, else the preset's; None are all."""
     chosen = options["subset"] or preset.subset.value
     return None if chosen == "all" else chosen
 
 
-def _staffed(preset: "Preset", workers: int | None, products: int) -> "Preset":
+def _staffed(preset: Preset, workers: int | None, products: int) -> Preset:
     """The preset with the worker processes of the flag, else its own, else as many as suit the catalogue."""
-    from fusecat.stages.extraction.settings import fitting_workers
-
     if workers is None:
         workers = preset.extraction.workers or fitting_workers(products)
     return dataclasses.replace(preset, extraction=dataclasses.replace(preset.extraction, workers=workers))
 
 
-def _preset(options: dict[str, Any]) -> "Preset":
+def _preset(options: dict[str, Any]) -> Preset:
     """The preset with what the command line changes."""
-    from fusecat.pipeline.presets.preset import load_preset
-    from fusecat.stages.errors import UsageError
-
     weights = {}
     for pair in options["weights"]:
         name, sign, path = pair.partition("=")

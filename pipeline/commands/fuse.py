@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ import click
 
 from fusecat.pipeline.commands._strategy_options import epochs_chosen_by, metric_of, prepare, strategy_options
 from fusecat.pipeline.console import command_line, console, json_option, metric_option, print_json, warn, workspace_option
+from fusecat.pipeline.study import remember_command, remember_split
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.fit_settings import FitSettings
+from fusecat.stages.fusion.strategy_plan import StrategyPlan
 from fusecat.stages.metrics import Metric
 from fusecat.stages.progress import doing, shown_otherwise
 from fusecat.stages.workspace import Workspace
@@ -21,9 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fusecat.cache.table import FeatureTable
-    from fusecat.stages.fusion.fit_settings import FitSettings
     from fusecat.stages.fusion.runs import Run
-    from fusecat.stages.fusion.strategy_plan import StrategyPlan
 
 
 @click.command()
@@ -66,7 +68,6 @@ def command(
     One merge M runs baseline/M, flat/M and hierarchical/F/M for each first merge F of concatenation, addition and average;
     uni-modal rows, probes and late fusion stand beside them. Runs that are there already are not repeated.
     """
-    from fusecat.pipeline.study import remember_command
     from fusecat.stages.fusion.fuse import fuse
     from fusecat.stages.fusion.runs import Runs
 
@@ -102,7 +103,7 @@ def command(
         for line in chosen.left_out_lines:
             say.print(line, style="yellow", markup=False)
 
-    def run_all(table: "FeatureTable", place: Workspace, plan: "StrategyPlan") -> list["Run"]:
+    def run_all(table: "FeatureTable", place: Workspace, plan: StrategyPlan) -> list["Run"]:
         with Ticker(say, metric) as ticker:
             return fuse(
                 table,
@@ -134,17 +135,14 @@ def command(
 def _over_splits(
     place: Workspace,
     tables: "Iterator[tuple[int, FeatureTable]]",
-    chosen: "StrategyPlan",
+    chosen: StrategyPlan,
     splits: int,
     run_all: "Callable[[FeatureTable, Workspace, StrategyPlan], list[Run]]",
     metric: Metric,
     say: "Console | None",
 ) -> None:
     """Every strategy on every split, each with runs of its own in `splits/`, then their pool."""
-    from dataclasses import asdict
-
     from fusecat.pipeline.report.pooled import print_pool, write_pool
-    from fusecat.pipeline.study import remember_command, remember_split
     from fusecat.stages.fusion.feasible import feasible
 
     places, plan = [], chosen

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from fusecat.cache.records import write_record
 from fusecat.pipeline.console import command_line, console, json_option, print_json, protocol_option, safe, workspace_option
+from fusecat.pipeline.study import imported, put_damaged_aside, remember_split, with_command
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fields import ATTRIBUTES, KNOWN, Field
 from fusecat.stages.study_record import StudyRecord, change_study, read_study
@@ -72,7 +74,6 @@ def command(name: str, field: str | None, labels: Path | None, workspace: Path, 
 
     They need no texts or images. Products without a vector count as lacking the field.
     """
-    from fusecat.cache.records import write_record
     from fusecat.cache.store import FeatureCache
     from fusecat.stages.catalogue.data_model import Findings
     from fusecat.stages.external.array_doubts import doubt
@@ -140,9 +141,7 @@ def _measured(request: "Request", columns: str, rows: "Rows") -> "Request":
 
 def _on_splits(place: Workspace, rows: "Rows", request: "Request", options: dict[str, Any]) -> "list[Imported]":
     """The same attributes, measured on the train of each further split."""
-    from fusecat.cache.records import write_record
     from fusecat.cache.store import FeatureCache
-    from fusecat.pipeline.study import remember_split
     from fusecat.stages.external.import_vectors import import_vectors
     from fusecat.stages.fusion.resplit import parts_on, seed_of
 
@@ -189,7 +188,6 @@ def _rows(place: Workspace, labels: Path | None, options: dict[str, Any]) -> "tu
     """The products of the workspace; or those of --labels, with them and their new split, which `_begin` keeps."""
     import numpy as np
 
-    from fusecat.pipeline.study import put_damaged_aside
     from fusecat.stages.catalogue.split import catalogue_rows
     from fusecat.stages.external.align import existing_rows, known_split, refuse_other_labels
 
@@ -239,8 +237,6 @@ def _refuse_another_split(place: Workspace) -> None:
 
 def _begin(place: Workspace, catalogue: "Catalogue", split: "Split") -> None:
     """Keep the products and the split of a new study, once its first feature is there: a failed import leaves none behind."""
-    from fusecat.pipeline.study import imported
-
     split.write(place.split)
     record = StudyRecord(
         catalogue=str(catalogue.source),
@@ -255,8 +251,6 @@ def _begin(place: Workspace, catalogue: "Catalogue", split: "Split") -> None:
 
 def _remember(place: Workspace, rows: "Rows", done: "Imported", vectors: Path) -> None:
     """Add the feature and the command to study.json, so that the report and `cache verify` know of them."""
-    from fusecat.pipeline.study import with_command
-
     network, _, field = done.feature.rpartition(".")
     feature = {"network": network, "field": field, "imported": vectors.name, "fitted_on": done.fitted_on}
 

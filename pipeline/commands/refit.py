@@ -15,6 +15,7 @@ from fusecat.pipeline.console import (
     workspace_option,
 )
 from fusecat.stages.metrics import Metric
+from fusecat.stages.study_record import StudyRecord, read_study
 from fusecat.stages.workspace import Workspace
 
 
@@ -37,7 +38,6 @@ def command(workspace: Path, *, metric: Metric | None, strategy: str | None, mer
     from fusecat.stages.fusion.runs import Runs
     from fusecat.stages.fusion.select import select
     from fusecat.stages.prediction.refit import read_refit, refit
-    from fusecat.stages.study_record import StudyRecord, read_study
 
     place = Workspace(workspace)
     chosen = select(Runs(place.runs), metric or (read_study(place) or StudyRecord()).selects, strategy)

@@ -1,6 +1,7 @@
 """`fusecat report`: compare all runs of the workspace, or several workspaces."""
 
 import itertools
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,6 @@ def _pool(workspaces: tuple[Path, ...], output: Path | None, metric: Metric | No
     from fusecat.pipeline.report.pooled import print_pool, write_pool
 
     if as_json:
-        from dataclasses import asdict
-
         print_json(asdict(write_pool(workspaces, output, metric)[0]))
     else:
         print_pool(workspaces, output, metric)

@@ -10,6 +10,7 @@ import click
 
 from fusecat.pipeline.console import console, merges_option, safe, warn
 from fusecat.stages.errors import UsageError
+from fusecat.stages.progress import finishing, shown_otherwise
 
 TO_FINISH = 4
 """Seconds that requests under way may take after Ctrl-C or SIGTERM; half a second later the process is gone."""
@@ -46,7 +47,6 @@ def command(
         raise UsageError(f"serve needs {error.name}: pip install 'fusecat[serve]'") from error
     from fusecat.pipeline.serve.reading import Limits
     from fusecat.stages.prediction import load_model
-    from fusecat.stages.progress import finishing, shown_otherwise
 
     quieten()
     loaded = load_model(model, merges=merges)

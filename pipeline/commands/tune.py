@@ -1,5 +1,6 @@
 """`fusecat tune`: the same search for each strategy, on validation only."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fusecat.pipeline.console import (
     warn,
     workspace_option,
 )
+from fusecat.pipeline.study import remember_command
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.fit_settings import SETTINGS, TUNED
 from fusecat.stages.fusion.strategy import Strategy
@@ -45,9 +47,6 @@ def command(
 
     Trials that were done before count. 'fusecat fuse --tuned' then uses what was found and marks those runs.
     """
-    from dataclasses import asdict
-
-    from fusecat.pipeline.study import remember_command
     from fusecat.stages.fusion.tune import tune
 
     place = Workspace(workspace)

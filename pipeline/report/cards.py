@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusecat.cache.errors import FusecatError
 from fusecat.pipeline.report.slices import FUSION, compared_rows, repairing
+from fusecat.stages.catalogue.data_model import ReadingOptions
 from fusecat.stages.progress import phase
 from fusecat.stages.scores import Outcome
 from fusecat.stages.study_record import StudyRecord
@@ -186,8 +188,6 @@ def _catalogue(info: StudyRecord, ids: Sequence[str]) -> tuple[dict[str, Any], s
     source = info.catalogue
     if not source:
         return {}, "The study names no catalogue, so cards show ids only."
-    from fusecat.cache.errors import FusecatError
-    from fusecat.stages.catalogue.data_model import ReadingOptions
     from fusecat.stages.catalogue.read import read_catalogue
 
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fusecat.cache.errors import CacheError
 from fusecat.pipeline.report.results import Candidate, Study
 from fusecat.stages.catalogue.label_doubts import levels
 from fusecat.stages.fields import ATTRIBUTES, KNOWN, Field, parts_of
@@ -173,7 +174,6 @@ def product_slices(comparison: "Comparison", rows: Sequence["Row"]) -> list[Slic
 
 def _present(study: Study, field: str) -> NDArray[np.bool_] | None:
     """(N,) whether each product has the field; None where no feature of these very products tells."""
-    from fusecat.cache.errors import CacheError
     from fusecat.cache.layout import decode
     from fusecat.cache.store import FeatureCache
 

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from fusecat.stages.catalogue.image_facts import ImageFacts
+from fusecat.stages.catalogue.image_facts import ImageFacts, look_at
 
 PATIENCE = 60.0
 """Seconds for one picture; the largest allowed takes about one."""
@@ -125,8 +125,6 @@ def _answer(process: "subprocess.Popen[bytes]", patience: float) -> bytes | None
 
 def serve() -> None:
     """Answer one line per picture until stdin ends. What libraries print goes to a file that is read after each picture."""
-    from fusecat.stages.catalogue.image_facts import look_at
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent: it ends this process by closing stdin
     _limit_memory()
     answers = os.fdopen(os.dup(1), "wb")

@@ -18,7 +18,7 @@ from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.feasible import features_of
 from fusecat.stages.fusion.fit_settings import DEFAULT, FitSettings
-from fusecat.stages.fusion.late.ensemble_runs import in_order, members_of
+from fusecat.stages.fusion.late.ensemble_runs import combine, in_order, members_of
 from fusecat.stages.fusion.predictions import stored_bytes
 from fusecat.stages.fusion.runs import DETERMINISTIC, JUDGED, MEMBERS, PRODUCTS, Job, Run, Runs
 from fusecat.stages.fusion.strategy import Strategy
@@ -104,8 +104,6 @@ def fuse(
                 if (stored := _hit(job, runs, checked)) and in_order(stored, members):
                     ready[job.strategy, job.seed] = stored
                 else:
-                    from fusecat.stages.fusion.late.ensemble_runs import combine
-
                     with phase(f"{job.strategy.name}, seed {job.seed}: combining {len(members)} runs"):
                         run = combine(job, members, table, runs)
                     note(job, run)

@@ -16,6 +16,7 @@ from fusecat.stages.catalogue.data_model import Catalogue, ImageUse
 from fusecat.stages.catalogue.decoding import MAX_PIXELS
 from fusecat.stages.errors import refusing
 from fusecat.stages.extraction.dataset import Dataset
+from fusecat.stages.extraction.embed import Inference, encode
 from fusecat.stages.extraction.progress import silent
 from fusecat.stages.prediction.answer import answer, chunks_of, refuse_gaps
 from fusecat.stages.prediction.answers import Answers, reasons_of, taken, takings
@@ -104,8 +105,6 @@ class Classifier(Model):
 
     def _feature(self, fine_tuned: FineTunedEncoder, data: Dataset) -> Feature:
         """Vectors (n, D) and logits (n, C), in the blocks and batches of stage one: padding changes last bits."""
-        from fusecat.stages.extraction.embed import Inference, encode
-
         network, tokenizer = self._networks.of(fine_tuned)
         encoder, precision = fine_tuned.encoder, str(fine_tuned.description["precision"])
         inference = replace(Inference.of(encoder, len(self.classes), precision, silent), workers=0)

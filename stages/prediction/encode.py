@@ -23,6 +23,7 @@ from fusecat.cache.sealing import sidecar
 from fusecat.cache.store import FeatureCache, Rows
 from fusecat.cache.table import NO_PART, Feature, FeatureTable
 from fusecat.stages.extraction.dataset import Dataset
+from fusecat.stages.extraction.embed import Inference, embed
 from fusecat.stages.extraction.networks import AnyNetwork
 from fusecat.stages.extraction.progress import Progress, silent
 from fusecat.stages.extraction.versions import versions
@@ -166,8 +167,6 @@ class Encoding:
         with self.cache.lock(file, waiting=lambda: progress(fine_tuned.feature, "waiting for another process", 0, 1)):
             if self.cache.path(file).exists():  # another process was faster
                 return 0
-            from fusecat.stages.extraction.embed import Inference, embed  # heavy, and known products need none of it
-
             self._network = self._network or fine_tuned.load()
             part = replace(self.data.catalogue, products=tuple(self.data.catalogue.products[row] for row in wanted))
             weights, block = str(fine_tuned.description["weights"]), fine_tuned.encoder.extraction.block
