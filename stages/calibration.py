@@ -82,20 +82,17 @@ def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def noise_floor(
-    confidence: NDArray[np.floating], samples: int = 500, share: float = 0.95, seed: int = 2020
-) -> tuple[float, float]:
+def noise_floor(confidence: NDArray[np.floating], samples: int = 500) -> tuple[float, float]:
     """What the expected calibration error would be if every product were right with exactly its claimed probability.
 
-    Returns its mean over simulated sets of these confidences (n,), and the value that `share` of them stay below.
+    Returns its mean over simulated sets of these confidences (n,), and the value that 95 % of them stay below.
     """
-    samples = min(
-        samples, max(50, 10_000_000 // max(len(confidence), 1))
-    )  # many products ask for fewer: their errors vary less
-    random, errors = np.random.default_rng(seed), np.empty(samples)
+    # many products ask for fewer: their errors vary less
+    samples = min(samples, max(50, 10_000_000 // max(len(confidence), 1)))
+    random, errors = np.random.default_rng(2020), np.empty(samples)
     for at in range(samples):
         errors[at] = calibration_error(confidence, random.random(len(confidence)) < confidence)
-    return float(errors.mean()), float(np.quantile(errors, share))
+    return float(errors.mean()), float(np.quantile(errors, 0.95))
 
 
 def _logs(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -16,6 +16,10 @@ from fusecat.stages.metrics import Metric
 from fusecat.stages.scores import Outcome
 
 SHARES = (0.1, 0.2, 0.5, 1.0)
+REPETITIONS = 3
+
+Told = Callable[[int, int], None]
+"""Called after each fit with how many are done and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -28,32 +32,24 @@ class Point:
 
 
 def learning_curve(
-    fit_data: FitData,
-    strategy: Strategy,
-    settings: FitSettings,
-    metric: Metric,
-    judged: str,
-    *,
-    shares: Sequence[float] = SHARES,
-    repetitions: int = 3,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    fit_data: FitData, strategy: Strategy, settings: FitSettings, metric: Metric, judged: str, progress: Told
 ) -> tuple[Point, ...]:
-    """Fit the strategy on these shares of the fit rows, each class in its share (at least one product of it).
+    """Fit the strategy on `SHARES` of the fit rows, each class in its share (at least one product of it).
 
     Each repetition has its own seed and its own draw; within one, a smaller set lies inside the larger. Validation chooses the
     epoch, as in every run. Columns are standardised as over all fit rows, which asks for no label.
     """
     rows, done = fit_data.rows["fit"], 0
     points = []
-    for share in shares:
+    for share in SHARES:
         outcomes, size = [], 0
-        for seed in range(1, repetitions + 1):
+        for seed in range(1, REPETITIONS + 1):
             kept = part_of(rows, fit_data.labels[rows], share, seed)
             some = FitData(**{**vars(fit_data), "rows": {**fit_data.rows, "fit": kept}})
             head = some.fit(strategy, settings, seed=seed, metric=metric).head
             outcomes.append(fit_data.said(head, fit_data.rows[judged]))
             size, done = len(kept), done + 1
-            progress(done, len(shares) * repetitions)
+            progress(done, len(SHARES) * REPETITIONS)
         points.append(Point(share, size, tuple(outcomes)))
     return tuple(points)
 

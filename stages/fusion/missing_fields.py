@@ -29,9 +29,9 @@ def fields_of(features: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def without(
-    table: FeatureTable, predictors: Mapping[int, "Predictor"], part: str, shares: Sequence[float] = SHARES
+    table: FeatureTable, predictors: Mapping[int, "Predictor"], part: str
 ) -> dict[str, tuple[tuple[Outcome, ...], ...]]:
-    """Field -> per share what each seed's head says where that share of those who have the field lack it.
+    """Field -> per share of `SHARES` what each seed's head says where that share of those who have the field lack it.
 
     Each seed draws its own products; of one seed, who lacks it at a smaller share lacks it at a larger one.
     """
@@ -42,7 +42,7 @@ def without(
     for field, members in fields_of(names).items():
         having = np.flatnonzero(np.logical_or.reduce([own[name].present for name in members]))
         told = []
-        for share in shares:
+        for share in SHARES:
             outcomes = []
             for seed, predictor in predictors.items():
                 gone = np.zeros(len(rows), bool)

@@ -31,10 +31,8 @@ class LateFit:
     note: str
 
 
-def folds(
-    labels: NDArray[np.integer], groups: NDArray[np.intp] | None = None, count: int = FOLDS, *, seed: int = 0
-) -> NDArray[np.intp]:
-    """(n,) fold of each row: each class is dealt out evenly at random; one smaller than `count` misses some folds.
+def folds(labels: NDArray[np.integer], groups: NDArray[np.intp] | None = None, *, seed: int = 0) -> NDArray[np.intp]:
+    """(n,) fold of each row: each class is dealt out evenly at random; one smaller than their number misses some folds.
 
     `groups` (n,): rows of one number are copies of each other and go where the first of them goes.
     """
@@ -43,7 +41,7 @@ def folds(
     start = 0
     for label in np.unique(labels):
         rows = random.permutation(np.flatnonzero(labels == label))
-        found[rows] = (start + np.arange(len(rows))) % count
+        found[rows] = (start + np.arange(len(rows))) % FOLDS
         # the next class goes on where this one ended, so that folds stay equally large
         start += len(rows)
     if groups is not None:
