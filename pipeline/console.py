@@ -58,6 +58,10 @@ def together(*options: Callable[..., Any]) -> Callable[..., Any]:
     return add
 
 
+study_options = together(workspace_option, json_option)
+"""With which most commands end."""
+
+
 class MetricChoice(click.Choice[Any]):
     """The names in the table of metrics; gives back the metric."""
 

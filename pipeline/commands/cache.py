@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fusecat.cache.errors import DamagedFeature
-from fusecat.pipeline.console import console, json_option, print_json, safe, workspace_option
+from fusecat.pipeline.console import console, print_json, safe, study_options, workspace_option
 from fusecat.stages.errors import UsageError
 from fusecat.stages.study_record import read_study
 from fusecat.stages.workspace import Workspace
@@ -23,8 +23,7 @@ def command() -> None:
 
 
 @command.command("ls")
-@workspace_option
-@json_option
+@study_options
 def ls(workspace: Path, *, as_json: bool) -> None:
     """Show each feature's network, field, rows, width, size, fit parts and state."""
     from fusecat.cache.listing import entries
@@ -39,8 +38,7 @@ def ls(workspace: Path, *, as_json: bool) -> None:
 
 @command.command()
 @click.option("--reseal", is_flag=True, help="Write seals that are gone or differ anew, where the feature agrees with itself.")
-@workspace_option
-@json_option
+@study_options
 def verify(workspace: Path, *, reseal: bool, as_json: bool) -> None:
     """Check every byte of every feature; exit code 4 where something is not as it was written."""
     from fusecat.cache.verify import verify

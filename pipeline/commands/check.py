@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.commands._catalogue_options import catalogue_options, reading_options
-from fusecat.pipeline.console import (
-    catalogue_argument,
-    console,
-    json_option,
-    print_json,
-    protocol_option,
-    safe,
-    warn,
-    workspace_option,
-)
+from fusecat.pipeline.console import catalogue_argument, console, print_json, protocol_option, safe, study_options, warn
 from fusecat.pipeline.places import may_write, remembering
 from fusecat.stages.vocabulary import SplitProtocol
 from fusecat.stages.workspace import Workspace
@@ -38,8 +29,7 @@ BAR = 24
 @catalogue_options
 @protocol_option("The split to try.")
 @click.option("--split-seed", default=2020, help="Seed of the split.")
-@workspace_option
-@json_option
+@study_options
 def command(
     catalogue: Path, workspace: Path, protocol: SplitProtocol, split_seed: int, *, as_json: bool, **options: Any
 ) -> None:

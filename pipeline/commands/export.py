@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusecat.pipeline.console import (
-    console,
-    json_option,
-    merges_option,
-    print_json,
-    quoted,
-    safe,
-    select_metric_option,
-    workspace_option,
-)
+from fusecat.pipeline.console import console, merges_option, print_json, quoted, safe, select_metric_option, study_options
 from fusecat.stages.extraction.settings import NEW
 from fusecat.stages.fields import parts_of, words
 from fusecat.stages.fusion.wiring import canonical, field_of
@@ -34,8 +25,7 @@ if TYPE_CHECKING:
 @click.option("--refit", is_flag=True, help="The heads that 'fusecat refit' fitted on all labelled products.")
 @select_metric_option
 @merges_option
-@workspace_option
-@json_option
+@study_options
 def command(
     folder: Path,
     workspace: Path,

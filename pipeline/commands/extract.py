@@ -17,12 +17,11 @@ from fusecat.pipeline.console import (
     choice,
     command_line,
     console,
-    json_option,
     metric_option,
     print_json,
     protocol_option,
+    study_options,
     warn,
-    workspace_option,
 )
 from fusecat.pipeline.places import may_write, remembering
 from fusecat.pipeline.presets.preset import Preset, load_preset
@@ -117,8 +116,7 @@ def _fields(_context: click.Context, _parameter: click.Parameter, values: tuple[
 @click.option("--tensorboard", "tracker", flag_value="tensorboard", type=choice(Tracker), hidden=True)
 @click.option("--no-wait", is_flag=True, help="Fail at once where another process writes the same feature.")
 @catalogue_options
-@workspace_option
-@json_option
+@study_options
 def command(catalogue: Path, workspace: Path, *, as_json: bool, **options: Any) -> None:
     """Stage one: split the catalogue, fine-tune each network on its own field, store vectors and logits of every product.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusecat.pipeline.commands._strategy_options import epochs_chosen_by, metric_of, prepare, strategy_options
-from fusecat.pipeline.console import command_line, console, json_option, metric_option, print_json, warn, workspace_option
+from fusecat.pipeline.console import command_line, console, metric_option, print_json, study_options, warn
 from fusecat.pipeline.study import remember_command, remember_split
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.fit_settings import FitSettings
@@ -50,8 +50,7 @@ if TYPE_CHECKING:
     help="How many share the work [one per core]; changes no figure.",
 )
 @metric_option("What chooses epochs of heads and strategies; kept for later commands [that of the last one, or of 'extract'].")
-@workspace_option
-@json_option
+@study_options
 def command(
     *,
     seeds: int,

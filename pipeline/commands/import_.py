@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from fusecat.cache.records import write_record
-from fusecat.pipeline.console import command_line, console, json_option, print_json, protocol_option, safe, workspace_option
+from fusecat.pipeline.console import command_line, console, print_json, protocol_option, safe, study_options
 from fusecat.pipeline.study import imported, put_damaged_aside, remember_split, with_command
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fields import ATTRIBUTES, KNOWN, Field
@@ -67,8 +67,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Measure --attributes on N splits, for 'fusecat fuse --splits N' [as many as 'fusecat extract --splits' made].",
 )
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", help="Stored as.")
-@workspace_option
-@json_option
+@study_options
 def command(name: str, field: str | None, labels: Path | None, workspace: Path, *, as_json: bool, **options: Any) -> None:
     """Bring vectors of your own as a feature, joined by id.
 

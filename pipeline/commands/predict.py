@@ -15,12 +15,11 @@ from fusecat.pipeline.commands._vectors_options import external_files, vectors_o
 from fusecat.pipeline.console import (
     catalogue_argument,
     console,
-    json_option,
     merges_option,
     print_json,
     safe,
     select_metric_option,
-    workspace_option,
+    study_options,
 )
 from fusecat.pipeline.places import keeping, may_write
 from fusecat.stages.errors import UsageError
@@ -125,8 +124,7 @@ def on_ray(source: str | None, output: str | None, folder: Path | None, options:
 )
 @vectors_options
 @catalogue_options
-@workspace_option
-@json_option
+@study_options
 def command(
     catalogue: Path,
     workspace: Path,

@@ -4,16 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusecat.pipeline.console import (
-    console,
-    json_option,
-    merges_option,
-    print_json,
-    quoted,
-    safe,
-    select_metric_option,
-    workspace_option,
-)
+from fusecat.pipeline.console import console, merges_option, print_json, quoted, safe, select_metric_option, study_options
 from fusecat.stages.metrics import Metric
 from fusecat.stages.study_record import StudyRecord, read_study
 from fusecat.stages.workspace import Workspace
@@ -23,8 +14,7 @@ from fusecat.stages.workspace import Workspace
 @click.option("--strategy", help="Another strategy than the one that the report chose on validation.")
 @select_metric_option
 @merges_option
-@workspace_option
-@json_option
+@study_options
 def command(workspace: Path, *, metric: Metric | None, strategy: str | None, merges: tuple[str, ...], as_json: bool) -> None:
     """Fit the strategy again on train, head, validation and test, with the epochs and settings of the compared runs.
 

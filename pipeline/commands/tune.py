@@ -7,17 +7,7 @@ from typing import Any
 import click
 
 from fusecat.pipeline.commands._strategy_options import metric_of, prepare, strategy_options
-from fusecat.pipeline.console import (
-    command_line,
-    console,
-    json_option,
-    metric_option,
-    print_json,
-    quoted,
-    safe,
-    warn,
-    workspace_option,
-)
+from fusecat.pipeline.console import command_line, console, metric_option, print_json, quoted, safe, study_options, warn
 from fusecat.pipeline.study import remember_command
 from fusecat.stages.errors import UsageError
 from fusecat.stages.fusion.fit_settings import SETTINGS, TUNED
@@ -38,8 +28,7 @@ from fusecat.stages.workspace import Workspace
     help=f"What is searched, any of {', '.join(SETTINGS)} [{', '.join(TUNED)}]. Repeat for more.",
 )
 @metric_option("What is searched for [that which chooses strategies].")
-@workspace_option
-@json_option
+@study_options
 def command(
     *, trials: int, search: tuple[str, ...], metric: Metric | None, workspace: Path, as_json: bool, **choice: Any
 ) -> None:
