@@ -149,8 +149,9 @@ IMAGES = """
 The vector is the library's own pooled vector. Size, crop, interpolation, colour order, mean and deviation come from
 pretrainedmodels' `pretrained_settings`, timm's data configuration (of the tag in a hub id `timm/NAME.TAG`, or of the
 `config.json` beside the weights), or the image processor of a transformers folder (held against what that processor
-computes); the keys `size`, `resize`, `crop`, `interpolation`, `channels`, `mean` and
-`std` of a preset go before them.
+computes); the keys `size`, `resize`, `crop`, `interpolation`, `channels`, `mean` and `std` of a preset go before them.
+Most ViTs take their own size alone; those of timm any other (224 instead of DINOv2's 518, at a fifth of the time) with
+`shape = { dynamic_img_size = true }`.
 
 """
 

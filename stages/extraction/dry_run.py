@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fusecat.stages.errors import ModelError, UsageError
 from fusecat.stages.extraction.inputs import collate_tokens
 from fusecat.stages.extraction.networks import ImageNetwork, TextNetwork, pooled
-from fusecat.stages.extraction.settings import NEW, Network, Pooling
+from fusecat.stages.extraction.settings import NEW, Library, Network, Pooling
 
 CLOSE = 1e-3
 """Largest difference, as a share of a vector's largest number, that arithmetic in another order explains."""
@@ -145,8 +145,10 @@ def _trying(module: nn.Module, settings: Network) -> Iterator[None]:
     except Exception as error:  # every family has its own way to fail
         reason = f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
         if settings.is_image:
+            dynamic = settings.library is Library.TIMM and "dynamic_img_size" not in settings.shape
+            way_out = "; leave 'size' out, or for a ViT set shape = { dynamic_img_size = true }" if dynamic else ""
             raise UsageError(
-                f"networks.{settings.name}: {settings.model} cannot take images of size = {settings.size} ({reason})"
+                f"networks.{settings.name}: {settings.model} cannot take images of size = {settings.size} ({reason}){way_out}"
             ) from error
         how = f" with pooling '{settings.pooling}'" if settings.pooling else ""
         raise ModelError(f"networks.{settings.name}: {settings.weights} cannot read a text{how} ({reason})") from error

@@ -85,3 +85,20 @@ def test_a_border_and_other_colours_are_not_taken_for_the_usual(tmp_path: Path) 
     assert settled(network("resnet10t", str(tmp_path))).mean == (0.485, 0.456, 0.406)
     with pytest.raises(UsageError, match="cannot take images of size = 64"):
         build_image_network(network("resnet10t", shape={"in_chans": 1}, size=64), classes=3)
+
+
+def test_a_vit_takes_another_size_where_its_shape_says_so(tmp_path: Path) -> None:
+    """DINOv2's own 518 pixels cost five times what 224 do."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_small_patch14_reg4_dinov2", **VIT).eval()
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    vit = network("vit_small_patch14_reg4_dinov2", str(tmp_path / "w.pth"), shape=VIT, size=48)
+    with pytest.raises(UsageError, match=r"leave 'size' out, or for a ViT set shape = \{ dynamic_img_size = true \}"):
+        build_image_network(settled(vit), classes=3)
+    built = build_image_network(settled(dataclasses.replace(vit, shape=VIT | {"dynamic_img_size": True})), classes=3).eval()
+    other = timm.create_model("vit_small_patch14_reg4_dinov2", dynamic_img_size=True, **VIT).eval()
+    other.load_state_dict(model.state_dict())
+    seen = torch.randint(0, 256, (2, 48, 48, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = other.forward_head(other.forward_features(built.normalise(seen).contiguous()), pre_logits=True)
+        assert torch.allclose(built.encode(seen)[0], expected, atol=1e-5)
