@@ -111,8 +111,13 @@ async def from_form(body: bytes, content_type: str, limits: Limits, texts: tuple
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not boundary:
+        raise Refused(400, "the form cannot be read: Missing boundary in multipart.")
+    # as Latin-1 every byte comes through, to be read as UTF-8 here: the parser guesses where a text is none
+    kind = f'multipart/form-data; charset=latin-1; boundary="{boundary.decode("latin-1")}"'
     parser = MultiPartParser(
-        Headers({"content-type": content_type}),
+        Headers({"content-type": kind}),
         stream(),
         max_files=limits.images,
         max_fields=8 + len(texts),
@@ -123,7 +128,7 @@ async def from_form(body: bytes, content_type: str, limits: Limits, texts: tuple
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise Refused(400, f"the form cannot be read: {getattr(error, 'message', 'malformed')}") from error
-    if b"--%b--" % parse_options_header(content_type)[1][b"boundary"] not in body:  # a part that is cut off is none to a parser
+    if b"--%b--" % boundary not in body:  # a part that is cut off is none to a parser
         raise Refused(400, "the form has no end: its last line is missing")
     try:
         product = await _of_form(form.multi_items(), ("id", *texts, "image"))
@@ -136,7 +141,7 @@ async def _of_form(items: Sequence[tuple[str, Any]], known: Sequence[str]) -> di
     from starlette.datastructures import UploadFile
 
     product: dict[str, Any] = {"images": []}
-    for name, value in items:
+    for name, value in ((_utf8(name), value) for name, value in items):
         if name not in known:
             raise Refused(422, f"{name[:40]}: not a field of a product ({', '.join(known)})")
         if isinstance(value, UploadFile) != (name == "image"):
@@ -145,13 +150,20 @@ async def _of_form(items: Sequence[tuple[str, Any]], known: Sequence[str]) -> di
             data = await value.read()
             if data or value.filename:  # a browser sends an empty part where no file was chosen
                 product["images"].append(data)
-        elif len(value) > LONGEST:
-            raise Refused(422, f"{name}: String should have at most {LONGEST} characters")
         elif name in product:
             raise Refused(422, f"{name}: given twice")
+        elif len(text := _utf8(value, name)) > LONGEST:
+            raise Refused(422, f"{name}: String should have at most {LONGEST} characters")
         else:
-            product[name] = value
+            product[name] = text
     return product
+
+
+def _utf8(text: str, name: str = "the name of a field") -> str:
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise Refused(422, f"{name}: this is not UTF-8") from error
 
 
 def checked(products: list[dict[str, Any]], limits: Limits) -> list[dict[str, Any]]:

@@ -118,11 +118,16 @@ def test_a_form_with_a_picture_is_a_product(client, model) -> None:
     assert nothing.json()["answers"][0]["missing"] == ["description", "image"], "as a browser sends it"
 
 
-def test_a_form_that_was_cut_off_or_holds_too_long_a_text_is_refused(client) -> None:
+def test_a_form_is_read_as_json_is_and_one_that_was_cut_off_is_refused(client) -> None:
+    accents = client.post("/classify", data={"title": "Poupée, 人形"}, files={"image": ("é.jpg", jpeg())}).json()
+    assert (
+        accents == client.post("/classify", json={"title": "Poupée, 人形", "image": base64.b64encode(jpeg()).decode()}).json()
+    )
     part = "--b\r\nContent-Disposition: form-data; name=title\r\n\r\n{}\r\n"
     for status, body, words in (
         (400, part.format("Livre"), "the form has no end"),
         (400, "", "the form has no end"),
+        (422, (part.format("é") + "--b--").encode("latin-1"), "title: this is not UTF-8"),
         (422, part.format("x" * 200_000) + "--b--", "title: String should have at most 100000 characters"),
     ):
         answer = client.post("/classify", content=body, headers={"content-type": "multipart/form-data; boundary=b"})
