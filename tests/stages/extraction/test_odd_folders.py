@@ -77,6 +77,29 @@ def test_what_a_setting_says_of_a_tokenizer_goes_before_its_file(tmp_path: Path)
     assert tokenizer("Chat")["input_ids"] == [2, 0, 3] and tokenizer("chat")["input_ids"] != [2, 0, 3]
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_tokenizer_that_differs_from_its_file_in_a_first_blank_alone_stays_of_its_class(legacy: bool, tmp_path: Path) -> None:
+    """Llama's: its file may put a blank before every text, and its class knows whether an end token is wanted."""
+    write_text(FAMILIES["llama"], tmp_path / "w")
+    letters = ["<unk>", "<s>", "</s>", "\u2581", *"adeinoqrstux"]
+    vocabulary = {piece: number for number, piece in enumerate(letters)}
+    hf.LlamaTokenizer(vocab=vocabulary, merges=[], add_eos_token=True, pad_token="</s>").save_pretrained(tmp_path / "w")
+    path = tmp_path / "w" / "tokenizer.json"
+    file = json.loads(path.read_text())
+    if legacy:
+        file["pre_tokenizer"] = None
+        prepend = {"type": "Prepend", "prepend": "\u2581"}
+        replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+        file["normalizer"] = {"type": "Sequence", "normalizers": [prepend, replace]}
+    path.write_text(json.dumps(file))
+    expected = hf.AutoTokenizer.from_pretrained(tmp_path / "w")
+    own = Tokenizer.from_file(str(path)).encode(" un", add_special_tokens=False).ids
+    assert (own != expected(" un", add_special_tokens=False)["input_ids"]) is legacy
+    found = build_tokenizer(text_network(FAMILIES["llama"], tmp_path / "w"), [], tmp_path / "kept")
+    assert type(found) is type(expected)
+    assert found("un deux")["input_ids"] == expected("un deux")["input_ids"]
+
+
 def configured(**settings: Any) -> Callable[[Path], None]:
     def at(folder: Path) -> None:
         path = folder / "config.json"
