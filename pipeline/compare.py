@@ -69,7 +69,8 @@ def compare(
 
     Returns what `fusecat report` is made of, of several splits what `fusecat report --pool` is made of: it prints as a table
     and a verdict; `.table` is one mapping per strategy, `.verdict` text, `.to_html()` the whole page; `.splits` each split's
-    own comparison.
+    own comparison, with `.answers` to what users ask next (a learning curve, what each feature adds, what missing fields cost,
+    doubted labels), worked out when they are looked at.
 
     Raises: ValueError where the arrays do not agree, naming the row, UsageError where no merge is called `fusion`.
     """
@@ -126,7 +127,9 @@ def compare(
             study, strategies = Study.read(root, metric), {run.strategy for run in runs}
             kept = tuple(candidate for candidate in study.candidates if strategies.intersection(candidate.names))
             compared = compare_study(replace(study, candidates=kept))
-            found.append(replace(compared, left_out=(*odd, *chosen.left_out_lines)))
+            untaught = {name: replace(feature, fitted_on=None if fixed else ()) for name, feature in table.features.items()}
+            vectors = replace(table, features=untaught)
+            found.append(replace(compared, left_out=(*odd, *chosen.left_out_lines), vectors=vectors))
         if drawn == 1:
             return found[0]
         return OverSplits(pool(found), tuple(found), tuple(dict.fromkeys(line for each in found for line in each.left_out)))

@@ -49,6 +49,12 @@ if TYPE_CHECKING:
     show_default=False,
     help="How many share the work [one per core]; changes no figure.",
 )
+@click.option(
+    "--no-questions",
+    is_flag=True,
+    help="Leave out what 'fusecat report' is asked for with --curve, --contribution, --missing and --labels, and what small "
+    "studies are told unasked: each where it takes less than about 10 seconds.",
+)
 @metric_option("What chooses epochs of heads and strategies; kept for later commands [that of the last one, or of 'extract'].")
 @study_options
 def command(
@@ -57,6 +63,7 @@ def command(
     tuned: bool,
     splits: int,
     processes: int,
+    no_questions: bool,
     metric: Metric | None,
     workspace: Path,
     as_json: bool,
@@ -128,7 +135,7 @@ def command(
         return
     from fusecat.pipeline.report.terminal import print_report
 
-    print_report(workspace)
+    print_report(workspace, unasked=not no_questions)
 
 
 def _over_splits(

@@ -63,7 +63,7 @@ def command(
     Where the workspace may not be written, the page is left out; with --output it is written elsewhere. What --curve,
     --contribution, --missing and --labels work out is kept, and shown again as long as the runs are the same.
     """
-    from fusecat.pipeline.report.questions import Question
+    from fusecat.pipeline.report.answers import Question
 
     asked = [question for question in Question if questions[question.value]]
     if output is not None and (output / "index.html").exists() and not (output / "report.json").exists():

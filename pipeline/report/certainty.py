@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusecat.pipeline.report.calibration import Reliability, reliability
-from fusecat.stages.calibration import calibration_error, noise_floor, temperature, tempered_blocks
+from fusecat.stages.calibration import calibration_error, error_interval, noise_floor, temperature, tempered_blocks
 from fusecat.stages.fusion.predictions import outcome_of, outcome_of_blocks
 from fusecat.stages.metrics import LOG_LOSS
 from fusecat.stages.scores import Outcome
@@ -73,7 +73,8 @@ class Certainty:
     """`before`, `after`: expected calibration error and log loss on test without and with the temperature.
 
     `floor`: the error of a perfectly calibrated model with these probabilities on as many products, on average; 95 % of such
-    sets stay below `floor_high`. `curve`: its reliability plot.
+    sets stay below `floor_high`. `debiased`, `low`, `high`: the error with the temperature, without what so few products add to
+    it, and its 95 % interval. `curve`: its reliability plot.
     """
 
     temperature: float
@@ -83,6 +84,9 @@ class Certainty:
     after: tuple[float, float]
     floor: float
     floor_high: float
+    debiased: float
+    low: float
+    high: float
     selective: tuple[Answered, ...]
     sets: Sets
     curve: Reliability
@@ -106,6 +110,7 @@ def certainty(comparison: "Comparison") -> Certainty | None:
 
     test, raw = outcome_of_blocks(counted(), labels[Part.TEST]), outcome_of(told[Part.TEST], labels[Part.TEST])
     sizes, (floor, high) = np.concatenate(counts), noise_floor(test.confidence)
+    low, debiased, most = error_interval(test.confidence, test.right)
     return Certainty(
         heat,
         len(labels[Part.VALIDATION]),
@@ -114,6 +119,9 @@ def certainty(comparison: "Comparison") -> Certainty | None:
         _errors(test),
         floor,
         high,
+        debiased,
+        low,
+        most,
         tuple(answered(validation, test, target) for target in TARGETS),
         Sets(
             COVERED,

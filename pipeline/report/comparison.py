@@ -5,9 +5,10 @@ is no test - is only reported.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,11 @@ from fusecat.pipeline.report.statistics import RESAMPLES, Estimates, bootstrap, 
 from fusecat.stages.errors import DataError
 from fusecat.stages.fusion.select import rank, tied
 from fusecat.stages.metrics import METRICS, Metric
-from fusecat.stages.progress import phase
+from fusecat.stages.progress import heartbeat, phase
 from fusecat.stages.vocabulary import Part
+
+if TYPE_CHECKING:
+    from fusecat.cache.table import FeatureTable
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class Comparison(Shown):
     """Everything the report says. `rows` best on validation first; estimates in their order, of the metric that ranks.
 
     `left_out`: what the caller asked for and these features do not allow, and what is odd about the split, in a line each.
-    `frugal`: the cheapest strategy within one standard error of the chosen, on validation.
+    `frugal`: the cheapest strategy within one standard error of the chosen, on validation. `vectors`: what the runs were fitted
+    on, where no workspace keeps it.
     """
 
     study: Study
@@ -95,6 +100,7 @@ class Comparison(Shown):
     pairs: Pairs
     left_out: tuple[str, ...] = ()
     frugal: str | None = None
+    vectors: "FeatureTable | None" = None
 
     @property
     def chosen(self) -> Row:
@@ -168,13 +174,33 @@ class Comparison(Shown):
 
         return verdict(self)
 
+    @cached_property
+    def answers(self) -> Mapping[str, Any]:
+        """What users ask next, question -> answer, worked out when first looked at: see `ask`."""
+        from fusecat.pipeline.report.costs import cheap
+
+        return self.ask(*cheap(self))
+
+    def ask(self, *asked: str) -> dict[str, Any]:
+        """`curve`, `contribution`, `missing` or `labels`, as in `fusecat report`, each with its answer: as in `report.json`.
+
+        `answers` are those that a small table answers in seconds; here any may be asked.
+
+        Raises: ValueError for another word; UsageError where a question has no answer here; DataError.
+        """
+        from fusecat.pipeline.report.answers import Question
+        from fusecat.pipeline.report.questions import questions
+
+        with heartbeat():
+            return questions(self, [Question(word) for word in asked])  # a word that is none is refused with its name
+
     def to_html(self) -> str:
         """The page of the report, whole, without products."""
         from fusecat.pipeline.report.insights import insights
         from fusecat.pipeline.report.page import page
         from fusecat.pipeline.report.record import record
 
-        seen = insights(self)
+        seen = replace(insights(self), asked=self.answers)
         return page(self, record(self, seen), seen, None)
 
     def cells(self) -> list[list[str]]:

@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fusecat.pipeline.report.answers import Question
 from fusecat.pipeline.report.calibration import Reliability, calibration_errors, reliability
 from fusecat.pipeline.report.certainty import Certainty, certainty
 from fusecat.pipeline.report.confusions import Confusions, Mistake, confusions, mistakes
 from fusecat.pipeline.report.equivalence import Equivalent, equivalent
 from fusecat.pipeline.report.memorisation import FIT, Memory, mean, mean_scores, memories
 from fusecat.pipeline.report.published import Figure, published
-from fusecat.pipeline.report.questions import Question, questions
+from fusecat.pipeline.report.questions import questions
 from fusecat.pipeline.report.results import Candidate
 from fusecat.pipeline.report.slices import (
     ClassLine,

@@ -7,11 +7,12 @@ from typing import Any
 from fusecat.cache.publish import publish
 from fusecat.pipeline.console import quoted, to_json, warn
 from fusecat.pipeline.places import may_write
+from fusecat.pipeline.report.answers import Question
 from fusecat.pipeline.report.cards import cards
 from fusecat.pipeline.report.comparison import Comparison
 from fusecat.pipeline.report.insights import insights
 from fusecat.pipeline.report.page import page
-from fusecat.pipeline.report.questions import SUSPECTED, Question, suspected_labels
+from fusecat.pipeline.report.questions import SUSPECTED, suspected_labels
 from fusecat.pipeline.report.record import record
 from fusecat.pipeline.report.shareable import without_origins, write_bundle
 from fusecat.pipeline.report.tables import comma_separated, markdown, tex

@@ -1,54 +1,34 @@
-"""What users ask once they know the winner, worked out where it is asked for: it means fitting heads again.
+"""What users ask once they know the winner: worked out at once where it is cheap, else where it is asked for.
 
-Answers are plain JSON values, kept in the workspace's `questions.json` for as long as the runs are the same: a report that is
-written again shows them without working them out again.
+Kept in the workspace's `questions.json` for as long as the runs that a question is about are the same: a report that is written
+again shows them without working them out again.
 """
 
 import csv
+import hashlib
 import io
+import json
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
-from enum import StrEnum
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fusecat.cache.errors import DamagedFile
 from fusecat.cache.records import read_record, write_record
 from fusecat.pipeline.console import warn
 from fusecat.pipeline.places import may_write
-from fusecat.pipeline.report.memorisation import unshaped
+from fusecat.pipeline.report.answers import Question, answer, asked_of, feature_names, honest
 from fusecat.pipeline.report.provenance import runs_digest
-from fusecat.pipeline.report.statistics import Estimates, bootstrap
-from fusecat.stages.errors import UsageError
-from fusecat.stages.progress import Phase, phase
+from fusecat.stages.progress import phase
 from fusecat.stages.spreadsheet import harmless
-from fusecat.stages.vocabulary import Part
 
 if TYPE_CHECKING:
-    from fusecat.cache.table import FeatureTable
-    from fusecat.pipeline.report.comparison import Comparison, Row
-    from fusecat.stages.fusion.fit_data import FitData
-    from fusecat.stages.fusion.fit_settings import FitSettings
-    from fusecat.stages.fusion.runs import Run
-    from fusecat.stages.scores import Outcome
+    from fusecat.pipeline.report.comparison import Comparison
 
 FILE = "questions.json"
 SUSPECTED = "suspected-labels.csv"
-REVISION = 4
+REVISION = 5
 """Part of what answers are kept by: raise it when the same runs give other ones."""
-
-
-class Question(StrEnum):
-    """What may be asked: options of `fusecat report`."""
-
-    CURVE = "curve"
-    CONTRIBUTION = "contribution"
-    MISSING = "missing"
-    LABELS = "labels"
 
 
 def questions(comparison: "Comparison", asked: Collection[Question] = ()) -> dict[str, Any]:
@@ -57,17 +37,19 @@ def questions(comparison: "Comparison", asked: Collection[Question] = ()) -> dic
     Raises: UsageError where a question has no answer here, or the features are no longer those of the runs; DataError.
     """
     path = comparison.study.workspace.root / FILE
-    key = f"{REVISION} {runs_digest(comparison)} {comparison.metric.name}"
-    known = _kept(path, key)
-    new = [each for each in Question if each in asked and each.value not in known]
+    kept = _kept(path)
+    keys = {question: _key(question, comparison) for question in Question if question in asked or question in kept}
+    known = {question: kept[question] for question, key in keys.items() if kept.get(question, {}).get("key") == key}
+    new = [question for question in keys if question in asked and question not in known]
     for question in new:
         start = time.perf_counter()
         with phase(f"--{question}") as now:
-            known[question.value] = _answer(question, comparison, now)
-        known[question.value]["seconds"] = round(time.perf_counter() - start, 1)
-    if new and may_write(path):
-        write_record(path, {"key": key, "answers": known})
-    return known
+            found = answer(question, comparison, now)
+        found["seconds"] = round(time.perf_counter() - start, 1)
+        known[question] = {"key": keys[question], "answer": found}
+    if new and path.parent.is_dir() and may_write(path):  # of a notebook without a workspace there is no folder any more
+        write_record(path, {"answers": {question.value: known[question] for question in Question if question in known}})
+    return {question.value: known[question]["answer"] for question in Question if question in known}
 
 
 def suspected_labels(answer: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -82,203 +64,19 @@ def suspected_labels(answer: Mapping[str, Any], names: Mapping[str, str]) -> str
     return out.getvalue()
 
 
-def _answer(question: Question, comparison: "Comparison", now: Phase) -> dict[str, Any]:
-    match question:
-        case Question.CURVE:
-            return _curve(comparison, now)
-        case Question.CONTRIBUTION:
-            return _contribution(comparison, now)
-        case Question.MISSING:
-            return _missing(comparison)
-        case Question.LABELS:
-            return _labels(comparison)
-        case _:
-            assert_never(question)
-
-
-def _curve(comparison: "Comparison", now: Phase) -> dict[str, Any]:
-    """Scores over the number of labelled products, and what twice as many may bring."""
-    from fusecat.stages.fusion.learning_curve import doubled, learning_curve
-    from fusecat.stages.fusion.strategy import Strategy
-
-    row = next(filter(_refittable, comparison.rows), None)
+def _key(question: Question, comparison: "Comparison") -> str:
+    """What decides an answer: the runs of the strategy that it is about; of doubted labels, all runs and features."""
+    row = asked_of(question, comparison)
     if row is None:
-        raise UsageError("--curve: no strategy here has a head that could be fitted again; run 'fusecat fuse' with one")
-    run, metric, report_part = row.candidate.runs[0], comparison.metric, comparison.report_part
-    data, settings = _as_fitted(comparison, run)
-    points = learning_curve(
-        data, Strategy.parse(row.strategy), settings, metric, report_part, progress=_told(now, "--curve: fitting head")
-    )
-    estimates, draws, bounded = _estimated(metric, [list(point.outcomes) for point in points])
-    lines = [{"share": point.share, "labels": point.labels} | mean for point, mean in zip(points, bounded, strict=True)]
-    honest = all(unshaped(comparison.study.info, name) for name in run.features)
-    answer: dict[str, Any] = {"strategy": row.strategy, "report_part": report_part, "points": lines}
-    answer |= {"honest": honest, "doubled": None}
-    if honest:
-        noise = np.random.default_rng(2020).normal(size=draws.shape) * np.sqrt(estimates.between)[:, None]
-        counts, error = [point.labels for point in points], _as_error(metric.sign)
-        gain = error(estimates.mean[-1]) - doubled(counts, error(estimates.mean))
-        spread = error(draws + noise)[-1] - doubled(counts, error(draws + noise))
-        low, high = (float(bound) for bound in np.quantile(spread, [0.025, 0.975]))
-        answer["doubled"] = {"labels": 2 * counts[-1], "gain": float(gain), "low": low, "high": high}
-    return answer
+        told: list[Any] = [runs_digest(comparison), feature_names(comparison)]
+    else:
+        told = [row.strategy, [run.key for run in row.candidate.runs], comparison.metric.name, comparison.report_part]
+        told.append([honest(comparison, name) for name in row.candidate.features])
+    return hashlib.sha256(json.dumps([REVISION, question, *told]).encode()).hexdigest()[:16]
 
 
-def _contribution(comparison: "Comparison", now: Phase) -> dict[str, Any]:
-    """Shapley values of fields and networks, and what leaving each out costs."""
-    from fusecat.stages.fusion.contribution import MOST, games, groups, shapley
-
-    row = _merging(comparison, Question.CONTRIBUTION)
-    run, metric = row.candidate.runs[0], comparison.metric
-    if not groups(run.features):
-        raise UsageError(f"--contribution: {row.strategy} looks at one field and network, or at more than {MOST} of each")
-    data, settings = _as_fitted(comparison, run)
-    told = _told(now, "--contribution: subset")
-    found = games(data, run.features, str(run.final), settings, metric, comparison.study.parts, progress=told)
-    lines: list[dict[str, Any]] = []
-    for game, report_part in zip(found[Part.VALIDATION], found[comparison.report_part], strict=True):
-        subsets, players = list(game.said), list(game.players)
-        scored = {part: _scored(metric, [list(of.said[each]) for each in subsets]) for part, of in
-                  ((Part.VALIDATION, game), (comparison.report_part, report_part))}  # fmt: skip
-        shares = {}
-        for part, (values, draws) in scored.items():
-            of_values = shapley(players, dict(zip(subsets, values, strict=True)))
-            of_draws = shapley(players, dict(zip(subsets, draws, strict=True)))
-            shares[part] = Estimates.of([of_values[name] for name in players], [of_draws[name] for name in players])
-        values, draws = scored[Part.VALIDATION]
-        whole = subsets.index(frozenset(players))
-        for at, name in enumerate(players):
-            rest = subsets.index(frozenset(players) - {name})
-            lost = Estimates.of([values[whole] - values[rest], values[0] * 0], [draws[whole] - draws[rest], draws[0] * 0])
-            cost, low, high = metric.sign * lost.mean[0], *sorted(metric.sign * bound for bound in lost.interval(0))
-            features = game.players[name]
-            line: dict[str, Any] = {"kind": game.kind, "player": name, "features": list(features)}
-            line["seconds"] = _seconds(comparison, features)
-            line["without"] = {"cost": float(cost), "low": float(low), "high": float(high)}
-            for part, known in shares.items():
-                bounds = sorted(metric.sign * bound for bound in known.interval(at))
-                line[str(part)] = {"value": float(metric.sign * known.mean[at]), "low": bounds[0], "high": bounds[1]}
-            alone = values[subsets.index(frozenset([name]))]
-            lines.append(line | {"alone": float(np.mean(alone))})
-    return {"strategy": row.strategy, "report_part": comparison.report_part, "lines": lines}
-
-
-def _missing(comparison: "Comparison") -> dict[str, Any]:
-    """Scores as more and more products lack a field."""
-    from fusecat.stages.fusion.missing_fields import SHARES, without
-    from fusecat.stages.fusion.restore import load
-    from fusecat.stages.fusion.runs import Runs
-
-    row = _merging(comparison, Question.MISSING)
-    runs, metric, candidate = Runs(comparison.study.workspace.runs), comparison.metric, row.candidate
-    heads = {seed: load(runs.path(row.strategy, seed)) for seed in candidate.seeds}
-    found = without(_table(comparison, candidate.features), heads, comparison.report_part)
-    lines = [
-        {"field": field, "scores": _estimated(metric, [list(outcomes) for outcomes in told])[2]}
-        for field, told in found.items()
-    ]
-    return {"strategy": row.strategy, "report_part": comparison.report_part, "shares": list(SHARES), "lines": lines}
-
-
-def _labels(comparison: "Comparison") -> dict[str, Any]:
-    """Labels of train that out-of-fold predictions doubt."""
-    from fusecat.cache.store import FeatureCache
-    from fusecat.stages.fusion.suspects import by_class, suspects
-
-    info = comparison.study.info
-    names = FeatureCache(comparison.study.workspace.features).names()
-    if not names:
-        raise UsageError(f"--labels: {comparison.study.workspace.features} holds no feature to ask")
-    table = _table(comparison, names)
-    found = suspects(table, [name for name in names if unshaped(info, name)])
-    lines = zip(found.rows.tolist(), found.suggested.tolist(), found.own.tolist(), found.other.tolist(), strict=True)
-    products = [
-        {
-            "id": str(table.ids[row]),
-            "label": table.classes[table.labels[row]],
-            "suggested": table.classes[other],
-            "own": own,
-            "other": truth,
-        }
-        for row, other, own, truth in lines
-    ]
-    counts = dict(by_class(table.labels, found, table.classes))
-    return {"used": list(found.used), "examined": found.examined, "by_class": counts, "products": products}
-
-
-def _refittable(row: "Row") -> bool:
-    """Whether a strategy is a head of our own merges, fitted on vectors."""
-    run = row.candidate.runs[0]
-    return bool(run.fitted_on) and (row.candidate.fused or run.architecture == "probe") and ":" not in row.strategy
-
-
-def _merging(comparison: "Comparison", question: Question) -> "Row":
-    """The best head that merges features. Raises UsageError where there is none."""
-    row = next((row for row in comparison.rows if row.candidate.fused and _refittable(row)), None)
-    if row is None:
-        raise UsageError(f"--{question}: no head here merges features; run 'fusecat fuse' first")
-    return row
-
-
-def _as_fitted(comparison: "Comparison", run: "Run") -> "tuple[FitData, FitSettings]":
-    """What a run's head was fitted on, and how."""
-    from fusecat.stages.fusion.fit_data import gather
-    from fusecat.stages.fusion.fit_settings import FitSettings
-
-    settings = FitSettings.of(run.settings)
-    table = _table(comparison, run.features)
-    return gather(table, run.features, run.fitted_on, standardise=settings.standardise), settings
-
-
-def _table(comparison: "Comparison", features: Collection[str]) -> "FeatureTable":
-    """These features. Raises UsageError where they are no longer what the runs were fitted on."""
-    from fusecat.cache.store import FeatureCache
-    from fusecat.stages.catalogue.split import groups_in
-
-    place = comparison.study.workspace
-    table = FeatureCache(place.features).table(list(features))
-    if table.fingerprint != comparison.study.products.fingerprint:
-        raise UsageError(f"{place.features} holds other products or another split than the runs: run 'fusecat fuse' again")
-    return replace(table, groups=groups_in(place.split, table.ids.tolist()))
-
-
-def _scored(metric: Any, outcomes: list[list["Outcome"]]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Per group of repetitions their scores (K,), and the same in resamples of the products (K, B)."""
-    flat = [outcome for several in outcomes for outcome in several]
-    cuts = np.cumsum([len(several) for several in outcomes])[:-1]
-    values = np.array([float(metric.of(outcome)) for outcome in flat])
-    return np.split(values, cuts), np.split(bootstrap(flat, metrics=(metric,))[metric.key], cuts)
-
-
-def _estimated(metric: Any, outcomes: list[list["Outcome"]]) -> tuple[Estimates, NDArray[np.float64], list[dict[str, float]]]:
-    """What is known of each group's mean, its resampled values (groups, B), and the mean with its interval as an answer."""
-    values, draws = _scored(metric, outcomes)
-    found = Estimates.of(values, draws)
-    bounds = [metric.bounded(*found.interval(at)) for at in range(len(outcomes))]
-    means = [{"mean": float(mean), "low": low, "high": high} for mean, (low, high) in zip(found.mean, bounds, strict=True)]
-    return found, np.stack([each.mean(axis=0) for each in draws]), means
-
-
-def _as_error(sign: int) -> Callable[[Any], NDArray[np.float64]]:
-    """Score -> what goes to 0 as a model becomes perfect; a loss is one already."""
-    return (lambda score: np.asarray(1 - score)) if sign > 0 else np.asarray
-
-
-def _seconds(comparison: "Comparison", features: Collection[str]) -> float | None:
-    """Seconds that fine-tuning these networks took, None where nobody recorded them."""
-    known = [(comparison.study.info.features.get(name) or {}).get("seconds") for name in features]
-    return None if None in known else float(sum(each for each in known if each is not None))
-
-
-def _told(now: Phase, what: str) -> Callable[[int, int], None]:
-    def tell(done: int, total: int) -> None:
-        now.text = f"{what} {min(done + 1, total)} of {total}"
-
-    return tell
-
-
-def _kept(path: Path, key: str) -> dict[str, Any]:
-    """What was answered before for these runs; nothing where the runs are others, or, with a warning, the file is damaged."""
+def _kept(path: Path) -> dict[str, Any]:
+    """What was answered before; nothing, with a warning, where the file is damaged."""
     if not path.is_file():
         return {}
     try:
@@ -286,4 +84,4 @@ def _kept(path: Path, key: str) -> dict[str, Any]:
     except DamagedFile as error:
         warn(f"{error}: what it held is not shown")
         return {}
-    return dict(record.get("answers", {})) if record.get("key") == key else {}
+    return dict(record.get("answers", {}))

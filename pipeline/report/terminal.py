@@ -1,14 +1,16 @@
 """The comparison in the terminal: the verdict, the ranked table, and where the page is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusecat.pipeline.console import console, safe
+from fusecat.pipeline.console import console, quoted, safe
+from fusecat.pipeline.report.answers import Question
 from fusecat.pipeline.report.comparison import Comparison, compare
+from fusecat.pipeline.report.costs import cheap, dear
 from fusecat.pipeline.report.output import write_if_allowed
 from fusecat.pipeline.report.plain import doubling, headline, lacking, spared
-from fusecat.pipeline.report.questions import SUSPECTED, Question
+from fusecat.pipeline.report.questions import SUSPECTED
 from fusecat.pipeline.report.tables import folded, group_text, interval_text, label, of, score_text, shown_rows
 from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
@@ -28,13 +30,15 @@ def print_report(
     shareable: bool = False,
     output: Path | None = None,
     asked: Collection[Question] = (),
+    unasked: bool = False,
 ) -> tuple[Path | None, dict[str, Any]]:
     """Compare the runs of a workspace, write the report, print verdict and ranked table; returns what `write_report` does.
 
     `output`: the folder of the report's files; without it a workspace that may not be written gets none, and a warning says so.
-    `asked`: what is worked out beside, which means fitting heads again.
+    `asked`: what is worked out beside, which means fitting heads again; `unasked`: and what takes seconds only.
     """
     comparison = compare(workspace, metric=metric, against=against)
+    asked = [*asked, *(cheap(comparison) if unasked else ())]
     page, report = write_if_allowed(comparison, output, shareable=shareable, asked=asked)
     terminal = console()
     for at, sentence in enumerate(answer(comparison, report)):
@@ -44,7 +48,8 @@ def print_report(
     for row in report["rows"]:
         if row["also"] and row["strategy"] not in folded(report):
             terminal.print(f"{safe(label(row))}: one function, one row.", markup=False, highlight=False)
-    for line in (*confused(report), *trusted(report), *answers(report)):
+    later = costly(workspace, dear(comparison), report) if unasked else []
+    for line in (*confused(report), *trusted(report), *answers(report), *later):
         terminal.print(safe(line), markup=False, highlight=False, soft_wrap=False)
     if hidden := len(folded(report)):
         terminal.print(f"{hidden} more single features are in the report.", highlight=False)
@@ -103,6 +108,19 @@ def answers(report: dict[str, Any]) -> list[str]:
         count = sum(labels["by_class"].values())
         said.append(f"{count:,} of {labels['examined']:,} training labels are doubted; the products are in {SUSPECTED}.")
     return said
+
+
+def costly(workspace: Path, dear: Mapping[Question, float], report: dict[str, Any]) -> list[str]:
+    """Which questions are left for whoever asks, and what they take."""
+    left = {f"--{question}": seconds for question, seconds in dear.items() if question not in report["asked"]}
+    if not left:
+        return []
+    told = [f"{option} {_about(seconds)}" for option, seconds in left.items()]
+    return [f"Not worked out, as it takes longer: {quoted('fusecat', 'report', workspace)} {', '.join(told)}."]
+
+
+def _about(seconds: float) -> str:
+    return f"(about {seconds:.0f} s)" if seconds < 90 else f"(about {seconds / 60:.0f} min)"
 
 
 def _code(report: dict[str, Any], code: str) -> str:

@@ -24,6 +24,8 @@ from fusecat.stages.vocabulary import Architecture
 MOST = 5
 """Players that are looked at together: 31 subsets, each fitted once per seed."""
 
+SEEDS = 2
+
 
 @dataclass(frozen=True)
 class Game:
@@ -46,6 +48,11 @@ def groups(features: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
     return found
 
 
+def subsets(features: Sequence[str]) -> set[frozenset[str]]:
+    """The sets of features that some of the players have together, in either game."""
+    return {frozenset(_features(players, some)) for players in groups(features).values() for some in _subsets(players)}
+
+
 def games(
     fit_data: FitData,
     features: Sequence[str],
@@ -54,16 +61,17 @@ def games(
     metric: Metric,
     judged: Sequence[str],
     *,
-    seeds: int = 2,
+    seeds: int = SEEDS,
+    held: Mapping[tuple[str, int], Mapping[str, Outcome]] | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, tuple[Game, ...]]:
     """Part -> a game of fields and one of networks, on the same features.
 
     A subset is merged at once by `final` (flat), a single feature by a linear layer (probe); nobody at all names the commonest
-    class. A set of features that both games ask for is fitted once.
+    class. A set of features that both games ask for is fitted once, and none of which `held` says by strategy and seed what its
+    head says of each part.
     """
-    wanted = groups(features)
-    sets = {frozenset(_features(players, some)) for players in wanted.values() for some in _subsets(players)}
+    wanted, sets = groups(features), subsets(features)
     said: dict[frozenset[str], dict[str, list[Outcome]]] = {each: {part: [] for part in judged} for each in sets}
     order = sorted(sets, key=lambda each: (len(each), sorted(each)))
     for at, some in enumerate(order):
@@ -74,12 +82,15 @@ def games(
             else Strategy(Architecture.FLAT, final=final, subset="+".join(names))
         )
         for seed in range(1, seeds + 1):
-            head = fit_data.fit(strategy, settings, seed=seed, metric=metric).head
-            assert set(head.features) == some, f"{strategy.name} takes {head.features}"
+            found = (held or {}).get((strategy.name, seed))
+            if found is None:
+                head = fit_data.fit(strategy, settings, seed=seed, metric=metric).head
+                assert set(head.features) == some, f"{strategy.name} takes {head.features}"
+                found = {part: fit_data.said(head, fit_data.rows[part]) for part in judged}
             for part in judged:
-                said[some][part].append(fit_data.said(head, fit_data.rows[part]))
+                said[some][part].append(found[part])
         progress(at + 1, len(order))
-    found = {}
+    games = {}
     for part in judged:
         labels = fit_data.labels[fit_data.rows[part]]
         nobody = outcome_of(np.tile(fit_data.prior, (len(labels), 1)), labels)
@@ -88,8 +99,8 @@ def games(
             by_subset = {some: tuple(said[frozenset(_features(players, some))][part]) for some in _subsets(players)}
             known = {frozenset(): (nobody,) * seeds, **{frozenset(some): each for some, each in by_subset.items()}}
             told.append(Game(kind, players, known))
-        found[part] = tuple(told)
-    return found
+        games[part] = tuple(told)
+    return games
 
 
 def shapley(players: Iterable[str], value: Mapping[frozenset[str], NDArray[np.floating]]) -> dict[str, NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fusecat.stages.calibration import RANGE, calibration_error, noise_floor, temperature, tempered
+from fusecat.stages.calibration import RANGE, calibration_error, error_interval, noise_floor, temperature, tempered
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -77,3 +77,29 @@ def test_a_perfectly_calibrated_model_lies_at_its_noise_floor():
     assert np.mean(found) == pytest.approx(floor, rel=0.08)
     assert 0.90 <= np.mean(np.array(found) < high) <= 0.99
     assert noise_floor(np.repeat(confidence, 16), samples=100)[0] < floor / 3
+
+
+def test_the_interval_of_the_calibration_error_knows_what_chance_adds():
+    """Honest probabilities: 0 is inside, and the debiased error far below the plain one. A planted gap of 8 points is found."""
+    random = np.random.default_rng(3)
+    zero, debiased, plain, held = 0, [], [], 0
+    for _ in range(25):
+        confidence = random.uniform(0.3, 1, size=250)
+        honest, boastful = random.random(250) < confidence, random.random(250) < confidence - 0.08
+        low, middle, high = error_interval(confidence, honest, samples=100)
+        assert 0 <= low <= middle <= high
+        zero += low == 0
+        debiased.append(middle)
+        plain.append(calibration_error(confidence, honest))
+        low, _, high = error_interval(confidence, boastful, samples=100)
+        held += low <= 0.08 <= high
+    assert zero >= 23 and held >= 22
+    assert np.mean(debiased) < np.mean(plain) / 2
+    many = random.uniform(0.3, 1, size=20_000)
+    low, middle, high = error_interval(many, random.random(20_000) < many - 0.08)
+    assert 0.065 < low < middle < high < 0.095 and middle == pytest.approx(0.08, abs=0.01)
+
+
+def test_a_model_that_is_never_wrong_and_says_so_has_an_interval_from_nothing():
+    low, middle, high = error_interval(np.ones(30), np.ones(30, bool))
+    assert (low, middle) == (0.0, 0.0) and 0 < high < 0.3

@@ -60,6 +60,7 @@ def test_what_is_shipped_is_measured_on_test_and_written_down(comparison):
     assert found.products == len(comparison.study.labels("test"))
     assert [each.target for each in found.selective] == [0.9, 0.95, 0.99]
     assert found.sets.covered.of == found.products and 0 <= found.floor < found.floor_high
+    assert 0 <= found.low <= found.debiased <= found.high and report["certainty"]["high"] == found.high
     (line,) = trusted(report)
     assert f"{100 * found.selective[1].answered:.0f} % of test" in line
 

@@ -3,13 +3,20 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from fusecat.cache.store import FeatureCache
+from fusecat.pipeline.commands.fuse import command as fuse_command
 from fusecat.pipeline.commands.report import command
+from fusecat.pipeline.compare import compare as compare_arrays
+from fusecat.pipeline.report.answers import Question
+from fusecat.pipeline.report.comparison import compare
+from fusecat.pipeline.report.costs import cheap, seconds
 from fusecat.stages.errors import UsageError
+from fusecat.stages.fusion.fit_data import FitData
 from fusecat.stages.fusion.fit_settings import FitSettings
 from fusecat.stages.fusion.fuse import fuse
 from fusecat.stages.fusion.runs import Runs
@@ -99,7 +106,7 @@ def test_what_is_worked_out_is_kept_for_the_same_runs_only(workspace, asked, mon
     ids = FeatureCache(workspace / "features").table().ids
     assert not any(f">{name}<" in (shared / "index.html").read_text() for name in ids)
     answer = run(workspace, "--metric", "accuracy", "--json")
-    assert json.loads(answer)["asked"] == {}, "another metric is another question"
+    assert list(json.loads(answer)["asked"]) == ["labels"], "of heads, another metric is another question"
 
 
 def test_a_damaged_file_of_answers_is_told_and_nothing_of_it_shown(workspace, asked, capsys):
@@ -138,3 +145,94 @@ def test_networks_that_know_the_labels_promise_nothing(tmp_path):
     fuse(kept, [Strategy.parse("flat/average")], Runs(tmp_path / "runs"), FitSettings(epochs=2, steps=0), seeds=1)
     said = " ".join(run(tmp_path, "--curve").split())
     assert "it is no forecast" in said and "would bring" not in said
+
+
+FUSED = ("--architecture", "baseline", "--settings", "thesis", "--seeds", "2")
+
+
+def fused(root, *options):
+    result = CliRunner().invoke(fuse_command, ["--workspace", str(root), *FUSED, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.stdout.split())
+
+
+def test_small_studies_are_told_unasked_unless_somebody_wants_none_of_it(workspace, tmp_path, monkeypatch):
+    shutil.copytree(workspace / "features", tmp_path / "features")
+    shutil.copy(workspace / "study.json", tmp_path)
+    said = fused(tmp_path, "--no-questions")
+    assert "Learning curve" not in said and not (tmp_path / "questions.json").exists()
+    monkeypatch.setattr("fusecat.pipeline.report.costs.CHEAP", 0.0)
+    said = fused(tmp_path)
+    assert f"Not worked out, as it takes longer: fusecat report {tmp_path} --curve (about" in said
+    assert "Learning curve" not in said and not (tmp_path / "questions.json").exists()
+    monkeypatch.undo()
+    said = fused(tmp_path)
+    assert all(word in said for word in ("Learning curve", "Contribution of", "training labels are doubted"))
+    assert "Not worked out" not in said
+    assert set(json.loads((tmp_path / "report" / "report.json").read_text())["asked"]) == set(Question)
+
+
+def test_an_answer_stays_when_runs_are_added_that_it_is_not_about(workspace, asked, monkeypatch):
+    before = json.loads((workspace / "questions.json").read_text())["answers"]
+    kept, strategies = FeatureCache(workspace / "features").table(), [Strategy.parse(name) for name in (*NAMES, "late/probes")]
+    fuse(kept, strategies, Runs(workspace / "runs"), FitSettings(epochs=6, steps=0), seeds=2)
+    try:
+        monkeypatch.setattr("fusecat.stages.fusion.contribution.games", None)
+        found = json.loads(run(workspace, "--curve", "--contribution", "--json"))["asked"]
+        assert found["curve"] == before["curve"]["answer"] and "labels" not in found
+    finally:
+        shutil.rmtree(workspace / "runs" / "late")
+
+
+def test_what_runs_say_already_is_not_fitted_again(workspace, tmp_path, monkeypatch):
+    """Of the curve all but the last point, of the contribution the pair: probes are there, with the same figures."""
+    for name in ("features", "runs"):
+        shutil.copytree(workspace / name, tmp_path / name)
+    shutil.copy(workspace / "study.json", tmp_path)
+    fits, plain = [], FitData.fit
+    monkeypatch.setattr(
+        FitData, "fit", lambda self, strategy, *of, **more: fits.append(strategy.name) or plain(self, strategy, *of, **more)
+    )
+    found = json.loads(run(tmp_path, "--curve", "--contribution", "--json"))
+    curve, lines = found["asked"]["curve"], found["asked"]["contribution"]["lines"]
+    assert len([name for name in fits if name == curve["strategy"]]) == 3 * 3 + 1, "two seeds of three were fitted on all"
+    assert not any(name.startswith("probe") for name in fits if name != curve["strategy"])
+    rows = {row["strategy"]: row for row in found["rows"]}
+    assert lines[0]["alone"] == pytest.approx(rows["probe/words.title"]["validation"]["macro_f1"]["mean"])
+
+
+def test_costs_grow_with_products_and_heads_and_nothing_is_asked_that_has_no_answer(workspace, tmp_path):
+    comparison = compare(workspace)
+    costs = {question: seconds(question, comparison) for question in Question}
+    assert all(0 <= cost < 10 for cost in costs.values()) and set(cheap(comparison)) == set(Question)
+    row = comparison.rows[0]
+    wide = replace(
+        row, candidate=replace(row.candidate, runs=tuple(replace(each, parameters=10**9) for each in row.candidate.runs))
+    )
+    larger = replace(comparison, rows=(wide, *comparison.rows[1:]))
+    assert seconds(Question.CURVE, larger) > 50 * costs[Question.CURVE]
+    made = table({"a.title": 6}, products=200)
+    fuse(
+        FeatureCache(seal(made, tmp_path) / "features").table(),
+        [Strategy.parse("unimodal/a.title")],
+        Runs(tmp_path / "runs"),
+        seeds=1,
+    )
+    assert cheap(compare(tmp_path)) == []
+
+
+def test_a_notebook_gets_the_same_answers_when_it_looks(workspace, asked):
+    made = table({"words.title": 8, "pixels.image": 8}, products=400, signal=0.8)
+    features = {name: feature.embedding for name, feature in made.features.items()}
+    options = {"present": {name: feature.present for name, feature in made.features.items()}, "fusion": "average", "seeds": 2}
+    found = compare_arrays(features, made.labels, splits=1, settings=FitSettings(epochs=6, steps=0), **options)
+    assert "answers" not in vars(found)
+    assert list(found.answers) == list(Question) and found.answers["curve"]["honest"]
+    assert found.answers is found.answers and not found.study.workspace.root.exists()
+    missing = found.answers["missing"]
+    own = found.row(missing["strategy"]).parts["test"]["macro_f1"].mean
+    assert missing["lines"][0]["scores"][0]["mean"] == pytest.approx(own), "the heads that were compared, fitted again"
+    assert '<section id="curve"' in found.to_html()
+    assert list(found.ask("curve")) == ["curve"]
+    with pytest.raises(ValueError, match="'curves' is not a valid Question"):
+        found.ask("curves")

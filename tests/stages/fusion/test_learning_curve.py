@@ -29,7 +29,8 @@ def test_more_labels_help_a_head_that_has_few():
     data = gather(table({"a.title": 30, "b.image": 30}, products=800, signal=0.35), ["a.title", "b.image"], ("train",),
                   standardise=DEFAULT.standardise)  # fmt: skip
     told = []
-    points = learning_curve(data, Strategy.parse("flat/average"), QUICK, MACRO_F1, "test", progress=lambda *at: told.append(at))
+    strategy = Strategy.parse("flat/average")
+    points = learning_curve(data, strategy, QUICK, MACRO_F1, "test", progress=lambda *at: told.append(at), held={})
     assert [point.share for point in points] == [0.1, 0.2, 0.5, 1.0] and points[-1].labels == len(data.rows["fit"])
     means = [np.mean([MACRO_F1.of(outcome) for outcome in point.outcomes]) for point in points]
     assert means[-1] > means[0] + 0.05
