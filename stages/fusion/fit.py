@@ -212,7 +212,7 @@ def loss_of(
     *,
     apart: bool,
 ) -> Tensor:
-    """What one step minimises: the loss of a batch and, where features are taught `apart`, that of one feature of each.
+    """What one step minimises: the loss of a batch and, where features are taught `apart`, that of single features.
 
     `say`: masks (k * B,) per feature -> logits (k * B, C), k readings of the same vectors, which are projected once for all.
     """
@@ -220,9 +220,10 @@ def loss_of(
         present = drop_fields(present, settings.modality_dropout)
     if not (settings.auxiliary and apart):
         return minimise(say(present), truth)
-    alone = one_feature(present)
-    joint, single = say({name: torch.cat([mask, alone[name]]) for name, mask in present.items()}).chunk(2)
-    return minimise(joint, truth) + settings.auxiliary * minimise(single, truth)
+    alone = single_features(present, max(1, settings.readings // len(truth)))
+    logits = say({name: torch.cat([mask, alone[name]]) for name, mask in present.items()})
+    joint, single = logits[: len(truth)], logits[len(truth) :]
+    return minimise(joint, truth) + settings.auxiliary * minimise(single, truth.repeat(len(single) // len(truth)))
 
 
 def _clip(head: Head, limit: float) -> None:
@@ -265,12 +266,16 @@ def drop_fields(present: Masks, chance: float) -> dict[str, Tensor]:
     return {name: mask & kept[:, fields.index(name.rpartition(".")[2])] for name, mask in present.items()}
 
 
-def one_feature(present: Masks) -> dict[str, Tensor]:
-    """Of each product one of the features that it has, each as likely; all others masked."""
+def single_features(present: Masks, count: int) -> dict[str, Tensor]:
+    """At most `count` readings of each product, (count * B,), of one feature each and none twice, all others masked.
+
+    Where a product has fewer features, all that it has stand in.
+    """
     having = torch.stack(list(present.values()), dim=1)
-    drawn = (torch.rand(having.shape, device=having.device) + having).argmax(1, keepdim=True)
-    kept = having & (torch.arange(having.shape[1], device=having.device) == drawn)
-    return dict(zip(present, kept.unbind(1), strict=True))
+    chances = torch.rand(having.shape, device=having.device) + having
+    drawn = chances.topk(min(count, having.shape[1]), dim=1).indices
+    lacking = ~having.gather(1, drawn)
+    return {name: (mask & ((drawn == at) | lacking).T).flatten() for at, (name, mask) in enumerate(present.items())}
 
 
 def schedule(settings: FitSettings, steps: int) -> Callable[[int], float]:

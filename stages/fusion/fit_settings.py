@@ -141,11 +141,13 @@ class FitSettings:
     """Let the absence of each field speak for or against each class: where what is missing depends on the class."""
     shortcut: Shortcut = Shortcut.MULTIPLYING
     """Which heads have a linear layer beside the merge, from the features straight to the classes."""
-    auxiliary: float = _setting(0.5, search=(0.0, 2.0))
-    """Weight of a second loss: what the head says of each product by one of its features, drawn anew in every step, the others
-    masked. A joint loss alone stops teaching a feature once the others together have the fit rows right (Huang et al. 2022,
-    "Modality competition"). One drawn feature stands for the sum over all, read in the same pass. Not where
-    a merge multiplies: what only two features together say is not to be learnt from one."""
+    auxiliary: float = _setting(1.0, search=(0.0, 4.0))
+    """Weight of a second loss: what the head says of each product by one of its features, the others masked. A joint loss alone
+    stops teaching a feature once the others together have the fit rows right (Huang et al. 2022, "Modality competition"). Read
+    in the same pass. Not where a merge multiplies: what only two features together say is not to be learnt from one."""
+    readings: int = _setting(1024, search=(0, 4096))
+    """Readings of single features in one step, at most, but one of each product at least: of small batches every feature,
+    of large ones some that are drawn anew, for which their many products make up."""
     loss: Loss = Loss.CROSS_ENTROPY
     """What is minimised."""
     class_weights: ClassWeights = ClassWeights.ROOT
@@ -165,7 +167,7 @@ class FitSettings:
         object.__setattr__(self, "shortcut", Shortcut(self.shortcut))
         object.__setattr__(self, "class_weights", ClassWeights(self.class_weights))
         object.__setattr__(self, "standardise", Scaling(self.standardise))
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "readings"):
             if not isinstance(getattr(self, name), Integral):
                 raise ValueError(f"{name} must be a whole number, not {getattr(self, name)!r}")
         for name in ("learning_rate", "narrow", "epochs", "batch_size"):
@@ -194,6 +196,7 @@ class FitSettings:
             "projecting": 1.0,
             "projecting_multiplying": 1.0,
             "shortcut": Shortcut.NONE,
+            "readings": 0,
         }
         known |= record
         return cls(**{each.name: known[each.name] for each in fields(cls) if each.name in known})
@@ -214,6 +217,8 @@ class FitSettings:
             del held["moments"]
         if self.shortcut is Shortcut.NONE:
             del held["shortcut"]
+        if not self.readings:
+            del held["readings"]
         for name in ("projecting", "projecting_multiplying"):
             if held[name] == 1:
                 del held[name]
@@ -257,6 +262,7 @@ THESIS = FitSettings(
     modality_dropout=0.0,
     shortcut=Shortcut.NONE,
     auxiliary=0.0,
+    readings=0,
     class_weights=ClassWeights.NONE,
     averaging=0.0,
     standardise=Scaling.NONE,

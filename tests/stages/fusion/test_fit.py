@@ -10,7 +10,7 @@ import torch
 from benchmarks.generators import additive, multiplicative
 from fusecat.cache.table import Feature, FeatureTable
 from fusecat.stages.fusion.build_head import build_head
-from fusecat.stages.fusion.fit import _clip, drop_fields, fit, groups, one_feature, predict
+from fusecat.stages.fusion.fit import _clip, drop_fields, fit, groups, loss_of, predict, single_features
 from fusecat.stages.fusion.fit_data import gather
 from fusecat.stages.fusion.fit_settings import DEFAULT, THESIS, ClassWeights, FitSettings, Loss, Scaling, Shortcut
 from fusecat.stages.fusion.in_memory import statistics
@@ -29,7 +29,8 @@ OPTIONS = {
     "modality dropout": FitSettings(modality_dropout=0.2),
     "missing vector": FitSettings(modality_dropout=0.2, missing_vector=True),
     "indicator": FitSettings(indicator=True),
-    "auxiliary": FitSettings(auxiliary=1.0),
+    "auxiliary": FitSettings(auxiliary=4.0),
+    "auxiliary of one feature": FitSettings(auxiliary=1.0, readings=0),
     "by column": FitSettings(standardise=Scaling.COLUMN),
     "by feature": FitSettings(standardise=Scaling.FEATURE),
     "root of class weights": FitSettings(class_weights=ClassWeights.ROOT),
@@ -87,11 +88,43 @@ def test_one_feature_is_drawn_of_those_that_a_product_has():
     torch.manual_seed(0)
     present = {name: torch.tensor([True, True, False, False]).repeat(500) for name in "ab"}
     present |= {"c": torch.tensor([True, False, True, False]).repeat(500)}
-    drawn = one_feature(present)
+    drawn = single_features(present, 1)
     counts = {name: mask.view(500, 4).sum(0).tolist() for name, mask in drawn.items()}
     assert torch.stack(list(drawn.values())).sum(0).view(500, 4).sum(0).tolist() == [500, 500, 500, 0]
     assert all(not (drawn[name] & ~present[name]).any() for name in present)
     assert all(120 < counts[name][0] < 220 for name in "abc") and counts["c"][2] == 500 and 200 < counts["a"][1] < 300
+
+
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_features_are_read_alone_and_all_together_where_a_product_has_no_more(count):
+    rows = [(True, True, True), (True, True, False), (False, False, True)]
+    present = {name: torch.tensor([row[at] for row in rows]) for at, name in enumerate("abc")}
+    read = (
+        torch.stack(list(single_features(present, count).values()), dim=-1).view(min(count, 3), 3, 3).transpose(0, 1).tolist()
+    )
+    for row, found in zip(rows, read, strict=True):
+        single = [each for each in found if sum(each) == 1]
+        assert len({tuple(each) for each in single}) == min(count, sum(row)) or sum(row) == 1
+        assert all(any(mine and own for mine, own in zip(each, row, strict=True)) for each in single)
+        assert all(tuple(each) == row for each in found if sum(each) != 1)
+
+
+@pytest.mark.parametrize("name", ["flat/average", "flat/concatenation", "flat/mlp", "hierarchical/attention/weighted"])
+def test_the_second_loss_is_the_mean_over_single_features(name):
+    torch.manual_seed(0)
+    head = build_head(Strategy.parse(name), SEVEN, 4, FitSettings()).eval()
+    views, truth = {each: torch.randn(8, SEVEN[each]) for each in head.features}, torch.arange(8) % 4
+    present = {each: torch.ones(8, dtype=torch.bool) for each in head.features}
+    settings = FitSettings(auxiliary=3.0, modality_dropout=0)
+    minimise = torch.nn.functional.cross_entropy
+    found = loss_of(lambda masks: head(views, masks), minimise, settings, present, truth, apart=True)
+    none = torch.zeros(8, dtype=torch.bool)
+    single = [
+        minimise(head(views, {each: present[each] if each == own else none for each in present}), truth) for own in present
+    ]
+    torch.testing.assert_close(
+        found, minimise(head(views, present), truth) + 3 * sum(single) / len(single), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_one_number_per_feature_keeps_what_is_small_small_and_what_is_wide_no_longer():
@@ -248,6 +281,11 @@ def test_records_without_a_word_of_shortcuts_had_none():
     for kind in Shortcut:
         assert FitSettings.exactly(FitSettings(shortcut=kind).record()).shortcut is kind
     assert FitSettings.exactly({}).shortcut is Shortcut.NONE and "shortcut" not in FitSettings(shortcut="none").record()
+
+
+def test_records_without_a_word_of_readings_drew_one_feature_of_each_product():
+    assert FitSettings.exactly(FitSettings(readings=64).record()).readings == 64
+    assert FitSettings.exactly({}).readings == 0 and "readings" not in FitSettings(readings=0).record()
 
 
 def test_an_average_with_a_shortcut_says_what_one_set_of_weights_cannot():
