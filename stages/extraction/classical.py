@@ -10,7 +10,7 @@ from fusecat.stages.catalogue.cleaning import CLEANING_VERSION
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction import weights
 from fusecat.stages.extraction.dataset import Dataset, Study
-from fusecat.stages.extraction.encoder import RECIPE_VERSION, Encoder
+from fusecat.stages.extraction.encoder import Encoder
 from fusecat.stages.extraction.inputs import Inputs
 from fusecat.stages.extraction.settings import NEW, Extraction, Library, Network
 from fusecat.stages.extraction.tfidf import TextBytes, TfidfNetwork, TfidfShape
@@ -19,6 +19,8 @@ from fusecat.stages.fields import Field
 from fusecat.stages.metrics import Metric
 from fusecat.stages.vocabulary import Part
 
+RECIPE_VERSION = 3
+"""Raised where the same texts and labels give another network: 3, since the regression is fitted to its end on any texts."""
 FOLDS = 5
 """For out-of-fold logits where the study has no folds: here they cost seconds."""
 

@@ -17,7 +17,7 @@ from fusecat.pipeline.presets.preset import load_preset
 from fusecat.stages.catalogue.decoding import decode
 from fusecat.stages.extraction.build_network import build_image_network
 from fusecat.stages.extraction.inputs import prepare
-from fusecat.stages.extraction.settings import Network
+from fusecat.stages.extraction.settings import Interpolation, Network
 from fusecat.stages.extraction.weights import read_state
 from tests.conftest import read_table
 
@@ -69,7 +69,8 @@ def test_frozen_extraction_stores_the_vectors_of_the_file(authors: torch.nn.Modu
     rows = read_table(sample_cut / "X_train.tsv")
     for place in (0, 7, 100):
         name = f"image_{rows[place]['Image_id']}_product_{rows[place]['Product_id']}.jpg"
-        pixels = prepare(decode(sample_cut / "image_training" / name), 128, 128, None)
+        # timm says bicubic of these weights
+        pixels = prepare(decode(sample_cut / "image_training" / name), 128, 128, None, interpolation=Interpolation.BICUBIC)
         normal = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5
         with torch.no_grad():
             vector = authors.extract_features(normal).mean((2, 3))[0].numpy()
