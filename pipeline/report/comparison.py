@@ -178,8 +178,9 @@ class Comparison(Shown):
     def answers(self) -> Mapping[str, Any]:
         """What users ask next, question -> answer, worked out when first looked at: see `ask`."""
         from fusecat.pipeline.report.costs import cheap
+        from fusecat.pipeline.report.questions import questions
 
-        return self.ask(*cheap(self))
+        return questions(self, unasked=cheap(self))
 
     def ask(self, *asked: str) -> dict[str, Any]:
         """`curve`, `contribution`, `missing` or `labels`, as in `fusecat report`, each with its answer: as in `report.json`.

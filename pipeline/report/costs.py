@@ -6,6 +6,7 @@ promises less than `CHEAP` seconds is worked out at once. Estimated from the run
 
 from typing import TYPE_CHECKING, assert_never
 
+from fusecat.cache.errors import CacheError
 from fusecat.pipeline.report.answers import Question, asked_of, feature_names, honest
 from fusecat.stages.vocabulary import Part
 
@@ -77,7 +78,10 @@ def _labels(comparison: "Comparison") -> float | None:
     products = sum(len(study.products.rows(part)) for part in (Part.TRAIN, Part.HEAD))
     for name in feature_names(comparison):
         if comparison.vectors is None:
-            header = FeatureCache(study.workspace.features).header(name)
+            try:
+                header = FeatureCache(study.workspace.features).header(name)
+            except CacheError:  # and who asks is told of it
+                return None
             width, told = header.width, "logits_oof" in header.digests
         else:
             feature = comparison.vectors.features[name]

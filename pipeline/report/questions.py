@@ -13,11 +13,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusecat.cache.errors import DamagedFile
+from fusecat.cache.errors import DamagedFile, FusecatError
 from fusecat.cache.records import read_record, write_record
 from fusecat.pipeline.console import warn
 from fusecat.pipeline.places import may_write
 from fusecat.pipeline.report.answers import Question, answer, asked_of, feature_names, honest
+from fusecat.pipeline.report.costs import cheap
 from fusecat.pipeline.report.provenance import runs_digest
 from fusecat.stages.progress import phase
 from fusecat.stages.spreadsheet import harmless
@@ -31,20 +32,30 @@ REVISION = 5
 """Part of what answers are kept by: raise it when the same runs give other ones."""
 
 
-def questions(comparison: "Comparison", asked: Collection[Question] = ()) -> dict[str, Any]:
+def questions(comparison: "Comparison", asked: Collection[Question] = (), unasked: Collection[Question] = ()) -> dict[str, Any]:
     """Question -> its answer: those that are asked, and those that were answered before for these very runs.
+
+    Of those `unasked` a warning says which has no answer, and why.
 
     Raises: UsageError where a question has no answer here, or the features are no longer those of the runs; DataError.
     """
     path = comparison.study.workspace.root / FILE
     kept = _kept(path)
-    keys = {question: _key(question, comparison) for question in Question if question in asked or question in kept}
+    if kept is None:
+        kept, unasked = {}, (*unasked, *cheap(comparison))
+    keys = {question: _key(question, comparison) for question in Question if question in (*asked, *unasked, *kept)}
     known = {question: kept[question] for question, key in keys.items() if kept.get(question, {}).get("key") == key}
-    new = [question for question in keys if question in asked and question not in known]
+    new = [question for question in keys if question in (*asked, *unasked) and question not in known]
     for question in new:
         start = time.perf_counter()
-        with phase(f"--{question}") as now:
-            found = answer(question, comparison, now)
+        try:
+            with phase(f"--{question}") as now:
+                found = answer(question, comparison, now)
+        except FusecatError as error:
+            if question in asked:
+                raise
+            warn(f"--{question} is left out: {error}")
+            continue
         found["seconds"] = round(time.perf_counter() - start, 1)
         known[question] = {"key": keys[question], "answer": found}
     if new and path.parent.is_dir() and may_write(path):  # of a notebook without a workspace there is no folder any more
@@ -75,13 +86,13 @@ def _key(question: Question, comparison: "Comparison") -> str:
     return hashlib.sha256(json.dumps([REVISION, question, *told]).encode()).hexdigest()[:16]
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    """What was answered before; nothing, with a warning, where the file is damaged."""
+def _kept(path: Path) -> dict[str, Any] | None:
+    """What was answered before; None, with a warning, where the file is damaged."""
     if not path.is_file():
         return {}
     try:
-        record = read_record(path, "ask again, and it is written anew")
+        record = read_record(path, "what takes seconds is answered again")
     except DamagedFile as error:
-        warn(f"{error}: what it held is not shown")
-        return {}
+        warn(str(error))
+        return None
     return dict(record.get("answers", {}))

@@ -10,7 +10,7 @@ from fusecat.pipeline.report.comparison import Comparison, compare
 from fusecat.pipeline.report.costs import cheap, dear
 from fusecat.pipeline.report.output import write_if_allowed
 from fusecat.pipeline.report.plain import doubling, headline, lacking, spared
-from fusecat.pipeline.report.questions import SUSPECTED
+from fusecat.pipeline.report.questions import SUSPECTED, questions
 from fusecat.pipeline.report.tables import folded, group_text, interval_text, label, of, score_text, shown_rows
 from fusecat.pipeline.report.verdict import sentences
 from fusecat.stages.metrics import ACCURACY, METRICS, Metric
@@ -38,7 +38,8 @@ def print_report(
     `asked`: what is worked out beside, which means fitting heads again; `unasked`: and what takes seconds only.
     """
     comparison = compare(workspace, metric=metric, against=against)
-    asked = [*asked, *(cheap(comparison) if unasked else ())]
+    if unasked:
+        asked = [*asked, *map(Question, questions(comparison, unasked=cheap(comparison)))]
     page, report = write_if_allowed(comparison, output, shareable=shareable, asked=asked)
     terminal = console()
     for at, sentence in enumerate(answer(comparison, report)):

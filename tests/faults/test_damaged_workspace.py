@@ -41,6 +41,7 @@ READERS = {
     "workspace/features/": ("cache ls", "cache verify", "predict new", "explain", "refit", "fuse", "tune", "extract"),
     "workspace/images.sqlite": ("explain", "extract"),
     "workspace/predictions/": ("predict new",),
+    "workspace/questions.json": ("report",),
     "workspace/refit/": ("predict refit", "export", "refit"),
     "workspace/runs/": ("report", "predict new", "predict known", "predict refit", "export", "refit", "fuse"),
     "workspace/split.json": ("explain", "extract", "fuse", "report"),

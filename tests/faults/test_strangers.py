@@ -498,7 +498,7 @@ def test_transformers_is_asked_through_one_door_that_forbids_code() -> None:
     found = [(path, call) for path in sources() for name, call in calls(path) if name in ("from_pretrained", "from_config")]
     doors = [(path, call) for path, call in found if "EfficientNet." not in ast.unparse(call.func)]  # of its own
     assert {path for path, _ in doors} == {ROOT / "stages" / "extraction" / "hub.py"}
-    assert len(doors) == 5
+    assert len(doors) == 6
     assert all(said(call, "trust_remote_code") is False for _, call in doors)
 
 

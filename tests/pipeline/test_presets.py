@@ -155,7 +155,7 @@ def test_large_catalogues_get_worker_processes_and_small_ones_none(monkeypatch: 
 def test_workers_are_those_of_the_flag_else_of_the_preset_else_what_suits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "fitting_workers", lambda _: 3)
+    monkeypatch.setattr("fusecat.pipeline.commands.extract.fitting_workers", lambda _: 3)
     path = tmp_path / "mine.toml"
     path.write_text('base = "tiny"\n[extraction]\nworkers = 2\n')
     mine, tiny = load_preset(str(path)), load_preset("tiny")

@@ -109,16 +109,20 @@ def test_what_is_worked_out_is_kept_for_the_same_runs_only(workspace, asked, mon
     assert list(json.loads(answer)["asked"]) == ["labels"], "of heads, another metric is another question"
 
 
-def test_a_damaged_file_of_answers_is_told_and_nothing_of_it_shown(workspace, asked, capsys):
+def test_a_damaged_file_of_answers_is_told_and_written_anew(workspace, asked):
     path = workspace / "questions.json"
     whole = path.read_bytes()
-    try:
-        path.write_bytes(whole[:-40])
-        assert "would bring about" not in run(workspace)
-        path.write_bytes(whole.replace(b'"share":0.5', b'"share":0.9').replace(b'"share": 0.5', b'"share": 0.9'))
-        assert json.loads(run(workspace, "--json"))["asked"] == {}
-    finally:
-        path.write_bytes(whole)
+
+    def said():
+        ended = CliRunner().invoke(command, ["--workspace", str(workspace), "--json"])
+        told = json.loads(ended.stdout)["asked"]
+        found = {question: {name: each for name, each in told[question].items() if name != "seconds"} for question in told}
+        return found, "questions.json: damaged" in ended.stderr.replace("\n", " ")
+
+    before, _ = said()
+    for damaged in (whole[:-40], whole.replace(b'"share":0.5', b'"share":0.9').replace(b'"share": 0.5', b'"share": 0.9')):
+        path.write_bytes(damaged)
+        assert said() == (before, True)
 
 
 def test_what_has_no_answer_is_refused_with_a_way_out(workspace, tmp_path):

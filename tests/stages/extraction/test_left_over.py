@@ -9,9 +9,8 @@ import torch
 from fusecat.stages.errors import UsageError
 from fusecat.stages.extraction.build_network import build_image_network, settled
 from fusecat.stages.extraction.inputs import Examples
-from fusecat.stages.extraction.progress import silent
 from fusecat.stages.extraction.settings import Library, Network, Training
-from fusecat.stages.extraction.train_network import normalises_single_numbers, train_network
+from fusecat.stages.extraction.train_network import Teaching, normalises_single_numbers, train_network
 from fusecat.stages.extraction.trainer import TrainingData
 from fusecat.stages.fields import Field
 from fusecat.stages.metrics import MACRO_F1
@@ -52,7 +51,7 @@ def data(products):
 def teach(products, tmp_path, **training):
     network = build_image_network(settled(NETWORK), classes=2)
     settings = dataclasses.replace(NETWORK.training, **training)
-    return train_network(network, data(products), settings, tmp_path, metric=MACRO_F1, precision="fp32", progress=silent)
+    return train_network(network, data(products), settings, tmp_path, Teaching(MACRO_F1), precision="fp32")
 
 
 def test_one_product_left_over_is_left_out_of_that_epoch(tmp_path):
