@@ -1,7 +1,8 @@
 """What a question would cost, and which are cheap enough to be answered without being asked.
 
 The rule: a fit takes half a second, and one more for each 5 billion products times passes times parameters of the head; what
-promises less than `CHEAP` seconds is worked out at once. Estimated from the runs' records: nothing is read, nothing is tried.
+promises less than `CHEAP` seconds is worked out at once. Estimated from the runs' records and the headers of features: no
+vector is read, nothing is tried.
 """
 
 from typing import TYPE_CHECKING, assert_never
